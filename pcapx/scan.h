@@ -1,0 +1,151 @@
+/*
+ * pcapx/scan.h: the incremental scanner. It looks at a window of bytes that
+ * begins at a block boundary and says which block stands there. It copies
+ * no block, keeps no pointer into a window between calls and trusts no
+ * length that it has not checked.
+ */
+
+#ifndef PCAPX_SCAN_H
+#define PCAPX_SCAN_H
+
+#include "pcapx.h"
+
+
+typedef enum {
+    PCAPX_PROFILE_ANY = 0,    /* pcap and pcapng, both byte orders */
+    PCAPX_PROFILE_AGENT       /* design.md section 4, nothing else */
+} pcapx_profile_t;
+
+
+/* What an IDB (or a pcap header) said. */
+
+typedef struct {
+    uint32_t        snaplen;       /* 0: no limit was given */
+    uint16_t        linktype;
+    uint8_t         tsresol;       /* the option's byte; 6 when absent */
+    int64_t         tsoffset_s;    /* if_tsoffset, seconds */
+} pcapx_iface_t;
+
+
+/* Which counters an ISB carried: bits of pcapx_stats_t.present. */
+
+#define PCAPX_HAS_STARTTIME      0x01
+#define PCAPX_HAS_ENDTIME        0x02
+#define PCAPX_HAS_IFRECV         0x04
+#define PCAPX_HAS_IFDROP         0x08
+#define PCAPX_HAS_FILTERACCEPT   0x10
+#define PCAPX_HAS_OSDROP         0x20
+#define PCAPX_HAS_USRDELIV       0x40
+
+typedef struct {
+    unsigned        present;       /* PCAPX_HAS_* */
+    uint64_t        starttime_ns;
+    uint64_t        endtime_ns;
+    uint64_t        ifrecv;
+    uint64_t        ifdrop;
+    uint64_t        filteraccept;
+    uint64_t        osdrop;
+    uint64_t        usrdeliv;
+} pcapx_stats_t;
+
+
+/* One block; the pointers alias the window given to pcapx_scan_next(). */
+
+typedef struct {
+    uint32_t        type;          /* PCAPX_BT_* or an unknown type */
+    uint32_t        len;           /* whole block in bytes: advance by it */
+    uint32_t        iface;         /* EPB, OPB, SPB (0), ISB, record (0);
+                                      IDB: the number it got */
+    uint32_t        caplen;        /* packets: bytes at data */
+    uint32_t        origlen;       /* packets: bytes on the wire */
+    uint64_t        ts_ns;         /* packets and ISB, since the epoch */
+    const uint8_t  *data;          /* packets, else NULL */
+    const uint8_t  *opts;          /* option area, NULL where there is none */
+    uint32_t        opts_len;      /* bytes at opts, opt_endofopt included */
+} pcapx_block_t;
+
+
+typedef struct {
+    pcapx_iface_t   *ifaces;       /* the caller's array */
+    uint32_t         max_ifaces;
+    uint32_t         nifaces;      /* filled so far in this section */
+    uint32_t         max_block;    /* bytes; a longer block is EFORMAT */
+    size_t           need;         /* after AGAIN: window length to try with */
+    pcapx_profile_t  profile;
+    unsigned         started:1;    /* SHB or pcap header was seen */
+    unsigned         swapped:1;    /* other byte order than the host's */
+    unsigned         classic:1;    /* pcap, not pcapng */
+    unsigned         nsec:1;       /* pcap with nanoseconds */
+    char             err[160];     /* after an error: what was wrong where */
+} pcapx_scan_t;
+
+
+/*
+ * Prepares a scanner for a new stream.
+ *   ifaces, max_ifaces  the caller's array for interface descriptions; kept
+ *                       and written until the scanner is dropped; an IDB
+ *                       beyond it is PCAPX_ELIMIT
+ *   profile             what is accepted
+ *   max_block           longest acceptable block in bytes, 0 for the default
+ *                       (PCAPX_MAX_EPB_LEN + 64 KiB)
+ */
+void pcapx_scan_init(pcapx_scan_t *s, pcapx_iface_t *ifaces,
+    uint32_t max_ifaces, pcapx_profile_t profile, uint32_t max_block);
+
+/*
+ * Looks at the block at p, of which len bytes are there.
+ * Returns
+ *   PCAPX_OK        *b is filled; the next block begins at p + b->len
+ *   PCAPX_AGAIN     the block is not complete; s->need says how many bytes
+ *                   the window must hold before another call can do more
+ *                   (at least len + 1). State is unchanged: call again with
+ *                   the same first byte
+ *   PCAPX_EFORMAT, PCAPX_EPROFILE, PCAPX_ELIMIT
+ *                   s->err tells what was found and what is allowed; the
+ *                   stream cannot be continued
+ * A second SHB starts a new section and forgets the interfaces (profile ANY;
+ * in profile AGENT it is EPROFILE). Unknown blocks are reported with their
+ * type and no data in profile ANY; the caller skips them. b aliases p.
+ * In profile AGENT: host byte order; SHB version 1.0 first; then 1 to
+ * max_ifaces IDBs with if_tsresol 9 and no if_tsoffset; after the first ISB
+ * or EPB no further IDB; EPBs without options, caplen <= snaplen of their
+ * interface and caplen <= origlen; ISBs with the options of pcapx_stats_t
+ * only (no comment); every option at most once; nothing else.
+ * Time stamps that do not fit 64-bit nanoseconds are EFORMAT.
+ */
+int pcapx_scan_next(pcapx_scan_t *s, const uint8_t *p, size_t len,
+    pcapx_block_t *b);
+
+/*
+ * The counters of an ISB that pcapx_scan_next() returned; unknown options
+ * are skipped. Returns PCAPX_OK or PCAPX_EFORMAT (an option of wrong size).
+ */
+int pcapx_scan_stats(const pcapx_scan_t *s, const pcapx_block_t *b,
+    pcapx_stats_t *st);
+
+
+/* Walks the options of a block; never reads outside of b->opts. */
+
+typedef struct {
+    const uint8_t  *pos;
+    const uint8_t  *end;
+    unsigned        swapped:1;
+} pcapx_opt_iter_t;
+
+typedef struct {
+    uint16_t        code;
+    uint16_t        len;           /* bytes at value, padding not included */
+    const uint8_t  *value;         /* aliases the window, no NUL at the end */
+} pcapx_opt_t;
+
+void pcapx_opt_begin(pcapx_opt_iter_t *it, const pcapx_scan_t *s,
+    const pcapx_block_t *b);
+
+/*
+ * The next option. Returns PCAPX_OK, PCAPX_END after the last one or
+ * PCAPX_EFORMAT.
+ */
+int pcapx_opt_next(pcapx_opt_iter_t *it, pcapx_opt_t *opt);
+
+
+#endif /* PCAPX_SCAN_H */
