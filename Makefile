@@ -1,0 +1,147 @@
+# Makefile: builds, tests and shows the whole project. Nothing is installed
+# or changed outside of $(BUILDDIR), but by `deps` (Debian packages, only as
+# root) and `install`. docs/BUILD.md explains targets and variables.
+#
+#   CC, CFLAGS, LDFLAGS   as usual; warnings are errors in any case
+#   BUILDDIR              where everything goes (default build)
+#   SAN=1                 address and undefined-behaviour sanitizers, goes to
+#                         build/asan
+#   NGINX_SRC=path        build the module for this plain nginx source tree
+
+SHELL    = /bin/sh
+
+ifdef SAN
+BUILDDIR ?= build/asan
+CFLAGS   ?= -O1 -g
+SANFLAGS  = -fsanitize=address,undefined -fno-sanitize-recover=all \
+            -fno-omit-frame-pointer
+else
+BUILDDIR ?= build
+CFLAGS   ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
+SANFLAGS  =
+endif
+
+FUZZ_CC  ?= clang
+FUZZ_SECONDS ?= 60
+
+PREFIX      ?= /usr/local
+NGINX_MODULES_DIR ?= /usr/lib/nginx/modules
+
+B         = $(BUILDDIR)
+BASEFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -fPIC -MMD -MP
+COMPILE   = $(CC) $(BASEFLAGS) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS)
+LINK      = $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS)
+
+AGENT_LIBS = -lpcap -lssl -lcrypto -ljansson
+CLI_LIBS   = -lcurl -ljansson
+
+# A test, fuzz target or benchmark asks for further libraries by a line
+# "/* LDFLAGS: -lfoo */" of its own.
+EXTRA_LIBS = `sed -n 's,^/\* LDFLAGS: \(.*\) \*/.*,\1,p' $<`
+
+objs_of    = $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard $(1)/*.c)))
+
+PCAPX_OBJS = $(call objs_of,pcapx)
+AGENT_OBJS = $(call objs_of,agent)
+CLI_OBJS   = $(call objs_of,cli)
+LIB        = $(B)/libpcapx.a
+
+TESTS      = $(patsubst %.c,$(B)/%,$(sort $(wildcard t/*.c)))
+BENCHES    = $(patsubst %.c,$(B)/%,$(sort $(wildcard bench/*.c)))
+FUZZERS    = $(patsubst %.c,$(B)/%,$(sort $(wildcard fuzz/*.c)))
+
+# What a test may use beside the library, by its name.
+room_objs  = $(if $(filter agent_%,$(1)),$(filter-out %/main.o,$(AGENT_OBJS))) \
+             $(if $(filter cli_%,$(1)),$(filter-out %/main.o,$(CLI_OBJS)))
+room_libs  = $(if $(filter agent_%,$(1)),$(AGENT_LIBS)) \
+             $(if $(filter cli_%,$(1)),$(CLI_LIBS))
+
+
+.PHONY: all lib agent cli module nginx-san tests fuzzers benches \
+        deps deps-demo test unit functional lint fuzz bench interop soak \
+        demo demo-up demo-down install clean help
+
+all: lib agent cli module
+
+lib: $(LIB)
+
+agent: $(B)/pcap-agent
+
+cli: $(B)/pcap-cli
+
+tests: $(TESTS)
+
+benches: $(BENCHES)
+
+fuzzers: $(FUZZERS)
+
+
+$(LIB): $(PCAPX_OBJS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/pcap-agent: $(AGENT_OBJS) $(LIB)
+	$(LINK) -o $@ $(AGENT_OBJS) $(LIB) $(AGENT_LIBS)
+
+$(B)/pcap-cli: $(CLI_OBJS) $(LIB)
+	$(LINK) -o $@ $(CLI_OBJS) $(LIB) $(CLI_LIBS)
+
+$(B)/obj/pcapx/%.o: pcapx/%.c
+	@mkdir -p $(@D)
+	$(COMPILE) -Wconversion -c -o $@ $<
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+
+.SECONDEXPANSION:
+
+$(B)/t/%: t/%.c $(LIB) $$(call room_objs,$$*)
+	@mkdir -p $(@D)
+	$(COMPILE) -MF $@.d -o $@ $< $(call room_objs,$*) $(LIB) $(LDFLAGS) \
+	    $(call room_libs,$*) $(EXTRA_LIBS)
+
+$(B)/bench/%: bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(COMPILE) -MF $@.d -o $@ $< $(LIB) $(LDFLAGS) $(EXTRA_LIBS)
+
+
+# Fuzz targets have objects of their own: coverage needs clang's help.
+
+FUZZFLAGS  = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -MMD -MP -O1 \
+             -g -fno-omit-frame-pointer -fno-sanitize-recover=all
+FUZZSAN    = address,undefined
+
+fuzz_objs  = $(patsubst $(B)/obj/%,$(B)/fuzz/obj/%,$(1))
+
+$(B)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZFLAGS) -fsanitize=fuzzer-no-link,$(FUZZSAN) -c -o $@ $<
+
+$(B)/fuzz/%: fuzz/%.c $$(call fuzz_objs,$$(PCAPX_OBJS)) \
+             $$(call fuzz_objs,$$(call room_objs,$$*))
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZFLAGS) -fsanitize=fuzzer,$(FUZZSAN) -MF $@.d -o $@ $< \
+	    $(call fuzz_objs,$(call room_objs,$*)) \
+	    $(call fuzz_objs,$(PCAPX_OBJS)) $(call room_libs,$*) $(EXTRA_LIBS)
+
+# Implicit rules must not drop objects that only tests asked for.
+.SECONDARY:
+
+-include $(wildcard $(B)/obj/*/*.d $(B)/t/*.d $(B)/bench/*.d $(B)/fuzz/*.d \
+                    $(B)/fuzz/obj/*/*.d)
+
+
+# nginx: tools/build-module copies the tree, configures it when the list of
+# sources or the options changed, and leaves the rest to nginx's own make.
+
+module:
+	@BUILDDIR=$(B) CC="$(CC)" NGINX_SRC="$(NGINX_SRC)" \
+	    NGINX_CONF="$(NGINX_CONF)" tools/build-module
+
+nginx-san:
+	@BUILDDIR=build NGINX_SAN_SRC="$(NGINX_SAN_SRC)" tools/build-nginx-san
+
+
+clean:
+	rm -rf build demo/out bench/out
