@@ -71,6 +71,9 @@ typedef struct {
     uint32_t         nifaces;      /* filled so far in this section */
     uint32_t         max_block;    /* bytes; a longer block is EFORMAT */
     size_t           need;         /* after AGAIN: window length to try with */
+    uint64_t         offset;       /* bytes of the stream before the window */
+    uint64_t         head_end;     /* offset behind the SHB and the IDBs that
+                                      follow it directly */
     pcapx_profile_t  profile;
     unsigned         started:1;    /* SHB or pcap header was seen */
     unsigned         swapped:1;    /* other byte order than the host's */
@@ -80,6 +83,9 @@ typedef struct {
 } pcapx_scan_t;
 
 
+/* The least max_block: room for the fixed part of every block we know. */
+#define PCAPX_MIN_MAX_BLOCK   64
+
 /*
  * Prepares a scanner for a new stream.
  *   ifaces, max_ifaces  the caller's array for interface descriptions; kept
@@ -87,7 +93,9 @@ typedef struct {
  *                       beyond it is PCAPX_ELIMIT
  *   profile             what is accepted
  *   max_block           longest acceptable block in bytes, 0 for the default
- *                       (PCAPX_MAX_EPB_LEN + 64 KiB)
+ *                       (PCAPX_MAX_EPB_LEN + 64 KiB); less than
+ *                       PCAPX_MIN_MAX_BLOCK is taken as that
+ * Nothing has to be released.
  */
 void pcapx_scan_init(pcapx_scan_t *s, pcapx_iface_t *ifaces,
     uint32_t max_ifaces, pcapx_profile_t profile, uint32_t max_block);
@@ -106,11 +114,18 @@ void pcapx_scan_init(pcapx_scan_t *s, pcapx_iface_t *ifaces,
  * A second SHB starts a new section and forgets the interfaces (profile ANY;
  * in profile AGENT it is EPROFILE). Unknown blocks are reported with their
  * type and no data in profile ANY; the caller skips them. b aliases p.
- * In profile AGENT: host byte order; SHB version 1.0 first; then 1 to
- * max_ifaces IDBs with if_tsresol 9 and no if_tsoffset; after the first ISB
- * or EPB no further IDB; EPBs without options, caplen <= snaplen of their
- * interface and caplen <= origlen; ISBs with the options of pcapx_stats_t
- * only (no comment); every option at most once; nothing else.
+ * In profile ANY a captured length above the snapshot length or above the
+ * original length is passed on (such files exist); it never exceeds the
+ * block. Of an SPB, caplen is the least of origlen, snaplen and the room in
+ * the block; its time stamp is 0. The time stamps of a block are converted
+ * by the description of its interface.
+ * In profile AGENT: host byte order; SHB version 1.0 first, with at most
+ * shb_hardware, shb_os and shb_userappl; then 1 to max_ifaces IDBs with
+ * if_tsresol 9, at most if_name, if_description, if_filter and if_os beside
+ * it, and a snaplen of 1 to PCAPX_MAX_SNAPLEN; after the first ISB or EPB no
+ * further IDB; EPBs without options, caplen <= snaplen of their interface
+ * and caplen <= origlen; ISBs with the options of pcapx_stats_t only (no
+ * comment); every option at most once; nothing else.
  * Time stamps that do not fit 64-bit nanoseconds are EFORMAT.
  */
 int pcapx_scan_next(pcapx_scan_t *s, const uint8_t *p, size_t len,
@@ -118,13 +133,20 @@ int pcapx_scan_next(pcapx_scan_t *s, const uint8_t *p, size_t len,
 
 /*
  * The counters of an ISB that pcapx_scan_next() returned; unknown options
- * are skipped. Returns PCAPX_OK or PCAPX_EFORMAT (an option of wrong size).
+ * are skipped, of a repeated one the last counts. Call it before the next
+ * pcapx_scan_next() (a new section forgets the interface). st is filled;
+ * counters that are not present are 0. Returns PCAPX_OK, or PCAPX_EFORMAT
+ * for an option of wrong size, a broken option list or a time that does not
+ * fit; b that is no ISB is PCAPX_EINVAL.
  */
 int pcapx_scan_stats(const pcapx_scan_t *s, const pcapx_block_t *b,
     pcapx_stats_t *st);
 
 
-/* Walks the options of a block; never reads outside of b->opts. */
+/*
+ * Walks the options of a block; never reads outside of b->opts. Options of
+ * an NRB are not found (opts is NULL there).
+ */
 
 typedef struct {
     const uint8_t  *pos;
