@@ -1,0 +1,114 @@
+# PcapTest::Agent: real agents, one per host.
+
+package PcapTest::Agent;
+
+use strict;
+use warnings;
+
+use IO::Socket::INET;
+use JSON::PP;
+use PcapTest;
+
+
+# Options: certs, host (of PcapTest::Net; none: beside nginx on 127.0.0.1),
+# conf (keys over the usual ones), cert, ca, name.
+sub new
+{
+    my ($class, %o) = @_;
+
+    our $number;
+
+    my $name = $o{name} || 'agent' . ++$number;
+    my $self = bless { cert => 'agent', ca => 'ca.crt', port => 9494, %o,
+        name => $name, log => work_dir() . "/$name.log" }, $class;
+
+    $self->{addr} = $o{host} ? $o{host}{addr} : '127.0.0.1';
+    $self->start();
+    at_end(sub { $self->stop() });
+
+    return $self;
+}
+
+
+sub config
+{
+    my ($self) = @_;
+
+    my $certs = $self->{certs};
+
+    return {
+        listen          => "$self->{addr}:$self->{port}",
+        certificate     => $certs->file("$self->{cert}.crt"),
+        certificate_key => $certs->file("$self->{cert}.key"),
+        client_ca       => $certs->file($self->{ca}),
+        allowed_names   => ['pcap-api'],
+        %{ $self->{conf} || {} },
+    };
+}
+
+
+sub start
+{
+    my ($self) = @_;
+
+    my $file = spew(work_dir() . "/$self->{name}.json",
+        JSON::PP->new->canonical->encode($self->config()));
+
+    $self->{pid} = spawn($self->{name}, [ tool('agent'), '--config', $file ],
+        out => $self->{log}, ns => $self->{host} ? $self->{host}{ns}
+        : undef);
+
+    my $up = wait_for(10, sub {
+        return -1 if !alive($self->{pid});
+        return IO::Socket::INET->new(PeerAddr => $self->{addr},
+            PeerPort => $self->{port}) ? 1 : 0;
+    });
+
+    die "agent did not start:\n" . slurp($self->{log}) if !$up || $up < 0;
+
+    # the connection above is a process of the agent until it is noticed
+    wait_for(5, sub { !children($self->{pid}) });
+}
+
+
+# The processes that serve captures or requests.
+sub connections
+{
+    my ($self) = @_;
+
+    return scalar children($self->{pid});
+}
+
+
+sub target
+{
+    my ($self, $group, $instance) = @_;
+
+    return [ $group, $instance, "$self->{addr}:$self->{port}",
+        'pcap-agent' ];
+}
+
+
+sub stop
+{
+    my ($self, $signal) = @_;
+
+    my $pid = delete $self->{pid} or return;
+
+    return stop_child($pid, $signal || 'TERM', 10);
+}
+
+
+# Kills the agent and all it serves at once, as a VM that dies.
+sub kill_hard
+{
+    my ($self) = @_;
+
+    my $pid = delete $self->{pid} or return;
+
+    kill 'KILL', $pid, children($pid);
+    wait_exit($pid, 5);
+}
+
+
+1;
