@@ -19,6 +19,9 @@ static int pcapx_scan_start(pcapx_scan_t *s, const uint8_t *p, size_t len,
 static int pcapx_scan_short(pcapx_scan_t *s, const uint8_t *p, size_t len);
 static int pcapx_scan_bad_frame(pcapx_scan_t *s, uint32_t type,
     uint32_t total);
+static int pcapx_scan_bad_trailer(pcapx_scan_t *s, const uint8_t *p,
+    uint32_t type, uint32_t total);
+static int pcapx_scan_agent_type(pcapx_scan_t *s, uint32_t type);
 static int pcapx_scan_agent(pcapx_scan_t *s, const uint8_t *p,
     uint32_t type, uint32_t total, pcapx_block_t *b);
 static int pcapx_scan_any(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
@@ -88,21 +91,14 @@ pcapx_scan_next(pcapx_scan_t *s, const uint8_t *p, size_t len,
 
         /* Do not make the caller collect a block that is refused anyway. */
 
-        if (s->profile == PCAPX_PROFILE_AGENT && type != PCAPX_BT_EPB
-            && type != PCAPX_BT_ISB && type != PCAPX_BT_IDB)
-        {
-            return pcapx_scan_agent(s, p, type, total, b);
-        }
-
+        rc = pcapx_scan_agent_type(s, type);
         s->need = total;
-        return PCAPX_AGAIN;
+
+        return rc == PCAPX_OK ? PCAPX_AGAIN : rc;
     }
 
     if (pcapx_unlikely(pcapx_load32(s->swapped, p + total - 4) != total)) {
-        return pcapx_scan_fail(s, PCAPX_EFORMAT,
-                               "block type 0x%08x: its two lengths differ "
-                               "(%u, %u)", type, total,
-                               pcapx_load32(s->swapped, p + total - 4));
+        return pcapx_scan_bad_trailer(s, p, type, total);
     }
 
     if (pcapx_likely(s->profile == PCAPX_PROFILE_AGENT)) {
@@ -174,6 +170,42 @@ pcapx_scan_bad_frame(pcapx_scan_t *s, uint32_t type, uint32_t total)
 }
 
 
+/* The same answer for a forbidden type, whatever else is wrong with it. */
+static int
+pcapx_scan_bad_trailer(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
+    uint32_t total)
+{
+    int  rc;
+
+    rc = pcapx_scan_agent_type(s, type);
+
+    if (rc != PCAPX_OK) {
+        return rc;
+    }
+
+    return pcapx_scan_fail(s, PCAPX_EFORMAT,
+                           "block type 0x%08x: its two lengths differ "
+                           "(%u, %u)", type, total,
+                           pcapx_load32(s->swapped, p + total - 4));
+}
+
+
+/* Does the profile know this type of block at all (the SHB aside)? */
+static int
+pcapx_scan_agent_type(pcapx_scan_t *s, uint32_t type)
+{
+    if (s->profile != PCAPX_PROFILE_AGENT || type == PCAPX_BT_EPB
+        || type == PCAPX_BT_ISB || type == PCAPX_BT_IDB)
+    {
+        return PCAPX_OK;
+    }
+
+    return pcapx_scan_fail(s, PCAPX_EPROFILE,
+                           "block type 0x%08x: only IDB, EPB and ISB may "
+                           "follow the SHB", type);
+}
+
+
 static inline int
 pcapx_scan_agent(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
     uint32_t total, pcapx_block_t *b)
@@ -190,9 +222,7 @@ pcapx_scan_agent(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
         return pcapx_scan_idb(s, p, total, b);
     }
 
-    return pcapx_scan_fail(s, PCAPX_EPROFILE,
-                           "block type 0x%08x: only IDB, EPB and ISB may "
-                           "follow the SHB", type);
+    return pcapx_scan_agent_type(s, type);
 }
 
 
