@@ -1,0 +1,313 @@
+/*
+ * cli/conf.c: reads address, trust and token. A token file may be a pipe
+ * (`--token-file <(cf oauth-token)`), so it is read as a stream and its end
+ * is trimmed; "bearer " in front is taken off, because that is how
+ * `cf oauth-token` prints it.
+ */
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "conf.h"
+#include "text.h"
+
+
+#define CONF_BEARER      "bearer "
+#define CONF_BEARER_LEN  (sizeof(CONF_BEARER) - 1)
+
+
+int
+conf_token_ok(const char *s, size_t len)
+{
+    size_t  i;
+
+    if (len == 0 || len > CLI_MAX_TOKEN_BYTES) {
+        return 0;
+    }
+
+    for (i = 0; i < len; i++) {
+        if (s[i] <= ' ' || s[i] > '~') {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* Takes the token out of len bytes at s; the caller wipes s. */
+static int
+conf_take_token(conf_t *conf, const char *s, size_t len, const char *from,
+    char *err)
+{
+    while (len > 0 && (s[len - 1] == '\n' || s[len - 1] == '\r'
+                       || s[len - 1] == ' '))
+    {
+        len--;
+    }
+
+    if (len > CONF_BEARER_LEN
+        && strncasecmp(s, CONF_BEARER, CONF_BEARER_LEN) == 0)
+    {
+        s += CONF_BEARER_LEN;
+        len -= CONF_BEARER_LEN;
+    }
+
+    if (!conf_token_ok(s, len)) {
+        snprintf(err, PCAPX_ERR_LEN, "%s holds no token: 1 to %d printable"
+                 " characters without blanks are expected", from,
+                 CLI_MAX_TOKEN_BYTES);
+        return -1;
+    }
+
+    conf->token = strndup(s, len);
+    if (conf->token == NULL) {
+        snprintf(err, PCAPX_ERR_LEN, "out of memory");
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+conf_read_token(conf_t *conf, const char *path, char *err)
+{
+    int      fd, rc;
+    char     name[64], buf[CLI_MAX_TOKEN_BYTES + 64];
+    size_t   len;
+    ssize_t  n;
+
+    rc = -1;
+    len = 0;
+    text_clean(name, sizeof(name), path, strlen(path));
+
+    fd = open(path, O_RDONLY|O_CLOEXEC|O_NOCTTY);
+    if (fd == -1) {
+        snprintf(err, PCAPX_ERR_LEN, "cannot read token file %s: %s", name,
+                 strerror(errno));
+        return -1;
+    }
+
+    while (len < sizeof(buf)) {
+        n = read(fd, buf + len, sizeof(buf) - len);
+
+        if (n == -1) {
+            if (errno == EINTR) {
+                continue;
+            }
+
+            snprintf(err, PCAPX_ERR_LEN, "cannot read token file %s: %s",
+                     name, strerror(errno));
+            goto out;
+        }
+
+        if (n == 0) {
+            break;
+        }
+
+        len += (size_t) n;
+    }
+
+    rc = conf_take_token(conf, buf, len, "the token file", err);
+
+out:
+
+    close(fd);
+    explicit_bzero(buf, sizeof(buf));
+
+    return rc;
+}
+
+
+static int
+conf_load_token(conf_t *conf, const opt_t *o, char *err)
+{
+    const char  *s;
+
+    s = opt_value(o, OPT_TOKEN);
+    if (s != NULL) {
+        return conf_take_token(conf, s, strlen(s), "--token", err);
+    }
+
+    s = opt_value(o, OPT_TOKEN_FILE);
+    if (s != NULL) {
+        return conf_read_token(conf, s, err);
+    }
+
+    s = getenv("PCAP_TOKEN");
+    if (s != NULL && *s != '\0') {
+        return conf_take_token(conf, s, strlen(s), "PCAP_TOKEN", err);
+    }
+
+    /* The only request that the API answers without one. */
+    if (o->cmd == OPT_CMD_STATUS) {
+        return 0;
+    }
+
+    snprintf(err, PCAPX_ERR_LEN, "no token: set PCAP_TOKEN or give"
+             " --token-file");
+
+    return -1;
+}
+
+
+/* One part of a parsed URL, NULL when it is not there. */
+static char *
+conf_url_part(CURLU *u, CURLUPart what)
+{
+    char  *part;
+
+    return curl_url_get(u, what, &part, 0) == CURLUE_OK ? part : NULL;
+}
+
+
+char *
+conf_url(const char *s, char **host, char *err)
+{
+    char    *url, *user, *query, *fragment, *scheme, *whole;
+    CURLU   *u;
+    size_t   len;
+
+    url = user = query = fragment = scheme = whole = *host = NULL;
+
+    u = curl_url();
+
+    if (u == NULL
+        || curl_url_set(u, CURLUPART_URL, s, CURLU_DEFAULT_SCHEME)
+           != CURLUE_OK)
+    {
+        snprintf(err, PCAPX_ERR_LEN, "the API's URL is malformed;"
+                 " https://HOST[:PORT][/PATH] is expected");
+        goto out;
+    }
+
+    scheme = conf_url_part(u, CURLUPART_SCHEME);
+    user = conf_url_part(u, CURLUPART_USER);
+    query = conf_url_part(u, CURLUPART_QUERY);
+    fragment = conf_url_part(u, CURLUPART_FRAGMENT);
+
+    if (scheme == NULL || strcmp(scheme, "https") != 0) {
+        snprintf(err, PCAPX_ERR_LEN, "the API's URL must begin with"
+                 " https://, for a token goes over it");
+        goto out;
+    }
+
+    if (user != NULL || query != NULL || fragment != NULL) {
+        snprintf(err, PCAPX_ERR_LEN, "the API's URL holds a user, a query"
+                 " or a fragment; https://HOST[:PORT][/PATH] is expected");
+        goto out;
+    }
+
+    *host = conf_url_part(u, CURLUPART_HOST);
+    whole = conf_url_part(u, CURLUPART_URL);
+
+    if (*host != NULL && whole != NULL) {
+        len = strlen(whole);
+        while (len > 0 && whole[len - 1] == '/') {
+            len--;
+        }
+
+        url = strndup(whole, len);
+    }
+
+    if (url == NULL) {
+        snprintf(err, PCAPX_ERR_LEN, "out of memory");
+    }
+
+out:
+
+    curl_free(scheme);
+    curl_free(user);
+    curl_free(query);
+    curl_free(fragment);
+    curl_free(whole);
+    curl_url_cleanup(u);
+
+    if (url == NULL) {
+        curl_free(*host);
+        *host = NULL;
+    }
+
+    return url;
+}
+
+
+int
+conf_load(conf_t *conf, const opt_t *o, char *err)
+{
+    const char  *s;
+
+    memset(conf, 0, sizeof(conf_t));
+
+    s = opt_value(o, OPT_URL);
+    if (s == NULL) {
+        s = getenv("PCAP_API");
+    }
+
+    if (s == NULL || *s == '\0') {
+        snprintf(err, PCAPX_ERR_LEN, "which API? Set PCAP_API or give -u"
+                 " URL");
+        return -1;
+    }
+
+    conf->url = conf_url(s, &conf->host, err);
+    if (conf->url == NULL) {
+        return -1;
+    }
+
+    conf->ca_cert = opt_value(o, OPT_CA_CERT);
+    if (conf->ca_cert == NULL) {
+        s = getenv("PCAP_CA");
+        conf->ca_cert = s != NULL && *s != '\0' ? s : NULL;
+    }
+
+    conf->insecure = opt_count(o, OPT_INSECURE) > 0;
+    conf->timeout_ms = CLI_SILENCE_MS;
+
+    s = opt_value(o, OPT_TIMEOUT);
+    if (s != NULL
+        && pcapx_parse_duration(s, strlen(s), &conf->timeout_ms, err)
+           != PCAPX_OK)
+    {
+        return -1;
+    }
+
+    return conf_load_token(conf, o, err);
+}
+
+
+void
+conf_free(conf_t *conf)
+{
+    if (conf->token != NULL) {
+        explicit_bzero(conf->token, strlen(conf->token));
+        free(conf->token);
+    }
+
+    free(conf->url);
+    curl_free(conf->host);
+    memset(conf, 0, sizeof(conf_t));
+}
+
+
+void
+conf_hide_token(const opt_t *o)
+{
+    char    *s;
+    size_t   i;
+
+    for (i = 0; i < o->nargs; i++) {
+        if (o->args[i].id == OPT_TOKEN) {
+            /* argv is ours to change (C11 5.1.2.2.1). */
+            s = (char *) o->args[i].value;
+            explicit_bzero(s, strlen(s));
+        }
+    }
+}

@@ -1,0 +1,659 @@
+/*
+ * cli/opt.c: the option table and its parser. getopt_long() is not used: it
+ * keeps its state in globals, takes abbreviations that a later option would
+ * break, and knows no table with checks, form names and help in it.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "opt.h"
+#include "text.h"
+
+
+#define ON(cmd)     (1u << OPT_CMD_##cmd)
+#define ON_ALL      (ON(STATIC) | ON(STATUS) | ON(STOP))
+#define ON_CAPTURE  ON(STATIC)
+
+
+static int opt_check_interface(const opt_def_t *def, const char *s,
+    size_t len, char *err);
+static int opt_check_instance(const opt_def_t *def, const char *s,
+    size_t len, char *err);
+static int opt_check_filter(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_snaplen(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_format(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_duration(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_size(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_count(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_reason(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_nonempty(const opt_def_t *def, const char *s,
+    size_t len, char *err);
+static int opt_check_group(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_id(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+
+
+/* The interface list holds 8, as the API does; 1000 targets per capture. */
+
+const opt_def_t  opt_table[OPT_END] = {
+
+    { "ca-cert", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_nonempty,
+      "FILE", "trust only these certificates, in place of the system's"
+              " (PCAP_CA)" },
+
+    { "duration", '\0', OPT_SINGLE, ON_CAPTURE, 0, "duration",
+      opt_check_duration, "TIME", "end after this time: 30s, 5m, 2h" },
+
+    { "filter", 'f', OPT_SINGLE, ON_CAPTURE, 0, "filter", opt_check_filter,
+      "EXPR", "capture only what matches (pcap-filter(7))" },
+
+    { "force", 'F', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
+      "replace FILE when it exists" },
+
+    { "format", '\0', OPT_SINGLE, ON_CAPTURE, 0, NULL, opt_check_format,
+      "FORMAT", "pcapng (default) or pcap" },
+
+    { "help", 'h', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL, "show this" },
+
+    { "insecure", 'k', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
+      "do not verify the API's certificate: anyone on the way can read"
+      " token and packets" },
+
+    { "instance", '\0', OPT_LIST, ON_CAPTURE, 1000, "instance",
+      opt_check_instance, "NAME", "only this instance (repeatable)" },
+
+    { "interface", 'i', OPT_LIST, ON_CAPTURE, PCAPX_MAX_INTERFACES,
+      "interface", opt_check_interface, "NAME",
+      "interface on the instances, or any (repeatable)" },
+
+    { "json", '\0', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
+      "print the outcome as one JSON object" },
+
+    { "max-bytes", '\0', OPT_SINGLE, ON_CAPTURE, 0, "max_bytes",
+      opt_check_size, "SIZE", "end after so many packet bytes: 100m, 2g" },
+
+    { "max-packets", '\0', OPT_SINGLE, ON_CAPTURE, 0, "max_packets",
+      opt_check_count, "N", "end after so many packets" },
+
+    { "output", 'o', OPT_SINGLE, ON_CAPTURE, 0, NULL, opt_check_nonempty,
+      "FILE", "write here, - is standard output (default: a new file named"
+              " after target and time)" },
+
+    { "promiscuous", '\0', OPT_FLAG, ON_CAPTURE, 0, "promiscuous", NULL,
+      NULL, "also frames that are not for the instance" },
+
+    { "quiet", 'q', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
+      "no targets, live lines and summary; only what went wrong" },
+
+    { "reason", '\0', OPT_SINGLE, ON_CAPTURE, 0, "reason", opt_check_reason,
+      "TEXT", "why, for the audit trail and the file" },
+
+    { "snaplen", 's', OPT_SINGLE, ON_CAPTURE, 0, "snaplen",
+      opt_check_snaplen, "BYTES", "bytes per packet (default 262144)" },
+
+    { "timeout", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_duration,
+      "TIME", "give up when the API is silent for so long (default 60s)" },
+
+    { "token", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_nonempty,
+      "TOKEN", "access token; others may see it in the process list: prefer"
+               " PCAP_TOKEN or --token-file" },
+
+    { "token-file", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_nonempty,
+      "FILE", "read the access token from FILE" },
+
+    { "url", 'u', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_nonempty,
+      "URL", "the API (PCAP_API)" },
+
+    { "verbose", 'v', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
+      "show requests and answers, without token and packets" },
+
+    { "version", '\0', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
+      "show the version" },
+
+    { "yes", 'y', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
+      "do not ask, however many targets there are" },
+};
+
+
+const opt_cmd_def_t  opt_cmds[OPT_CMD_END] = {
+
+    { "static", "GROUP", opt_check_group,
+      "capture the instances that the API lists under GROUP" },
+
+    { "status", NULL, NULL, "is the API well, and what can it capture" },
+
+    { "stop", "ID", opt_check_id, "end the running capture ID" },
+};
+
+
+static int
+opt_check_interface(const opt_def_t *def, const char *s, size_t len,
+    char *err)
+{
+    (void) def;
+
+    return pcapx_valid_interface(s, len, err);
+}
+
+
+static int
+opt_check_instance(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+
+    return pcapx_valid_instance(s, len, err);
+}
+
+
+static int
+opt_check_filter(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+
+    return pcapx_valid_filter(s, len, err);
+}
+
+
+static int
+opt_check_snaplen(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    uint32_t  v;
+
+    (void) def;
+
+    return pcapx_parse_snaplen(s, len, &v, err);
+}
+
+
+static int
+opt_check_format(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    int  v;
+
+    (void) def;
+
+    return pcapx_parse_format(s, len, &v, err);
+}
+
+
+static int
+opt_check_duration(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    uint64_t  v;
+
+    (void) def;
+
+    return pcapx_parse_duration(s, len, &v, err);
+}
+
+
+static int
+opt_check_size(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    uint64_t  v;
+
+    (void) def;
+
+    return pcapx_parse_size(s, len, &v, err);
+}
+
+
+static int
+opt_check_count(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    uint64_t  v;
+
+    return pcapx_parse_number(def->name, s, len, 1, UINT64_MAX / 2, &v, err);
+}
+
+
+static int
+opt_check_reason(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    return pcapx_valid_text(def->name, s, len, 1000, err);
+}
+
+
+static int
+opt_check_nonempty(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+    (void) s;
+
+    if (len == 0) {
+        snprintf(err, PCAPX_ERR_LEN, "the value is empty");
+        return PCAPX_EINVAL;
+    }
+
+    return PCAPX_OK;
+}
+
+
+/* A static group is one part, so that it stays one segment of the path. */
+static int
+opt_check_group(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+
+    if (memchr(s, '/', len) != NULL) {
+        snprintf(err, PCAPX_ERR_LEN, "a group holds no \"/\"; name an"
+                 " instance with --instance");
+        return PCAPX_EINVAL;
+    }
+
+    return pcapx_valid_instance(s, len, err);
+}
+
+
+static int
+opt_check_id(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+
+    return pcapx_valid_capture_id(s, len, err);
+}
+
+
+/* A user's own words may hold anything: clean them before they are shown. */
+static opt_result_t
+opt_wrong(opt_t *o, const char *before, const char *what, const char *after)
+{
+    char  clean[80];
+
+    text_clean(clean, sizeof(clean), what, strlen(what));
+    snprintf(o->err, sizeof(o->err), "%s%s%s", before, clean, after);
+
+    return OPT_WRONG;
+}
+
+
+static const opt_def_t *
+opt_find_long(const char *s, size_t len)
+{
+    int     rc;
+    size_t  lo, hi, mid;
+
+    lo = 0;
+    hi = OPT_END;
+
+    while (lo < hi) {
+        mid = (lo + hi) / 2;
+        rc = strncmp(s, opt_table[mid].name, len);
+
+        if (rc == 0 && opt_table[mid].name[len] == '\0') {
+            return &opt_table[mid];
+        }
+
+        /* A prefix of the name sorts before it. */
+        if (rc <= 0) {
+            hi = mid;
+
+        } else {
+            lo = mid + 1;
+        }
+    }
+
+    return NULL;
+}
+
+
+static const opt_def_t *
+opt_find_letter(char letter)
+{
+    size_t  i;
+
+    for (i = 0; i < OPT_END; i++) {
+        if (opt_table[i].letter != '\0' && opt_table[i].letter == letter) {
+            return &opt_table[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static opt_result_t
+opt_add(opt_t *o, const opt_def_t *def, const char *value)
+{
+    char      err[PCAPX_ERR_LEN];
+    size_t    n;
+    opt_id_t  id;
+
+    id = (opt_id_t) (def - opt_table);
+    n = opt_count(o, id);
+
+    if (def->kind == OPT_SINGLE && n > 0) {
+        return opt_wrong(o, "--", def->name, " is given twice");
+    }
+
+    if (def->kind == OPT_FLAG && n > 0) {
+        return OPT_RUN;
+    }
+
+    if (def->kind == OPT_LIST && n >= def->max) {
+        return opt_wrong(o, "--", def->name, " is given too often");
+    }
+
+    if (def->check != NULL
+        && def->check(def, value, strlen(value), err) != PCAPX_OK)
+    {
+        snprintf(o->err, sizeof(o->err), "--%s: %s", def->name, err);
+        return OPT_WRONG;
+    }
+
+    o->args[o->nargs].id = id;
+    o->args[o->nargs].value = value;
+    o->nargs++;
+
+    return OPT_RUN;
+}
+
+
+/* arg begins with "--" and has more; next is the following word or NULL. */
+static opt_result_t
+opt_take_long(opt_t *o, const char *arg, const char *next, int *used_next)
+{
+    size_t            len;
+    const char       *eq;
+    const opt_def_t  *def;
+
+    arg += 2;
+    len = strcspn(arg, "=");
+    eq = arg[len] == '=' ? arg + len + 1 : NULL;
+
+    def = len ? opt_find_long(arg, len) : NULL;
+
+    if (def == NULL) {
+        return opt_wrong(o, "there is no option --", arg, "");
+    }
+
+    if (def->kind == OPT_FLAG) {
+        if (eq != NULL) {
+            return opt_wrong(o, "--", def->name, " takes no value");
+        }
+
+        return opt_add(o, def, NULL);
+    }
+
+    if (eq == NULL) {
+        if (next == NULL) {
+            return opt_wrong(o, "--", def->name, " needs a value");
+        }
+
+        eq = next;
+        *used_next = 1;
+    }
+
+    return opt_add(o, def, eq);
+}
+
+
+/* arg begins with "-" and has more. */
+static opt_result_t
+opt_take_short(opt_t *o, const char *arg, const char *next, int *used_next)
+{
+    opt_result_t      rc;
+    const opt_def_t  *def;
+
+    for (arg++; *arg != '\0'; arg++) {
+        def = opt_find_letter(*arg);
+
+        if (def == NULL) {
+            return opt_wrong(o, "there is no option -", arg, "");
+        }
+
+        if (def->kind != OPT_FLAG) {
+            if (arg[1] != '\0') {
+                return opt_add(o, def, arg + 1);
+            }
+
+            if (next == NULL) {
+                return opt_wrong(o, "--", def->name, " needs a value");
+            }
+
+            *used_next = 1;
+
+            return opt_add(o, def, next);
+        }
+
+        rc = opt_add(o, def, NULL);
+        if (rc != OPT_RUN) {
+            return rc;
+        }
+    }
+
+    return OPT_RUN;
+}
+
+
+static opt_result_t
+opt_take_operand(opt_t *o, const char *arg)
+{
+    char    err[PCAPX_ERR_LEN];
+    size_t  i;
+
+    if (o->cmd == OPT_CMD_END) {
+        for (i = 0; i < OPT_CMD_END; i++) {
+            if (strcmp(arg, opt_cmds[i].name) == 0) {
+                o->cmd = (opt_cmd_t) i;
+                return OPT_RUN;
+            }
+        }
+
+        return opt_wrong(o, "there is no command \"", arg,
+                         "\"; there are: static, status, stop");
+    }
+
+    if (opt_cmds[o->cmd].target == NULL || o->target != NULL) {
+        return opt_wrong(o, "\"", arg, "\" is one argument too many");
+    }
+
+    if (opt_cmds[o->cmd].check(NULL, arg, strlen(arg), err) != PCAPX_OK) {
+        snprintf(o->err, sizeof(o->err), "%s: %s", opt_cmds[o->cmd].target,
+                 err);
+        return OPT_WRONG;
+    }
+
+    o->target = arg;
+
+    return OPT_RUN;
+}
+
+
+/* What only the whole line can tell. */
+static opt_result_t
+opt_finish(opt_t *o)
+{
+    size_t  i;
+
+    if (opt_count(o, OPT_HELP)) {
+        return OPT_SHOW_HELP;
+    }
+
+    if (opt_count(o, OPT_VERSION)) {
+        return OPT_SHOW_VERSION;
+    }
+
+    if (o->cmd == OPT_CMD_END) {
+        return opt_wrong(o, "which command? There are: static, status, stop",
+                         "", "");
+    }
+
+    for (i = 0; i < o->nargs; i++) {
+        if (!(opt_table[o->args[i].id].cmds & 1u << o->cmd)) {
+            return opt_wrong(o, "this command does not take --",
+                             opt_table[o->args[i].id].name, "");
+        }
+    }
+
+    if (opt_cmds[o->cmd].target != NULL && o->target == NULL) {
+        return opt_wrong(o, "this command needs a ",
+                         opt_cmds[o->cmd].target, "");
+    }
+
+    if (opt_count(o, OPT_TOKEN) && opt_count(o, OPT_TOKEN_FILE)) {
+        return opt_wrong(o, "--token and --token-file exclude each other",
+                         "", "");
+    }
+
+    return OPT_RUN;
+}
+
+
+opt_result_t
+opt_parse(opt_t *o, int argc, char **argv)
+{
+    int           i, operands, used_next;
+    size_t        words, k;
+    const char   *next;
+    opt_result_t  rc;
+
+    memset(o, 0, sizeof(opt_t));
+    o->cmd = OPT_CMD_END;
+
+    /* Every letter of a cluster is an option. */
+    words = 1;
+    for (i = 1; i < argc; i++) {
+        k = strlen(argv[i]);
+        words += k ? k : 1;
+    }
+
+    o->args = calloc(words, sizeof(opt_arg_t));
+    if (o->args == NULL) {
+        return opt_wrong(o, "out of memory", "", "");
+    }
+
+    operands = 0;
+
+    for (i = 1; i < argc; i++) {
+        next = i + 1 < argc ? argv[i + 1] : NULL;
+        used_next = 0;
+
+        if (operands || argv[i][0] != '-' || argv[i][1] == '\0') {
+            rc = opt_take_operand(o, argv[i]);
+
+        } else if (strcmp(argv[i], "--") == 0) {
+            operands = 1;
+            rc = OPT_RUN;
+
+        } else if (argv[i][1] == '-') {
+            rc = opt_take_long(o, argv[i], next, &used_next);
+
+        } else {
+            rc = opt_take_short(o, argv[i], next, &used_next);
+        }
+
+        if (rc != OPT_RUN) {
+            return rc;
+        }
+
+        i += used_next;
+    }
+
+    return opt_finish(o);
+}
+
+
+void
+opt_free(opt_t *o)
+{
+    free(o->args);
+    o->args = NULL;
+    o->nargs = 0;
+}
+
+
+size_t
+opt_count(const opt_t *o, opt_id_t id)
+{
+    size_t  i, n;
+
+    n = 0;
+
+    for (i = 0; i < o->nargs; i++) {
+        n += o->args[i].id == id;
+    }
+
+    return n;
+}
+
+
+const char *
+opt_value(const opt_t *o, opt_id_t id)
+{
+    size_t  i;
+
+    for (i = 0; i < o->nargs; i++) {
+        if (o->args[i].id == id) {
+            return o->args[i].value;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+opt_help_options(FILE *f, opt_cmd_t cmd)
+{
+    int               n;
+    char              left[64];
+    size_t            i;
+    const opt_def_t  *def;
+
+    for (i = 0; i < OPT_END; i++) {
+        def = &opt_table[i];
+
+        if (!(def->cmds & 1u << cmd)) {
+            continue;
+        }
+
+        n = snprintf(left, sizeof(left), "  %c%c%s --%s",
+                     def->letter ? '-' : ' ', def->letter ? def->letter : ' ',
+                     def->letter ? "," : " ", def->name);
+
+        if (def->arg != NULL) {
+            snprintf(left + n, sizeof(left) - (size_t) n, " %s", def->arg);
+        }
+
+        fprintf(f, "%-26s %s\n", left, def->help);
+    }
+}
+
+
+void
+opt_help(FILE *f, opt_cmd_t cmd)
+{
+    size_t  i;
+
+    if (cmd != OPT_CMD_END) {
+        fprintf(f, "usage: pcap-cli %s%s%s [OPTION]...\n%s.\n\n",
+                opt_cmds[cmd].name, opt_cmds[cmd].target ? " " : "",
+                opt_cmds[cmd].target ? opt_cmds[cmd].target : "",
+                opt_cmds[cmd].help);
+        opt_help_options(f, cmd);
+        return;
+    }
+
+    fprintf(f, "usage: pcap-cli COMMAND [OPTION]...\n"
+               "Captures network traffic of instances through the pcap API.\n"
+               "\n");
+
+    for (i = 0; i < OPT_CMD_END; i++) {
+        fprintf(f, "  %-7s%-6s %s\n", opt_cmds[i].name,
+                opt_cmds[i].target ? opt_cmds[i].target : "",
+                opt_cmds[i].help);
+    }
+
+    fprintf(f, "\n  pcap-cli COMMAND --help shows a command's options,\n"
+               "  pcap-cli --version the version. See also pcap-cli(1).\n");
+}

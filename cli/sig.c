@@ -1,0 +1,111 @@
+/*
+ * cli/sig.c: the only mutable global of the program: the descriptor that the
+ * signal handler writes to. write() is safe in a handler (signal-safety(7)).
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sig.h"
+
+
+static volatile sig_atomic_t  sig_write_fd = -1;
+
+static const int  sig_caught[] = { SIGINT, SIGTERM, SIGHUP };
+
+#define SIG_CAUGHT  (sizeof(sig_caught) / sizeof(sig_caught[0]))
+
+
+static void
+sig_handler(int signo)
+{
+    int      err;
+    ssize_t  n;
+
+    (void) signo;
+
+    err = errno;
+
+    /* A full pipe has told already. */
+    n = write(sig_write_fd, "s", 1);
+    (void) n;
+
+    errno = err;
+}
+
+
+static void
+sig_set(int signo, void (*handler)(int))
+{
+    struct sigaction  sa;
+
+    memset(&sa, 0, sizeof(sa));
+    sa.sa_handler = handler;
+    sa.sa_flags = SA_RESTART;
+    sigemptyset(&sa.sa_mask);
+    sigaction(signo, &sa, NULL);
+}
+
+
+int
+sig_open(void)
+{
+    int               fds[2];
+    size_t            i;
+    struct sigaction  old;
+
+    if (pipe2(fds, O_NONBLOCK|O_CLOEXEC) == -1) {
+        return -1;
+    }
+
+    sig_write_fd = fds[1];
+
+    for (i = 0; i < SIG_CAUGHT; i++) {
+        /* nohup(1) and a shell's "&" mean it. */
+        if (sigaction(sig_caught[i], NULL, &old) == 0
+            && old.sa_handler == SIG_IGN)
+        {
+            continue;
+        }
+
+        sig_set(sig_caught[i], sig_handler);
+    }
+
+    sig_set(SIGPIPE, SIG_IGN);
+    sig_set(SIGXFSZ, SIG_IGN);
+
+    return fds[0];
+}
+
+
+unsigned
+sig_read(int fd)
+{
+    char     buf[64];
+    ssize_t  n;
+
+    n = read(fd, buf, sizeof(buf));
+
+    return n > 0 ? (unsigned) n : 0;
+}
+
+
+void
+sig_close(int fd)
+{
+    int     other;
+    size_t  i;
+
+    for (i = 0; i < SIG_CAUGHT; i++) {
+        sig_set(sig_caught[i], SIG_DFL);
+    }
+
+    other = sig_write_fd;
+    sig_write_fd = -1;
+
+    close(other);
+    close(fd);
+}
