@@ -58,8 +58,9 @@ room_libs  = $(if $(filter agent_%,$(1)),$(AGENT_LIBS)) \
 
 
 .PHONY: all lib agent cli module nginx-san tests fuzzers benches \
-        deps deps-demo test unit functional lint fuzz bench interop soak \
-        demo demo-up demo-down install clean help
+        deps deps-demo test unit functional soak lint lint-style \
+        lint-scripts lint-cppcheck lint-tidy fuzz bench interop demo demo-up \
+        demo-down install clean
 
 all: lib agent cli module
 
@@ -141,6 +142,79 @@ module:
 
 nginx-san:
 	@BUILDDIR=build NGINX_SAN_SRC="$(NGINX_SAN_SRC)" tools/build-nginx-san
+
+
+# Packages: installed as root, otherwise named in one line.
+
+deps:
+	@tools/deps test
+
+deps-demo:
+	@tools/deps demo
+
+
+# Tests: tools/run-tests builds what it needs and adds up.
+
+test: deps
+	@tools/run-tests
+
+unit functional:
+	@tools/run-tests $@
+
+soak: all
+	@tools/run-tests soak
+
+fuzz: fuzzers
+	@for t in $(notdir $(FUZZERS)); do \
+	    tools/run-fuzz $$t $(FUZZ_SECONDS) || exit 1; done
+
+bench: all benches
+	@bench/run
+
+interop: deps-demo all
+	@interop/run
+
+
+# Static checks. clang-tidy needs nginx's headers as `module` configured them.
+
+lint: lint-style lint-scripts lint-cppcheck lint-tidy
+
+lint-style:
+	@tools/checkstyle
+
+lint-scripts:
+	@tools/lint-scripts
+
+lint-cppcheck:
+	@tools/lint-c cppcheck
+
+lint-tidy: module
+	@tools/lint-c tidy
+
+
+demo: deps-demo all
+	@demo/run
+
+demo-up: deps-demo all
+	@demo/run up
+
+demo-down:
+	@demo/run down
+
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
+	    $(DESTDIR)$(NGINX_MODULES_DIR) $(DESTDIR)$(PREFIX)/share/doc/pcap-api
+	install -m 755 $(B)/pcap-agent $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(B)/pcap-cli $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(B)/ngx_pcap_api_module.so \
+	    $(DESTDIR)$(NGINX_MODULES_DIR)/
+	install -m 644 docs/*.md examples/* \
+	    $(DESTDIR)$(PREFIX)/share/doc/pcap-api/
+	set -e; for m in $(wildcard docs/man/*.[1-8]); do \
+	    d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
+	    install -d $$d; install -m 644 $$m $$d/; \
+	done
 
 
 clean:
