@@ -1,7 +1,9 @@
 /*
  * pcapx/merge.h: decides which source's head record comes next. It holds
- * time stamps and numbers, never records: a binary heap over sources, keyed
- * by (time stamp, source number), so equal time stamps keep source order.
+ * time stamps and numbers, never records: a tournament tree over sources,
+ * keyed by (time stamp, source number), so equal time stamps keep source
+ * order. A change of one source costs log2(n) steps without a branch that
+ * depends on data, which is what a random interleaving wants.
  *
  * A source is in one of four states:
  *   head      its oldest record has time stamp ts: key ts
@@ -26,19 +28,22 @@ typedef enum {
 } pcapx_src_state_t;
 
 typedef struct {
-    uint64_t           key;        /* ts of the head, else the watermark */
-    uint64_t           watermark;
-    uint32_t           slot;       /* place in the heap, UINT32_MAX: none */
+    uint64_t           watermark;  /* the highest promise so far */
     pcapx_src_state_t  state;
 } pcapx_src_t;
 
+/* The winner of a part of the tree; see merge.c. */
 typedef struct {
-    pcapx_src_t     *src;
-    uint32_t        *heap;
-    uint32_t         nsrc;
-    uint32_t         nheap;
-    uint64_t         last_ts;      /* largest time stamp taken so far */
-    uint64_t         late;         /* records taken below last_ts */
+    uint64_t           key;        /* ts of the head, else the watermark */
+    uint64_t           id;         /* source number and whether it waits */
+} pcapx_merge_node_t;
+
+typedef struct {
+    pcapx_merge_node_t  *tree;
+    pcapx_src_t         *src;
+    uint32_t             nsrc;
+    uint64_t             last_ts;  /* largest time stamp taken so far */
+    uint64_t             late;     /* records taken below last_ts */
 } pcapx_merge_t;
 
 
@@ -65,7 +70,7 @@ void pcapx_merge_wait(pcapx_merge_t *m, uint32_t i, uint64_t ts);
 /* Source i has no record here and holds the others back no longer. */
 void pcapx_merge_release(pcapx_merge_t *m, uint32_t i);
 
-/* Source i has ended; its head, if any, is dropped. */
+/* Source i has ended; its head, if any, is dropped. Once and for all. */
 void pcapx_merge_end(pcapx_merge_t *m, uint32_t i);
 
 /*

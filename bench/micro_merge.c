@@ -1,0 +1,263 @@
+/*
+ * bench/micro_merge.c: what one record costs in the library: the scan alone,
+ * and scan plus merge, of 96-byte blocks (packets of 64 bytes) in windows of
+ * 64 KiB as nginx hands them over. One line per case, nanoseconds per
+ * record: the median of nine runs and their range. Not part of the
+ * contract's figures; it shows at once what a change of the hot path costs.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "pcapx/merge.h"
+#include "pcapx/scan.h"
+#include "pcapx/write.h"
+
+
+#define MAX_SOURCES   16
+#define WINDOW        65536
+#define RECORD        96
+#define PER_WINDOW    (WINDOW / RECORD)
+#define WINDOWS       200           /* read one after the other per run */
+#define RUNS          9
+
+typedef struct {
+    uint8_t        head[256];       /* SHB and IDB */
+    uint8_t        buf[WINDOW];
+    pcapx_iface_t  iface;
+    pcapx_scan_t   scan;
+    uint32_t       at;
+    uint32_t       windows;         /* still to come */
+    uint64_t       base;            /* added to each time stamp */
+} source_t;
+
+typedef struct {
+    source_t       src[MAX_SOURCES];
+    uint32_t       nsrc;
+    uint64_t       span;            /* time in one window */
+    uint64_t       sum;             /* keeps the compiler honest */
+    uint64_t       records;
+} bench_t;
+
+
+static uint64_t
+now_ns(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000000u + (uint64_t) ts.tv_nsec;
+}
+
+
+static void
+die(const char *what)
+{
+    fprintf(stderr, "micro_merge: %s\n", what);
+    exit(1);
+}
+
+
+/*
+ * burst records of one source stand next to each other in time, then comes
+ * the next source; shuffle changes the order of the sources every time.
+ */
+static void
+prepare(bench_t *t, uint32_t nsrc, uint32_t burst, int shuffle)
+{
+    uint32_t        i, k, slot;
+    uint64_t        rng;
+    pcapx_out_t     o;
+    pcapx_block_t   b;
+    static uint8_t  packet[RECORD - 32];
+
+    rng = 88172645463325252u;
+    t->nsrc = nsrc;
+    t->span = (uint64_t) PER_WINDOW * nsrc * 1000;
+    t->sum = 0;
+    t->records = 0;
+
+    for (i = 0; i < nsrc; i++) {
+        source_t  *s = &t->src[i];
+
+        o.pos = s->head;
+        o.end = s->head + sizeof(s->head);
+        pcapx_put_shb(&o, NULL, 0);
+        pcapx_put_idb(&o, PCAPX_LINKTYPE_ETHERNET, 65535, NULL, 0);
+
+        pcapx_scan_init(&s->scan, &s->iface, 1, PCAPX_PROFILE_AGENT, 0);
+
+        for (k = 0; k < (uint32_t) (o.pos - s->head); k += b.len) {
+            if (pcapx_scan_next(&s->scan, s->head + k, sizeof(s->head) - k,
+                                &b) != PCAPX_OK)
+            {
+                die(s->scan.err);
+            }
+        }
+
+        o.pos = s->buf;
+        o.end = s->buf + sizeof(s->buf);
+
+        for (k = 0; k < PER_WINDOW; k++) {
+            slot = i;
+
+            if (shuffle) {
+
+                /* xorshift64 (Marsaglia); time stamps may collide. */
+
+                rng ^= rng << 13;
+                rng ^= rng >> 7;
+                rng ^= rng << 17;
+                slot = (uint32_t) (rng % nsrc);
+            }
+
+            pcapx_put_epb(&o, 0, ((uint64_t) (k / burst) * nsrc + slot) * 1000
+                          * burst + k % burst, packet, sizeof(packet),
+                          sizeof(packet), NULL, 0);
+        }
+
+        s->at = 0;
+        s->base = 0;
+        s->windows = WINDOWS;
+    }
+}
+
+
+/* The next record of s, or 0 when all its windows were read. */
+static inline int
+next(bench_t *t, source_t *s, pcapx_block_t *b)
+{
+    if (s->at == PER_WINDOW * RECORD) {
+
+        if (--s->windows == 0) {
+            return 0;
+        }
+
+        s->at = 0;
+        s->base += t->span;
+    }
+
+    if (pcapx_scan_next(&s->scan, s->buf + s->at, sizeof(s->buf) - s->at, b)
+        != PCAPX_OK)
+    {
+        die(s->scan.err);
+    }
+
+    s->at += b->len;
+
+    return 1;
+}
+
+
+static void
+run_scan(bench_t *t)
+{
+    uint32_t       i;
+    pcapx_block_t  b;
+
+    for (i = 0; i < t->nsrc; i++) {
+        while (next(t, &t->src[i], &b)) {
+            t->sum += b.ts_ns + b.caplen;
+            t->records++;
+        }
+    }
+}
+
+
+static void
+run_merge(bench_t *t)
+{
+    uint32_t         i;
+    uint64_t         ts;
+    source_t        *s;
+    pcapx_merge_t    m;
+    pcapx_block_t    b;
+    static uint64_t  mem[1024];
+
+    if (pcapx_merge_size(t->nsrc) > sizeof(mem)) {
+        die("no room for the merge");
+    }
+
+    pcapx_merge_init(&m, mem, t->nsrc);
+
+    for (i = 0; i < t->nsrc; i++) {
+        next(t, &t->src[i], &b);
+        pcapx_merge_head(&m, i, b.ts_ns);
+    }
+
+    while (pcapx_merge_top(&m, &i) == PCAPX_OK) {
+        s = &t->src[i];
+        pcapx_merge_take(&m, i);
+        t->records++;
+
+        for ( ;; ) {
+            if (!next(t, s, &b)) {
+                pcapx_merge_end(&m, i);
+                break;
+            }
+
+            ts = b.ts_ns + s->base;
+            t->sum += b.caplen;
+
+            if (!pcapx_merge_follows(&m, i, ts)) {
+                pcapx_merge_head(&m, i, ts);
+                break;
+            }
+
+            pcapx_merge_take_next(&m, ts);
+            t->records++;
+        }
+    }
+
+    if (m.late) {
+        die("a record came out late");
+    }
+}
+
+
+static int
+by_value(const void *a, const void *b)
+{
+    double  x = *(const double *) a, y = *(const double *) b;
+
+    return x < y ? -1 : x > y;
+}
+
+
+static void
+measure(const char *name, void (*run)(bench_t *t), uint32_t nsrc,
+    uint32_t burst, int shuffle)
+{
+    int              i;
+    double           ns[RUNS];
+    uint64_t         start;
+    static bench_t   t;
+
+    for (i = 0; i < RUNS; i++) {
+        prepare(&t, nsrc, burst, shuffle);
+
+        start = now_ns();
+        run(&t);
+        ns[i] = (double) (now_ns() - start) / (double) t.records;
+    }
+
+    qsort(ns, RUNS, sizeof(ns[0]), by_value);
+    printf("%-32s %6.2f ns/record (%.2f to %.2f), %llu records\n", name,
+           ns[RUNS / 2], ns[0], ns[RUNS - 1],
+           (unsigned long long) t.records);
+}
+
+
+int
+main(void)
+{
+    measure("scan", run_scan, 16, 1, 0);
+    measure("scan+merge, 1 source", run_merge, 1, 1, 0);
+    measure("scan+merge, 16 in turn", run_merge, 16, 1, 0);
+    measure("scan+merge, 16 at random", run_merge, 16, 1, 1);
+    measure("scan+merge, 16 in runs of 8", run_merge, 16, 8, 0);
+
+    return 0;
+}
