@@ -109,15 +109,15 @@ verdict_cut(verdict_t *v, const facts_t *f)
         return;
     }
 
-    if (f->quit) {
-        verdict_set(v, CLI_PARTIAL, "cut: quit before the API had ended the"
-                    " capture");
-        return;
-    }
-
     if (f->late_stop) {
         verdict_set(v, CLI_PARTIAL, "cut: the API did not end the capture in"
                     " time");
+        return;
+    }
+
+    if (f->quit) {
+        verdict_set(v, CLI_PARTIAL, "cut: quit before the API had ended the"
+                    " capture");
         return;
     }
 

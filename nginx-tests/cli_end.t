@@ -1,0 +1,477 @@
+# pcap-cli: how a capture ends, and that the file is a capture whatever
+# happens: signals, a reader that leaves, a full disk, a cut or lying
+# stream, an API that goes silent.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+use JSON::PP;
+use PcapTest;
+use PcapTest::Certs;
+use PcapTest::Check;
+use PcapTest::Cli;
+use PcapTest::Pcapng qw(parse isb epb shb idb);
+use PcapTest::StandIn;
+
+my $T = 1_700_000_000_000_000_000;
+
+my ($api, $run, $file);
+my $certs = PcapTest::Certs->new();
+
+
+# Runs pcap-cli against one script. Options: args, delete, and of cli().
+sub against
+{
+    my ($script, %o) = @_;
+
+    $api->stop() if $api;
+    $api = PcapTest::StandIn->new(certs => $certs, script => $script,
+        delete => $o{delete});
+
+    my $run = cli_start($api, [ 'static', 'demo', '-o', 'x', '--json',
+        @{ $o{args} || [] } ], %o);
+
+    $o{meanwhile}->($run) if $o{meanwhile};
+    cli_end($run, $o{seconds} || 20);
+
+    ok(!$run->{hung}, 'it ends');
+    is(scalar(grep { $_->{event} eq 'died' } $api->events()), 0,
+        'nothing odd was asked') or diag(explain($api->events('died')));
+
+    return $run;
+}
+
+
+sub file_of
+{
+    my ($run) = @_;
+
+    return eval { parse(slurp("$run->{dir}/x")) }
+        || { packets => [], error => $@ };
+}
+
+
+sub begin
+{
+    my ($c, $n, $count) = @_;
+
+    $c->begin();
+    $c->chunk(PcapTest::StandIn::head($n)
+        . PcapTest::StandIn::packets($n, $count));
+    $c->event('begun');
+}
+
+
+sub signal_at
+{
+    my ($event, @signals) = @_;
+
+    return sub {
+        my ($run) = @_;
+
+        ok($api->wait_event(10, $event), "the API has $event");
+        ok(wait_for(5, sub { -s "$run->{dir}/x" }), 'the file grows');
+
+        for my $signal (@signals) {
+            kill $signal, $run->{pid};
+            wait_for(5, sub { slurp($run->{err}) =~ /quits at once/ });
+        }
+    };
+}
+
+
+# --- one signal -----------------------------------------------------------
+
+for my $signal (qw(INT TERM HUP)) {
+    $run = against(sub {
+        my ($c) = @_;
+
+        begin($c, 2, 50);
+        $c->wait_delete(5);
+        $c->chunk(PcapTest::StandIn::packets(2, 50, 50));
+        $c->chunk(PcapTest::StandIn::tail(2, 100, 'stopped'));
+        $c->end(Status => 'stopped', Packets => 100, Dropped => 0);
+    }, meanwhile => signal_at('begun', $signal));
+
+    is($run->{code}, 0, "$signal: stopped by the user");
+    is($run->{signal}, 0, "$signal: not killed");
+    is(scalar $api->events('delete'), 1, "$signal: one DELETE");
+    is($run->{json}{status}, 'stopped', "$signal: status");
+    is(scalar @{ file_of($run)->{packets} }, 100,
+        "$signal: what was on the way is there");
+    like($run->{stderr}, qr/^stopped$/m, "$signal: words");
+}
+
+tshark_ok("$run->{dir}/x", 'stopped');
+
+# --- two signals ----------------------------------------------------------
+
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->wait_gone(10);
+}, meanwhile => signal_at('begun', 'INT', 'INT'));
+
+is($run->{code}, 3, 'quit: cut');
+cmp_ok($run->{seconds}, '<', limit(5), 'at once');
+is(scalar @{ file_of($run)->{packets} }, 50, 'quit: file is whole');
+ok($api->wait_event(5, 'gone'), 'quit: the connection is closed');
+like($run->{stderr}, qr/unknown since 2023-11-14T22:13:20/,
+    'quit: the ledger says what is not known');
+
+# --- the API does not end -------------------------------------------------
+
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->wait_gone(20);
+}, meanwhile => signal_at('begun', 'INT'));
+
+is($run->{code}, 3, 'deadline: cut');
+cmp_ok($run->{seconds}, '>', 9, 'deadline: not before 10 s');
+cmp_ok($run->{seconds}, '<', limit(14), 'deadline: not long after');
+like($run->{stderr}, qr/did not end the capture in time/, 'deadline: words');
+
+# --- DELETE is refused ----------------------------------------------------
+
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->wait_gone(10);
+}, delete => sub { $_[0]->problem(500, 'Internal', 'x') },
+    meanwhile => signal_at('begun', 'INT'));
+
+is($run->{code}, 3, 'DELETE refused: cut');
+like($run->{stderr}, qr/refuses to stop the capture: HTTP 500/, 'and said');
+cmp_ok($run->{seconds}, '<', limit(5), 'without a wait');
+
+# the capture ended by itself meanwhile
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 100);
+    $c->wait_delete(5);
+    $c->chunk(PcapTest::StandIn::tail(2, 100, 'complete'));
+    $c->end(Status => 'complete', Packets => 100, Dropped => 0);
+}, delete => sub { $_[0]->problem(404, 'Not Found', 'x') },
+    meanwhile => signal_at('begun', 'INT'));
+
+is($run->{code}, 0, 'DELETE too late: well');
+
+# --- a signal before there is anything ------------------------------------
+
+$run = against(sub {
+    my ($c) = @_;
+
+    $c->event('asked');
+    $c->wait_gone(10);
+}, meanwhile => sub {
+    $api->wait_event(10, 'asked');
+    kill 'INT', $_[0]{pid};
+});
+
+is($run->{code}, 1, 'interrupted before the answer');
+is_deeply([ cli_files($run) ], [], 'no empty file stays');
+
+# --- kill -9 --------------------------------------------------------------
+
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->chunk(substr PcapTest::StandIn::packets(2, 10, 50), 0, -17);
+    $c->event('cut block');
+    $c->wait_gone(10);
+}, meanwhile => sub {
+    my ($run) = @_;
+
+    my $whole = length PcapTest::StandIn::head(2)
+        . PcapTest::StandIn::packets(2, 59);
+
+    ok(wait_for(5, sub { (-s "$run->{dir}/x" || 0) == $whole }),
+        'whole blocks are written, no more');
+    kill 'KILL', $run->{pid};
+});
+
+is($run->{signal}, 9, 'killed');
+is(scalar @{ file_of($run)->{packets} }, 59, 'the file is a capture');
+tshark_ok("$run->{dir}/x", 'killed');
+
+# --- the reader leaves ----------------------------------------------------
+
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->wait_delete(10);
+    $c->chunk(PcapTest::StandIn::tail(2, 50, 'stopped'));
+    $c->end(Status => 'stopped', Packets => 50, Dropped => 0);
+}, args => [], prefix => [ 'bash', '-c',
+    'shift 4; "$0" static demo -o - -v > >(head -c 200 > /dev/null)',
+    tool('cli') ]);
+
+is($run->{code}, 0, 'EPIPE: stopped');
+is(scalar $api->events('delete'), 1, 'EPIPE: by a DELETE');
+unlike($run->{stderr}, qr/Broken pipe/, 'EPIPE is no error');
+cmp_ok($run->{seconds}, '<', limit(5), 'EPIPE on an idle stream is seen');
+
+# --- the disk is full -----------------------------------------------------
+
+sub endless
+{
+    my ($c) = @_;
+
+    begin($c, 2, 100);
+
+    my $n = 100;
+
+    while (!$c->{api}->events('delete')) {
+        $c->chunk(PcapTest::StandIn::packets(2, 100, $n)) or last;
+        $n += 100;
+    }
+
+    $c->chunk(PcapTest::StandIn::tail(2, $n, 'stopped'));
+    $c->end(Status => 'stopped', Packets => $n, Dropped => 0);
+}
+
+# the smallest file size limit that bash knows is 1 kB; 64 of them
+$run = against(\&endless, prefix => [ 'bash', '-c', 'ulimit -f 64; exec "$@"',
+    'bash' ]);
+
+is($run->{code}, 1, 'file size limit: failed');
+like($run->{stderr}, qr/cannot write x: File too large/, 'and said');
+like($run->{stderr}, qr/only \d+ of \d+ packets were written/, 'how many');
+is(scalar $api->events('delete'), 1, 'the capture is stopped');
+$file = file_of($run);
+cmp_ok(scalar @{ $file->{packets} }, '>', 500, 'the file is a capture')
+    or diag($file->{error});
+is(scalar @{ $file->{packets} }, $run->{json}{written_packets},
+    'of as many packets as it says');
+tshark_ok("$run->{dir}/x", 'file size limit');
+
+must('mkdir', work_dir() . '/small');
+must('mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs',
+    work_dir() . '/small');
+
+$run = against(\&endless, args => [ '--force' ], prefix => [ 'bash', '-c',
+    'cd ' . work_dir() . '/small; exec "$@"', 'bash' ]);
+
+is($run->{code}, 1, 'no space: failed');
+like($run->{stderr}, qr/cannot write x: No space left on device/, 'and said');
+$file = eval { parse(slurp(work_dir() . '/small/x')) } || { error => $@ };
+is(scalar @{ $file->{packets} || [] }, $run->{json}{written_packets},
+    'no space: the file is a capture') or diag($file->{error});
+must('umount', work_dir() . '/small');
+
+$api->stop();
+undef $api;
+$run = against(\&endless, args => [ '--force' ], prefix => [ 'bash', '-c',
+    'ln -s /dev/full x; exec "$@"', 'bash' ]);
+is($run->{code}, 1, '/dev/full: failed');
+ok(-c '/dev/full', 'and it is still a device');
+
+# --- cut streams ----------------------------------------------------------
+
+# a reset throws away what the client has not read yet: wait for its file
+sub when_written
+{
+    my ($bytes) = @_;
+
+    return sub {
+        my ($run) = @_;
+
+        ok(wait_for(5, sub { (-s "$run->{dir}/x" || 0) >= length $bytes }),
+            'everything has arrived');
+        $api->open_gate();
+    };
+}
+
+
+my $fifty = PcapTest::StandIn::head(2) . PcapTest::StandIn::packets(2, 50);
+
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->gate();
+    $c->cut();
+}, meanwhile => when_written($fifty));
+
+is($run->{code}, 3, 'cut');
+like($run->{stderr}, qr/the connection broke/, 'cut: said');
+is(scalar @{ file_of($run)->{packets} }, 50, 'cut: what came is there');
+
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->{s}->close();
+});
+
+is($run->{code}, 3, 'no last chunk');
+
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->end();
+});
+
+is($run->{code}, 3, 'a last chunk, but no verdict');
+
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->chunk(substr PcapTest::StandIn::packets(2, 1, 50), 0, 20);
+    $c->end(Status => 'complete', Packets => 50, Dropped => 0);
+});
+
+is($run->{code}, 3, 'ended inside of a block');
+is(scalar @{ file_of($run)->{packets} }, 50, 'which is not written');
+
+# the verdict in-band, as it is when the API fails
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->chunk(PcapTest::StandIn::tail(2, 50, 'error'));
+    $c->gate();
+    $c->cut();
+}, meanwhile => when_written($fifty
+    . PcapTest::StandIn::tail(2, 50, 'error')));
+
+is($run->{code}, 1, 'error in-band and cut');
+is($run->{json}{status}, 'error', 'status');
+
+# a proxy that drops trailers
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->chunk(PcapTest::StandIn::tail(2, 50, 'complete'));
+    $c->end();
+});
+
+is($run->{code}, 0, 'no trailers: the in-band verdict counts');
+
+# --- counts that do not fit -----------------------------------------------
+
+for my $case (
+    [ 'trailer', 50, 50, 51, 'complete', 'complete', 1 ],
+    [ 'in-band', 50, 49, 50, 'complete', 'complete', 1 ],
+    [ 'status', 50, 50, 50, 'partial', 'complete', 3 ],
+    [ 'in-band status', 50, 50, 50, 'complete', 'partial', 3 ],
+    [ 'unknown status', 50, 50, 50, 'splendid', 'complete', 1 ])
+{
+    my ($what, $sent, $said, $trailer, $status, $inband, $code) = @$case;
+
+    $run = against(sub {
+        my ($c) = @_;
+
+        begin($c, 2, $sent);
+        $c->chunk(PcapTest::StandIn::tail(2, $sent, $inband,
+            said => $said));
+        $c->end(Status => $status, Packets => $trailer, Dropped => 0);
+    });
+
+    is($run->{code}, $code, "mismatch: $what");
+}
+
+like($run->{stderr}, qr/verdict is not one that this version knows/,
+    'unknown status: words');
+
+# --- limits ---------------------------------------------------------------
+
+for my $case (
+    [ [ '--duration', '1s' ], 'duration of 1s', 0 ],
+    [ [ '--max-packets', '50' ], 'max_packets', 0 ],
+    [ [ '--max-bytes', '1k' ], 'max_bytes is reached', 0 ],
+    [ [], 'duration', 3 ],
+    [ [ '--max-packets', '50' ], 'duration', 3 ],
+    [ [ '--duration', '1s' ], 'server limit', 3 ])
+{
+    my ($args, $text, $code) = @$case;
+
+    $run = against(sub {
+        my ($c) = @_;
+
+        begin($c, 2, 50);
+        $c->chunk(isb(0, $T + 1_000_000_000, opts => [ [ 1,
+            "pcap-api LIMIT_REACHED api: $text" ] ]));
+        $c->chunk(PcapTest::StandIn::tail(2, 50, 'limit'));
+        $c->end(Status => 'limit', Packets => 50, Dropped => 0);
+    }, args => $args);
+
+    is($run->{code}, $code, "limit: @$args: $text");
+    is($run->{json}{messages}[0]{type}, 'LIMIT_REACHED', 'its message');
+}
+
+# --- malformed streams ----------------------------------------------------
+
+for my $case (
+    [ 'not a capture', 'GET / HTTP/1.1' . "\r\n" x 20, 0 ],
+    [ 'pcap', pack('VvvVVVV', 0xA1B23C4D, 2, 4, 0, 0, 65535, 1)
+        . pack('V4', 1, 1, 4, 4) . 'abcd', 0 ],
+    [ 'two lengths', PcapTest::StandIn::head(1) . epb(0, $T, 'aaaa')
+        . epb(0, $T, 'bbbb', tail => 4), 1 ],
+    [ 'caplen', PcapTest::StandIn::head(1) . epb(0, $T, 'aaaa')
+        . epb(0, $T, 'bbbb', caplen => 4000), 1 ],
+    [ 'interface', PcapTest::StandIn::head(1) . epb(0, $T, 'aaaa')
+        . epb(1, $T, 'bbbb'), 1 ],
+    [ 'statistics', PcapTest::StandIn::head(1) . epb(0, $T, 'aaaa')
+        . isb(7, $T), 1 ],
+    [ 'second section', PcapTest::StandIn::head(1) . epb(0, $T, 'aaaa')
+        . PcapTest::StandIn::head(1), 1 ],
+    [ 'too long', PcapTest::StandIn::head(1) . epb(0, $T, 'aaaa')
+        . pack('VV', 6, 1 << 30) . 'x' x 100, 1 ],
+    [ 'interfaces', PcapTest::StandIn::head(1) . epb(0, $T, 'aaaa')
+        . idb(name => 'a/b') x 9000, 1 ])
+{
+    my ($what, $bytes, $packets) = @$case;
+
+    $run = against(sub {
+        my ($c) = @_;
+
+        $c->begin();
+        $c->chunk($bytes);
+        $c->wait_gone(10);
+    });
+
+    is($run->{code}, 1, "$what: failed");
+    like($run->{stderr}, qr/malformed stream: /, "$what: said");
+    like($run->{stderr}, qr/sent a malformed stream$/m, "$what: verdict");
+    is(scalar @{ file_of($run)->{packets} }, $packets,
+        "$what: the file is a capture or not there");
+    ok($api->wait_event(5, 'gone'), "$what: the connection is closed");
+}
+
+# --- silence --------------------------------------------------------------
+
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->wait_gone(10);
+}, args => [ '--timeout', '1s' ]);
+
+is($run->{code}, 3, 'silence during the capture');
+like($run->{stderr}, qr/silent for 1 s/, 'said');
+
+$run = against(sub {
+    my ($c) = @_;
+
+    $c->wait_gone(10);
+}, args => [ '--timeout', '1s' ]);
+
+is($run->{code}, 1, 'no answer at all');
+
+$api->stop();
+finish();
