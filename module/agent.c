@@ -1,0 +1,551 @@
+/*
+ * module/agent.c: what came from one agent. It walks the upstream's buffers
+ * block by block, in place, and keeps the agent's head record for the merge.
+ * Only a block that straddles two buffers is copied, into the carry.
+ *
+ * An agent may be hostile: every block goes through the strict profile of
+ * the scanner, every time stamp and counter is checked against what it
+ * promised before. Whatever is wrong cuts this agent and no other.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+
+#define NGX_PCAP_API_CARRY_KEEP  (64 * 1024)   /* larger ones are freed */
+
+
+
+static ngx_int_t ngx_pcap_api_agent_scan(ngx_pcap_api_agent_t *a,
+    pcapx_block_t *b);
+static ngx_int_t ngx_pcap_api_agent_block(ngx_pcap_api_agent_t *a,
+    pcapx_block_t *b);
+static void ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a);
+
+
+void
+ngx_pcap_api_agent_mark(ngx_pcap_api_agent_t *a)
+{
+    if (!a->queued) {
+        a->queued = 1;
+        ngx_queue_insert_tail(&a->ctx->dirty, &a->queue);
+    }
+
+    ngx_pcap_api_post(a->ctx);
+}
+
+
+static uint64_t
+ngx_pcap_api_now_ns(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_REALTIME, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000000ULL + (uint64_t) ts.tv_nsec;
+}
+
+
+static void
+ngx_pcap_api_agent_garbage(ngx_pcap_api_agent_t *a, const char *what)
+{
+    ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+                            "cut, it sent a malformed stream: %s", what);
+}
+
+
+/* Steps from finished buffers to the one with unscanned bytes. */
+static size_t
+ngx_pcap_api_agent_window(ngx_pcap_api_agent_t *a)
+{
+    ngx_chain_t  *ln;
+
+    while (a->in != NULL && a->pos == a->in->buf->last) {
+        ln = a->in;
+        a->in = ln->next;
+        ln->next = NULL;
+
+        *a->last_scanned = ln;
+        a->last_scanned = &ln->next;
+
+        if (a->in == NULL) {
+            a->last_in = &a->in;
+
+        } else {
+            a->pos = a->in->buf->pos;
+        }
+    }
+
+    return a->in ? (size_t) (a->in->buf->last - a->pos) : 0;
+}
+
+
+/* Makes the carry large enough; what is in it stays. */
+static ngx_int_t
+ngx_pcap_api_agent_carry_grow(ngx_pcap_api_agent_t *a, size_t need)
+{
+    u_char  *p;
+    size_t   size;
+
+    if (need <= a->carry_size) {
+        return NGX_OK;
+    }
+
+    for (size = 2048; size < need; size *= 2) { /* void */ }
+
+    p = ngx_alloc(size, a->ctx->request->connection->log);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (a->carry != NULL) {
+        ngx_memcpy(p, a->carry, a->carry_len);
+        ngx_free(a->carry);
+    }
+
+    a->carry = p;
+    a->carry_size = size;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_pcap_api_agent_carry_free(ngx_pcap_api_agent_t *a)
+{
+    a->carry_len = 0;
+    a->carry_busy = 0;
+
+    if (a->carry_size > NGX_PCAP_API_CARRY_KEEP) {
+        ngx_free(a->carry);
+        a->carry = NULL;
+        a->carry_size = 0;
+    }
+}
+
+
+/*
+ * The next block, in place or in the carry (a->head_carry). NGX_OK,
+ * NGX_AGAIN, or NGX_ERROR when the agent was failed.
+ */
+static ngx_int_t
+ngx_pcap_api_agent_scan(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
+{
+    int      rc;
+    size_t   n, have;
+    u_char  *p;
+
+    for ( ;; ) {
+        have = ngx_pcap_api_agent_window(a);
+
+        if (a->carry_len && !a->carry_busy) {
+            p = a->carry;
+            rc = pcapx_scan_next(&a->scan, p, a->carry_len, b);
+
+        } else if (have) {
+            p = a->pos;
+            rc = pcapx_scan_next(&a->scan, p, have, b);
+
+        } else {
+            return NGX_AGAIN;
+        }
+
+        if (rc == PCAPX_OK) {
+            a->head_carry = (p == a->carry);
+            return NGX_OK;
+        }
+
+        if (rc != PCAPX_AGAIN) {
+            ngx_pcap_api_agent_garbage(a, a->scan.err);
+            return NGX_ERROR;
+        }
+
+        if (have == 0 || a->carry_busy) {
+            return NGX_AGAIN;
+        }
+
+        /* what is missing of the block, as far as it is here */
+
+        n = ngx_min(a->scan.need - a->carry_len, have);
+
+        if (ngx_pcap_api_agent_carry_grow(a, a->scan.need) != NGX_OK) {
+            ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_UNKNOWN, "no memory");
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(a->carry + a->carry_len, a->pos, n);
+        a->carry_len += n;
+        a->pos += n;
+    }
+}
+
+
+static void
+ngx_pcap_api_agent_skip(ngx_pcap_api_agent_t *a, size_t len)
+{
+    if (!a->head_carry) {
+        a->pos += len;
+        return;
+    }
+
+    a->head_carry = 0;
+
+    if (!a->carry_busy) {
+        ngx_pcap_api_agent_carry_free(a);
+    }
+}
+
+
+static ngx_int_t
+ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
+{
+    char                   err[PCAPX_ERR_LEN];
+    pcapx_opt_t            opt;
+    pcapx_opt_iter_t       it;
+    ngx_pcap_api_iface_t  *f;
+
+    f = &a->ifaces[a->nifaces];
+    f->linktype = a->scan_ifaces[b->iface].linktype;
+    f->snaplen = a->scan_ifaces[b->iface].snaplen;
+    f->name[0] = '\0';
+
+    pcapx_opt_begin(&it, &a->scan, b);
+
+    while (pcapx_opt_next(&it, &opt) == PCAPX_OK) {
+
+        if (opt.code != PCAPX_IF_NAME) {
+            continue;
+        }
+
+        if (pcapx_valid_interface((char *) opt.value, opt.len, err)
+            != PCAPX_OK)
+        {
+            ngx_pcap_api_agent_garbage(a, err);
+            return NGX_ERROR;
+        }
+
+        *ngx_cpymem(f->name, opt.value, opt.len) = '\0';
+    }
+
+    if (f->name[0] == '\0') {
+        ngx_pcap_api_agent_garbage(a, "an interface has no name");
+        return NGX_ERROR;
+    }
+
+    a->nifaces++;
+
+    return NGX_OK;
+}
+
+
+/* The first block behind the IDBs: link types and clock are known now. */
+static ngx_int_t
+ngx_pcap_api_agent_ready(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
+{
+    uint64_t       theirs, now;
+    int64_t        skew;
+    pcapx_stats_t  st;
+
+    now = ngx_pcap_api_now_ns();
+    theirs = b->ts_ns;
+
+    if (b->type == PCAPX_BT_ISB
+        && pcapx_scan_stats(&a->scan, b, &st) == PCAPX_OK
+        && (st.present & PCAPX_HAS_ENDTIME))
+    {
+        theirs = st.endtime_ns;
+    }
+
+    a->offset_ns = (int64_t) (theirs - now);
+    skew = (int64_t) a->ctx->conf->max_clock_skew * 1000000;
+
+    if (skew && a->ctx->nagents > 1
+        && (a->offset_ns > skew || a->offset_ns < -skew))
+    {
+        ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_CLOCK_SKEW,
+            "its clock is %L ms off, at most %M ms are allowed",
+            a->offset_ns / 1000000, a->ctx->conf->max_clock_skew);
+        return NGX_ERROR;
+    }
+
+    if (skew) {
+        a->max_ts = theirs + (uint64_t) skew;
+    }
+
+    a->state = NGX_PCAP_API_AGENT_READY;
+
+    return NGX_OK;
+}
+
+
+/* Running totals never go back. */
+static ngx_int_t
+ngx_pcap_api_agent_isb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
+{
+    ngx_uint_t             i;
+    pcapx_stats_t          st;
+    ngx_pcap_api_iface_t  *f;
+
+    f = &a->ifaces[b->iface];
+
+    if (pcapx_scan_stats(&a->scan, b, &st) != PCAPX_OK) {
+        ngx_pcap_api_agent_garbage(a, "a counter of wrong size");
+        return NGX_ERROR;
+    }
+
+    if ((f->stats.present & ~st.present)
+        || st.filteraccept < f->stats.filteraccept
+        || st.osdrop < f->stats.osdrop
+        || st.usrdeliv < f->stats.usrdeliv
+        || st.ifrecv < f->stats.ifrecv
+        || st.ifdrop < f->stats.ifdrop)
+    {
+        ngx_pcap_api_agent_garbage(a, "a counter that goes back");
+        return NGX_ERROR;
+    }
+
+    f->stats = st;
+    f->stats_ts = b->ts_ns;
+    a->isb_seen |= 1u << b->iface;
+
+    a->osdrop = 0;
+
+    for (i = 0; i < a->nifaces; i++) {
+        a->osdrop += a->ifaces[i].stats.osdrop;
+    }
+
+    if (a->osdrop != a->osdrop_told) {
+        a->congested = 1;
+    }
+
+    if (b->ts_ns > a->watermark) {
+        a->watermark = b->ts_ns;
+    }
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK for a record, which stays; NGX_DONE for anything else, done with. */
+static ngx_int_t
+ngx_pcap_api_agent_block(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
+{
+    if (b->type == PCAPX_BT_EPB || b->type == PCAPX_BT_ISB) {
+
+        if (a->state == NGX_PCAP_API_AGENT_OPENING
+            && ngx_pcap_api_agent_ready(a, b) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (a->max_ts && b->ts_ns > a->max_ts) {
+            ngx_pcap_api_agent_garbage(a, "a time in the far future");
+            return NGX_ERROR;
+        }
+    }
+
+    switch (b->type) {
+
+    case PCAPX_BT_EPB:
+        a->isb_seen = 0;
+        return NGX_OK;
+
+    case PCAPX_BT_ISB:
+        if (ngx_pcap_api_agent_isb(a, b) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        break;
+
+    case PCAPX_BT_IDB:
+        if (ngx_pcap_api_agent_idb(a, b) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        break;
+    }
+
+    return NGX_DONE;
+}
+
+
+/* Scans to the next record. NGX_OK with head set, else NGX_AGAIN. */
+static ngx_int_t
+ngx_pcap_api_agent_to_head(ngx_pcap_api_agent_t *a)
+{
+    ngx_int_t  rc;
+
+    do {
+        if (ngx_pcap_api_agent_scan(a, &a->head) != NGX_OK) {
+            return NGX_AGAIN;
+        }
+
+        rc = ngx_pcap_api_agent_block(a, &a->head);
+
+        if (rc == NGX_ERROR) {
+            return NGX_AGAIN;
+        }
+
+        if (rc == NGX_DONE) {
+            ngx_pcap_api_agent_skip(a, a->head.len);
+        }
+
+    } while (rc == NGX_DONE);
+
+    a->has_head = 1;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pcap_api_agent_next(ngx_pcap_api_agent_t *a)
+{
+    if (a->head.ts_ns > a->watermark) {
+        a->watermark = a->head.ts_ns;      /* its records are in order */
+    }
+
+    a->has_head = 0;
+    ngx_pcap_api_agent_skip(a, a->head.len);
+
+    return ngx_pcap_api_agent_to_head(a);
+}
+
+
+/*
+ * nginx rewinds the upstream's buffer only when all of it is consumed, so it
+ * is given back as a whole: when everything is scanned and sent.
+ */
+static void
+ngx_pcap_api_agent_release(ngx_pcap_api_agent_t *a)
+{
+    ngx_chain_t  *ln;
+
+    if (a->in != NULL || a->outstanding || a->scanned == NULL) {
+        return;
+    }
+
+    while (a->scanned != NULL) {
+        ln = a->scanned;
+        a->scanned = ln->next;
+        ln->buf->pos = ln->buf->last;
+        ngx_free_chain(a->ctx->request->pool, ln);
+    }
+
+    a->last_scanned = &a->scanned;
+    a->heard = ngx_current_msec;           /* from now on we read again */
+
+    ngx_pcap_api_agent_post(a);
+}
+
+
+void
+ngx_pcap_api_agent_settle(ngx_pcap_api_agent_t *a)
+{
+    (void) ngx_pcap_api_agent_window(a);
+    ngx_pcap_api_agent_release(a);
+
+    if (a->state >= NGX_PCAP_API_AGENT_CLOSED) {
+        return;
+    }
+
+    if (a->has_head) {
+        a->released = 0;
+        pcapx_merge_head(&a->ctx->merge, a->index, a->head.ts_ns);
+        return;
+    }
+
+    if (a->sr == NULL && a->in == NULL && !a->carry_busy) {
+        ngx_pcap_api_agent_end(a);
+        return;
+    }
+
+    a->released = 0;
+    pcapx_merge_wait(&a->ctx->merge, a->index, a->watermark);
+}
+
+
+/* The connection has ended and all that came is scanned: how did it end? */
+static void
+ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a)
+{
+    if (a->status != NGX_HTTP_OK) {
+        ngx_pcap_api_agent_refused(a);
+        return;
+    }
+
+    if (a->state == NGX_PCAP_API_AGENT_OPENING) {
+        ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_START_CAPTURE_FAILED,
+                                "it ended before it said what it captures");
+        return;
+    }
+
+    if (!a->clean || a->carry_len
+        || a->isb_seen != (1u << a->nifaces) - 1)
+    {
+        ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+                                "the connection was cut, what it lost since "
+                                "its last report is unknown");
+        return;
+    }
+
+    a->state = NGX_PCAP_API_AGENT_CLOSED;
+    a->ctx->nalive--;
+    pcapx_merge_end(&a->ctx->merge, a->index);
+
+    if (a->ctx->header_sent && !a->ctx->stopping) {
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
+                             "the agent has ended the capture");
+    }
+
+    ngx_pcap_api_post(a->ctx);
+}
+
+
+static void
+ngx_pcap_api_agent_feed(ngx_pcap_api_agent_t *a, uint64_t now)
+{
+    uint64_t  skew;
+
+    if (a->state != NGX_PCAP_API_AGENT_OPENING
+        && a->state != NGX_PCAP_API_AGENT_READY)
+    {
+        return;
+    }
+
+    skew = (uint64_t) a->ctx->conf->max_clock_skew * 1000000;
+
+    if (skew && a->state == NGX_PCAP_API_AGENT_READY) {
+        a->max_ts = now + (uint64_t) a->offset_ns + skew;
+    }
+
+    if (!a->has_head && a->status == NGX_HTTP_OK) {
+        (void) ngx_pcap_api_agent_to_head(a);
+    }
+
+    ngx_pcap_api_agent_settle(a);
+}
+
+
+void
+ngx_pcap_api_feed_dirty(ngx_pcap_api_ctx_t *ctx)
+{
+    uint64_t               now;
+    ngx_queue_t           *q;
+    ngx_pcap_api_agent_t  *a;
+
+    if (ngx_queue_empty(&ctx->dirty)) {
+        return;
+    }
+
+    now = ngx_pcap_api_now_ns();
+
+    while (!ngx_queue_empty(&ctx->dirty)) {
+        q = ngx_queue_head(&ctx->dirty);
+        ngx_queue_remove(q);
+
+        a = ngx_queue_data(q, ngx_pcap_api_agent_t, queue);
+        a->queued = 0;
+
+        ngx_pcap_api_agent_feed(a, now);
+    }
+}

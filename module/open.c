@@ -1,0 +1,727 @@
+/*
+ * module/open.c: the subrequests to the agents. They are started a few at a
+ * time, all within one start timeout; what they answer is recorded here by
+ * their filters and handlers, which never do more than that: only the phase,
+ * run from the main request, decides.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+#include <jansson.h>
+#include <sys/socket.h>
+
+
+#define NGX_PCAP_API_MAX_URI  16000        /* an agent takes 16 KiB in all */
+
+#define NGX_PCAP_API_NOT_ACCEPTABLE  406    /* RFC 9110 15.5.7 */
+
+
+static ngx_int_t ngx_pcap_api_open_init(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+static ngx_int_t ngx_pcap_api_agent_open(ngx_pcap_api_agent_t *a);
+static void ngx_pcap_api_agent_wake(ngx_http_request_t *sr);
+static ngx_int_t ngx_pcap_api_open_result(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+
+
+/* Appends "&name=value" with value encoded. */
+static u_char *
+ngx_pcap_api_uri_arg(u_char *p, u_char *last, const char *name, u_char *value,
+    size_t len)
+{
+    size_t  n;
+
+    p = ngx_slprintf(p, last, "&%s=", name);
+    n = pcapx_form_encode((char *) p, last - p, (char *) value, len);
+
+    return (n > (size_t) (last - p)) ? last : p + n;
+}
+
+
+/* "1.2.3.4:5" or "[::1]:5"; a mapped IPv4 address is shown as IPv4. */
+static size_t
+ngx_pcap_api_sockaddr_text(struct sockaddr *sa, socklen_t len, in_port_t port,
+    u_char *text)
+{
+    struct sockaddr_in    sin;
+    struct sockaddr_in6  *sin6;
+
+    if (sa->sa_family == AF_INET6) {
+        sin6 = (struct sockaddr_in6 *) sa;
+
+        if (IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr)) {
+            ngx_memzero(&sin, sizeof(sin));
+            sin.sin_family = AF_INET;
+            sin.sin_port = port ? htons(port) : sin6->sin6_port;
+            ngx_memcpy(&sin.sin_addr, sin6->sin6_addr.s6_addr + 12, 4);
+
+            return ngx_sock_ntop((struct sockaddr *) &sin, sizeof(sin), text,
+                                 NGX_SOCKADDR_STRLEN, 1);
+        }
+
+    } else if (sa->sa_family != AF_INET) {
+        return 0;
+    }
+
+    if (port) {
+        ngx_inet_set_port(sa, port);
+    }
+
+    return ngx_sock_ntop(sa, len, text, NGX_SOCKADDR_STRLEN, 1);
+}
+
+
+/* The port the client used towards the router: of the Host header, or 443. */
+static in_port_t
+ngx_pcap_api_router_port(ngx_http_request_t *r)
+{
+    u_char     *p;
+    ngx_int_t   port;
+    ngx_str_t   host;
+
+    if (r->headers_in.host == NULL) {
+        return 443;
+    }
+
+    host = r->headers_in.host->value;
+
+    for (p = host.data + host.len; p > host.data; p--) {
+        if (p[-1] == ':') {
+            port = ngx_atoi(p, host.data + host.len - p);
+            return (port > 0 && port < 65536) ? (in_port_t) port : 443;
+        }
+
+        if (p[-1] < '0' || p[-1] > '9') {
+            break;
+        }
+    }
+
+    return 443;
+}
+
+
+/* The last address of X-Forwarded-For: what the router itself has seen. */
+static ngx_int_t
+ngx_pcap_api_forwarded_for(ngx_http_request_t *r, ngx_addr_t *addr)
+{
+    u_char           *p, *last;
+    ngx_uint_t        i;
+    ngx_str_t         value;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    ngx_str_null(&value);
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            part = part->next;
+            if (part == NULL) {
+                break;
+            }
+
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == sizeof("x-forwarded-for") - 1
+            && ngx_strncasecmp(h[i].key.data, (u_char *) "x-forwarded-for",
+                               h[i].key.len)
+               == 0)
+        {
+            value = h[i].value;
+        }
+    }
+
+    last = value.data + value.len;
+
+    while (last > value.data && last[-1] == ' ') {
+        last--;
+    }
+
+    for (p = last; p > value.data && p[-1] != ',' && p[-1] != ' '; p--) {
+        /* void */
+    }
+
+    if (p == last) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_parse_addr(r->pool, addr, p, last - p);
+}
+
+
+/*
+ * What the agents have to leave out, because it is the capture itself: our
+ * listener, the peer of this request, and the leg from the router to its
+ * client. A router's report is used for nothing else.
+ */
+static u_char *
+ngx_pcap_api_uri_excludes(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
+    u_char *p, u_char *last)
+{
+    size_t             len;
+    u_char             text[NGX_SOCKADDR_STRLEN];
+    socklen_t          socklen;
+    ngx_addr_t         addr;
+    ngx_sockaddr_t     sa;
+
+    socklen = sizeof(ngx_sockaddr_t);
+
+    if (getsockname(r->connection->fd, &sa.sockaddr, &socklen) == 0) {
+        len = ngx_pcap_api_sockaddr_text(&sa.sockaddr, socklen, 0, text);
+        if (len) {
+            p = ngx_pcap_api_uri_arg(p, last, "exclude", text, len);
+        }
+    }
+
+    socklen = sizeof(ngx_sockaddr_t);
+
+    if (getpeername(r->connection->fd, &sa.sockaddr, &socklen) != 0) {
+        return p;
+    }
+
+    len = ngx_pcap_api_sockaddr_text(&sa.sockaddr, socklen, 0, text);
+    if (len) {
+        p = ngx_pcap_api_uri_arg(p, last, "exclude", text, len);
+    }
+
+    if (ctx->conf->routers == NULL
+        || ngx_cidr_match(&sa.sockaddr, ctx->conf->routers) != NGX_OK
+        || ngx_pcap_api_forwarded_for(r, &addr) != NGX_OK)
+    {
+        return p;
+    }
+
+    len = ngx_pcap_api_sockaddr_text(addr.sockaddr, addr.socklen,
+                                     ngx_pcap_api_router_port(r), text);
+    if (len) {
+        p = ngx_pcap_api_uri_arg(p, last, "exclude_peer", text, len);
+    }
+
+    return p;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_build_uri(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    u_char               *p, *last;
+    ngx_str_t            *s;
+    ngx_uint_t            i;
+    ngx_pcap_api_opts_t  *opts;
+
+    opts = &ctx->opts;
+
+    p = ngx_pnalloc(r->pool, NGX_PCAP_API_MAX_URI);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->agent_uri.data = p;
+    last = p + NGX_PCAP_API_MAX_URI;
+
+    p = ngx_slprintf(p, last, "/v1/capture?format=pcapng&snaplen=%uD"
+                     "&promiscuous=%ui&heartbeat_ms=%M&id=%*s",
+                     opts->snaplen, opts->promiscuous, ctx->conf->heartbeat,
+                     (size_t) NGX_PCAP_API_ID_LEN, ctx->id);
+
+    s = opts->interfaces.elts;
+
+    for (i = 0; i < opts->interfaces.nelts; i++) {
+        p = ngx_pcap_api_uri_arg(p, last, "interface", s[i].data, s[i].len);
+    }
+
+    p = ngx_pcap_api_uri_excludes(r, ctx, p, last);
+
+    if (opts->filter.len) {
+        p = ngx_pcap_api_uri_arg(p, last, "filter", opts->filter.data,
+                                 opts->filter.len);
+    }
+
+    if (p == last) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                                   "option \"filter\": too long when encoded");
+    }
+
+    ctx->agent_uri.len = p - ctx->agent_uri.data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_open_init(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    void                  *mem;
+    ngx_int_t              rc;
+    ngx_uint_t             i;
+    ngx_pcap_api_agent_t  *a;
+
+    if (!ctx->opts.pcapng && r->http_version < NGX_HTTP_VERSION_11) {
+        return ngx_pcap_api_refuse(ctx, NGX_PCAP_API_NOT_ACCEPTABLE,
+                   "format \"pcap\" needs HTTP/1.1 or later, because its "
+                   "verdict is sent in trailers; \"pcapng\" does not");
+    }
+
+    rc = ngx_pcap_api_build_uri(r, ctx);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    mem = ngx_palloc(r->pool, pcapx_merge_size(ctx->nagents));
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+    pcapx_merge_init(&ctx->merge, mem, ctx->nagents);
+
+    for (i = 0; i < ctx->nagents; i++) {
+        a = &ctx->agents[i];
+        pcapx_scan_init(&a->scan, a->scan_ifaces, PCAPX_MAX_INTERFACES,
+                        PCAPX_PROFILE_AGENT, 0);
+    }
+
+    ctx->nalive = ctx->nagents;
+    ctx->deadline = ngx_current_msec + ctx->conf->start_timeout;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t              rc;
+    ngx_uint_t             i, waiting;
+    ngx_pcap_api_agent_t  *a;
+
+    if (ctx->agent_uri.len == 0) {
+        rc = ngx_pcap_api_open_init(r, ctx);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    ngx_pcap_api_feed_dirty(ctx);
+
+    while (ctx->nopened < ctx->nagents
+           && ctx->nopening < ctx->conf->start_parallel)
+    {
+        if (ngx_pcap_api_agent_open(&ctx->agents[ctx->nopened++]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    waiting = 0;
+
+    for (i = 0; i < ctx->nagents; i++) {
+        waiting += ctx->agents[i].state <= NGX_PCAP_API_AGENT_OPENING;
+    }
+
+    if (waiting && (ngx_msec_int_t) (ngx_current_msec - ctx->deadline) < 0) {
+        return NGX_AGAIN;
+    }
+
+    for (i = 0; waiting && i < ctx->nagents; i++) {
+        a = &ctx->agents[i];
+
+        if (a->state <= NGX_PCAP_API_AGENT_OPENING) {
+            ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+                                    "did not start within %M ms",
+                                    ctx->conf->start_timeout);
+        }
+    }
+
+    return ngx_pcap_api_open_result(r, ctx);
+}
+
+
+/* All have answered or failed: may the stream begin, or what do we say? */
+static ngx_int_t
+ngx_pcap_api_open_result(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t              linktype;
+    ngx_uint_t             i, k, started, same;
+    ngx_pcap_api_agent_t  *a, *first;
+
+    started = 0;
+    same = 1;
+    first = &ctx->agents[0];
+    linktype = -1;
+
+    for (i = 0; i < ctx->nagents; i++) {
+        a = &ctx->agents[i];
+
+        if (a->state == NGX_PCAP_API_AGENT_FAILED) {
+            same &= a->status == first->status;
+            continue;
+        }
+
+        started++;
+
+        for (k = 0; k < a->nifaces && !ctx->opts.pcapng; k++) {
+
+            if (linktype != -1 && linktype != a->ifaces[k].linktype) {
+                return ngx_pcap_api_refuse(ctx, NGX_HTTP_CONFLICT,
+                    "the interfaces have different link types (%i and %i at "
+                    "\"%V\"): format \"pcap\" holds only one, take \"pcapng\"",
+                    linktype, (ngx_int_t) a->ifaces[k].linktype,
+                    &a->target->instance);
+            }
+
+            linktype = a->ifaces[k].linktype;
+        }
+    }
+
+    if (started) {
+        return NGX_OK;
+    }
+
+    /* all for the same reason of the request's own: then it is the client's */
+
+    if (same && (first->status == NGX_HTTP_BAD_REQUEST
+                 || first->status == NGX_HTTP_NOT_FOUND))
+    {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "%V",
+                                   &first->fail_text);
+    }
+
+    if (same && first->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        ctx->retry_after = 10;
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_TOO_MANY_REQUESTS, "%V",
+                                   &first->fail_text);
+    }
+
+    return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_GATEWAY,
+                               "no instance could start the capture: %V",
+                               &first->fail_text);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_agent_open(ngx_pcap_api_agent_t *a)
+{
+    a->state = NGX_PCAP_API_AGENT_OPENING;
+    a->heard = ngx_current_msec;
+    a->opening = 1;
+    a->ctx->nopening++;
+
+    return ngx_pcap_api_subrequest(a->ctx, &a->ctx->conf->agents,
+                                   ngx_pcap_api_agent_done, a, &a->sr);
+}
+
+
+static void
+ngx_pcap_api_agent_answered(ngx_pcap_api_agent_t *a)
+{
+    if (a->opening) {
+        a->opening = 0;
+        a->ctx->nopening--;
+        ngx_pcap_api_post(a->ctx);         /* the next one may be opened */
+    }
+}
+
+
+ngx_int_t
+ngx_pcap_api_agent_header(ngx_http_request_t *sr, ngx_pcap_api_agent_t *a)
+{
+    a->status = sr->headers_out.status;
+
+    /* without chunks a cut stream could not be told from a finished one */
+
+    if (a->status == NGX_HTTP_OK
+        && (sr->upstream == NULL || !sr->upstream->headers_in.chunked
+            || sr->upstream->buffering))
+    {
+        a->status = NGX_HTTP_BAD_GATEWAY;
+        a->unfit = 1;
+    }
+
+    ngx_pcap_api_agent_answered(a);
+
+    return NGX_OK;
+}
+
+
+/* Whatever a failed or unfit agent still says is thrown away. */
+static void
+ngx_pcap_api_swallow(ngx_chain_t *in)
+{
+    for ( /* void */ ; in; in = in->next) {
+        in->buf->pos = in->buf->last;
+        in->buf->file_pos = in->buf->file_last;
+    }
+}
+
+
+static ngx_int_t
+ngx_pcap_api_agent_error_body(ngx_pcap_api_agent_t *a, ngx_chain_t *in)
+{
+    size_t        n;
+    ngx_chain_t  *cl;
+
+    if (a->body == NULL) {
+        a->body = ngx_palloc(a->ctx->request->pool, NGX_PCAP_API_MAX_ERROR);
+        if (a->body == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+        if (ngx_buf_in_memory(cl->buf)) {
+            n = ngx_min((size_t) (cl->buf->last - cl->buf->pos),
+                        NGX_PCAP_API_MAX_ERROR - a->body_len);
+            ngx_memcpy(a->body + a->body_len, cl->buf->pos, n);
+            a->body_len += n;
+        }
+    }
+
+    ngx_pcap_api_swallow(in);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pcap_api_agent_body(ngx_http_request_t *sr, ngx_pcap_api_agent_t *a,
+    ngx_chain_t *in)
+{
+    ngx_chain_t  *cl, *ln;
+
+    if (a->state == NGX_PCAP_API_AGENT_FAILED || a->sr == NULL) {
+        ngx_pcap_api_swallow(in);
+        return NGX_OK;
+    }
+
+    if (a->status != NGX_HTTP_OK) {
+        return ngx_pcap_api_agent_error_body(a, in);
+    }
+
+    if (a->wake == NULL) {
+        a->wake = sr->write_event_handler;
+        sr->write_event_handler = ngx_pcap_api_agent_wake;
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+
+        if (cl->buf->last_in_chain || cl->buf->last_buf) {
+            a->clean = 1;
+        }
+
+        if (cl->buf->last == cl->buf->pos || !ngx_buf_in_memory(cl->buf)) {
+            continue;
+        }
+
+        /* links belong to the copy filter: only the buffer may be kept */
+
+        ln = ngx_alloc_chain_link(a->ctx->request->pool);
+        if (ln == NULL) {
+            return NGX_ERROR;
+        }
+
+        ln->buf = cl->buf;
+        ln->next = NULL;
+
+        if (a->in == NULL) {
+            a->pos = ln->buf->pos;
+        }
+
+        *a->last_in = ln;
+        a->last_in = &ln->next;
+        a->heard = ngx_current_msec;
+    }
+
+    if (in != NULL) {
+        ngx_pcap_api_agent_mark(a);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_pcap_api_agent_wake(ngx_http_request_t *sr)
+{
+    ngx_pcap_api_agent_t  *a;
+
+    a = sr->post_subrequest->data;
+    a->is_posted = 0;
+    a->wake(sr);
+}
+
+
+void
+ngx_pcap_api_agent_post(ngx_pcap_api_agent_t *a)
+{
+    if (a->sr == NULL || a->wake == NULL || a->is_posted || a->ctx->done) {
+        return;
+    }
+
+    a->is_posted = 1;
+    (void) ngx_http_post_request(a->sr, &a->posted);
+}
+
+
+/* Always NGX_OK: anything else would end the main request. */
+ngx_int_t
+ngx_pcap_api_agent_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
+{
+    ngx_pcap_api_agent_t *a = data;
+
+    sr->write_event_handler = ngx_http_request_empty_handler;
+
+    if (a->sr == NULL) {
+        return NGX_OK;
+    }
+
+    a->sr = NULL;
+
+    if (a->status == 0) {
+        a->connect_rc = (rc > 0) ? rc : NGX_HTTP_BAD_GATEWAY;
+    }
+
+    ngx_pcap_api_agent_answered(a);
+    ngx_pcap_api_agent_mark(a);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_pcap_api_agent_abort(ngx_pcap_api_agent_t *a)
+{
+    ngx_http_request_t  *sr;
+
+    sr = a->sr;
+
+    if (sr == NULL) {
+        return;
+    }
+
+    a->sr = NULL;
+    ngx_pcap_api_agent_answered(a);
+    ngx_pcap_api_drop_subrequest(sr);
+}
+
+
+void
+ngx_pcap_api_agent_fail(ngx_pcap_api_agent_t *a, ngx_pcap_api_msg_e type,
+    const char *fmt, ...)
+{
+    u_char   *p, buf[NGX_PCAP_API_TEXT_LEN];
+    va_list   args;
+
+    if (a->state >= NGX_PCAP_API_AGENT_CLOSED) {
+        return;
+    }
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
+    va_end(args);
+
+    a->fail_type = type;
+    a->fail_text.data = a->text;
+    a->fail_text.len = ngx_pcap_api_clean_text(a->text, sizeof(a->text), buf,
+                                               p - buf);
+
+    a->state = NGX_PCAP_API_AGENT_FAILED;
+    a->ctx->nalive--;
+    a->ctx->failed_some = 1;
+
+    ngx_pcap_api_agent_abort(a);
+    pcapx_merge_end(&a->ctx->merge, a->index);
+    a->has_head = 0;
+
+    ngx_log_error(NGX_LOG_WARN, a->ctx->request->connection->log, 0,
+                  "pcap agent %V at %V: %s: %V", &a->target->instance,
+                  &a->target->addr, ngx_pcap_api_msg_names[type],
+                  &a->fail_text);
+
+    if (a->ctx->header_sent) {
+        ngx_pcap_api_message(a->ctx, a, type, "%V", &a->fail_text);
+    }
+
+    ngx_pcap_api_post(a->ctx);
+}
+
+
+/* What an agent that never streamed has said: libpcap's own words. */
+void
+ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
+{
+    json_t              *doc;
+    const char          *detail;
+    json_error_t         error;
+    ngx_pcap_api_msg_e   type;
+
+    if (a->status == 0) {
+        ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+            a->connect_rc == NGX_HTTP_GATEWAY_TIME_OUT
+            ? "the agent does not answer"
+            : "no connection to the agent, or its certificate is not "
+              "the one expected");
+        return;
+    }
+
+    if (a->unfit) {
+        ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_CONNECTION_ERROR,
+                                "the agent's answer is no chunked stream");
+        return;
+    }
+
+    switch (a->status) {
+
+    case NGX_HTTP_BAD_REQUEST:
+    case NGX_HTTP_NOT_FOUND:
+        type = NGX_PCAP_API_MSG_INVALID_REQUEST;
+        break;
+
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+        type = NGX_PCAP_API_MSG_LIMIT_REACHED;
+        break;
+
+    default:
+        type = NGX_PCAP_API_MSG_START_CAPTURE_FAILED;
+    }
+
+    doc = json_loadb((char *) a->body, a->body_len, 0, &error);
+    detail = json_string_value(json_object_get(doc, "detail"));
+
+    if (detail != NULL) {
+        ngx_pcap_api_agent_fail(a, type, "%s", detail);
+
+    } else {
+        ngx_pcap_api_agent_fail(a, type, "the agent answered with status %ui",
+                                a->status);
+    }
+
+    json_decref(doc);
+}
+
+
+void
+ngx_pcap_api_agent_half_close(ngx_pcap_api_agent_t *a)
+{
+    ngx_connection_t  *c;
+
+    if (a->sr == NULL || a->half_closed || a->sr->upstream == NULL
+        || a->sr->upstream->peer.connection == NULL)
+    {
+        return;
+    }
+
+    a->half_closed = 1;
+    c = a->sr->upstream->peer.connection;
+
+    if (shutdown(c->fd, NGX_WRITE_SHUTDOWN) == -1) {
+        ngx_log_error(NGX_LOG_INFO, c->log, ngx_socket_errno,
+                      "half-close of a pcap agent failed");
+    }
+
+    /* a close_notify could not be sent any more: let nginx not try */
+
+    c->error = 1;
+}

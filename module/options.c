@@ -1,0 +1,302 @@
+/*
+ * module/options.c: the capture options of a query string or a form. Every
+ * option is checked here, before anything is looked up or reserved; an
+ * unknown, a repeated or a wrong one is a 400 that names it.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+
+typedef struct {
+    ngx_str_t    name;
+    ngx_int_t  (*set)(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair, char *err);
+    ngx_uint_t   repeatable;  /* unsigned  repeatable:1 */
+} ngx_pcap_api_option_t;
+
+
+static ngx_int_t ngx_pcap_api_opt_duration(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_filter(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_format(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_instance(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_interface(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_max_bytes(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_max_packets(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_promiscuous(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_reason(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+
+
+static const ngx_pcap_api_option_t  ngx_pcap_api_options[] = {
+    { ngx_string("duration"), ngx_pcap_api_opt_duration, 0 },
+    { ngx_string("filter"), ngx_pcap_api_opt_filter, 0 },
+    { ngx_string("format"), ngx_pcap_api_opt_format, 0 },
+    { ngx_string("instance"), ngx_pcap_api_opt_instance, 1 },
+    { ngx_string("interface"), ngx_pcap_api_opt_interface, 1 },
+    { ngx_string("max_bytes"), ngx_pcap_api_opt_max_bytes, 0 },
+    { ngx_string("max_packets"), ngx_pcap_api_opt_max_packets, 0 },
+    { ngx_string("promiscuous"), ngx_pcap_api_opt_promiscuous, 0 },
+    { ngx_string("reason"), ngx_pcap_api_opt_reason, 0 },
+    { ngx_string("snaplen"), ngx_pcap_api_opt_snaplen, 0 }
+};
+
+#define NGX_PCAP_API_NOPTIONS                                                 \
+    (sizeof(ngx_pcap_api_options) / sizeof(ngx_pcap_api_options[0]))
+
+
+ngx_int_t
+ngx_pcap_api_default_options(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pool_t           *pool;
+    ngx_pcap_api_opts_t  *opts;
+
+    pool = ctx->request->pool;
+    opts = &ctx->opts;
+
+    opts->snaplen = PCAPX_MAX_SNAPLEN;
+    opts->pcapng = 1;
+
+    if (ngx_array_init(&opts->interfaces, pool, PCAPX_MAX_INTERFACES,
+                       sizeof(ngx_str_t))
+        != NGX_OK
+        || ngx_array_init(&opts->instances, pool, 8, sizeof(ngx_str_t))
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pcap_api_parse_options(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len)
+{
+    int                           rc;
+    char                         *pos, err[PCAPX_ERR_LEN];
+    u_char                        name[64];
+    size_t                        n;
+    ngx_uint_t                    i;
+    pcapx_pair_t                  pair;
+    const ngx_pcap_api_option_t  *opt;
+
+    pos = (char *) text;
+
+    for ( ;; ) {
+        rc = pcapx_form_next(&pos, (char *) text + len, &pair, err);
+
+        if (rc == PCAPX_END) {
+            return NGX_OK;
+        }
+
+        if (rc != PCAPX_OK) {
+            return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "%s", err);
+        }
+
+        opt = NULL;
+
+        for (i = 0; i < NGX_PCAP_API_NOPTIONS; i++) {
+            if (pair.name_len == ngx_pcap_api_options[i].name.len
+                && ngx_memcmp(pair.name, ngx_pcap_api_options[i].name.data,
+                              pair.name_len) == 0)
+            {
+                opt = &ngx_pcap_api_options[i];
+                break;
+            }
+        }
+
+        if (opt == NULL) {
+            n = ngx_pcap_api_clean_text(name, sizeof(name),
+                                        (u_char *) pair.name, pair.name_len);
+
+            return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                "unknown option \"%*s\", allowed are duration, filter, "
+                "format, instance, interface, max_bytes, max_packets, "
+                "promiscuous, reason, snaplen", n, name);
+        }
+
+        if (!opt->repeatable) {
+            if (ctx->opts.seen & (1u << i)) {
+                return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                                           "option \"%V\" is given twice",
+                                           &opt->name);
+            }
+
+            ctx->opts.seen |= 1u << i;
+        }
+
+        if (opt->set(ctx, &pair, err) != NGX_OK) {
+            return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                                       "option \"%V\": %s", &opt->name, err);
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_push(ngx_array_t *list, pcapx_pair_t *pair, ngx_uint_t max,
+    char *err)
+{
+    ngx_str_t   *s;
+    ngx_uint_t   i;
+
+    s = list->elts;
+
+    for (i = 0; i < list->nelts; i++) {
+        if (s[i].len == pair->value_len
+            && ngx_memcmp(s[i].data, pair->value, pair->value_len) == 0)
+        {
+            return NGX_OK;                 /* the same one again */
+        }
+    }
+
+    if (list->nelts == max) {
+        (void) ngx_snprintf((u_char *) err, PCAPX_ERR_LEN,
+                            "more than %ui are given%Z", max);
+        return NGX_ERROR;
+    }
+
+    s = ngx_array_push(list);
+    if (s == NULL) {
+        (void) ngx_snprintf((u_char *) err, PCAPX_ERR_LEN, "no memory%Z");
+        return NGX_ERROR;
+    }
+
+    s->data = (u_char *) pair->value;
+    s->len = pair->value_len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_duration(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    return pcapx_parse_duration(pair->value, pair->value_len,
+                                &ctx->opts.duration_ms, err);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_filter(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    ctx->opts.filter.data = (u_char *) pair->value;
+    ctx->opts.filter.len = pair->value_len;
+
+    return pcapx_valid_filter(pair->value, pair->value_len, err);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_format(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    int  pcapng;
+
+    if (pcapx_parse_format(pair->value, pair->value_len, &pcapng, err)
+        != PCAPX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->opts.pcapng = pcapng;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_instance(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    if (pcapx_valid_instance(pair->value, pair->value_len, err) != PCAPX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_pcap_api_opt_push(&ctx->opts.instances, pair,
+                                 NGX_PCAP_API_MAX_INSTANCES, err);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_interface(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    if (pcapx_valid_interface(pair->value, pair->value_len, err) != PCAPX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_pcap_api_opt_push(&ctx->opts.interfaces, pair,
+                                 PCAPX_MAX_INTERFACES, err);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_max_bytes(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    return pcapx_parse_size(pair->value, pair->value_len,
+                            &ctx->opts.max_bytes, err);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_max_packets(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    return pcapx_parse_number("max_packets", pair->value, pair->value_len, 1,
+                              (uint64_t) 1 << 53, &ctx->opts.max_packets,
+                              err);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_promiscuous(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    int  on;
+
+    if (pcapx_parse_flag("promiscuous", pair->value, pair->value_len, &on,
+                         err)
+        != PCAPX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->opts.promiscuous = on;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_reason(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    ctx->opts.reason.data = (u_char *) pair->value;
+    ctx->opts.reason.len = pair->value_len;
+
+    return pcapx_valid_text("reason", pair->value, pair->value_len,
+                            NGX_PCAP_API_MAX_REASON, err);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    return pcapx_parse_snaplen(pair->value, pair->value_len,
+                               &ctx->opts.snaplen, err);
+}

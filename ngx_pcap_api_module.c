@@ -1,0 +1,992 @@
+/*
+ * ngx_pcap_api_module.c: directive and variable tables, configuration and
+ * filter registration, nothing else. What a request does is in module/.
+ *
+ * The module is a content handler, a header filter and a body filter in one:
+ * the filters see the answers to our own subrequests and keep them out of
+ * the response, everything else passes through untouched.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+
+static ngx_int_t ngx_pcap_api_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_pcap_api_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_pcap_api_variable_agent(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_pcap_api_variable_capture(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_pcap_api_add_variables(ngx_conf_t *cf);
+static void *ngx_pcap_api_create_main_conf(ngx_conf_t *cf);
+static void *ngx_pcap_api_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static char *ngx_pcap_api_enable(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_pcap_api_problem(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_pcap_api_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_pcap_api_static(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data);
+static char *ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data);
+static ngx_int_t ngx_pcap_api_init(ngx_conf_t *cf);
+static ngx_int_t ngx_pcap_api_init_process(ngx_cycle_t *cycle);
+static void ngx_pcap_api_exit_process(ngx_cycle_t *cycle);
+
+
+/* Allowed ranges; the post handler gets the address of one of these. */
+
+typedef struct {
+    ngx_conf_post_handler_pt   handler;
+    ngx_uint_t                 min;
+    ngx_uint_t                 max;
+    const char                *allowed;
+} ngx_pcap_api_range_t;
+
+static ngx_pcap_api_range_t  ngx_pcap_api_cache_range =
+    { ngx_pcap_api_check_msec, 0, 10000, "0 to 10s" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_heartbeat_range =
+    { ngx_pcap_api_check_msec, 5, 1000, "5ms to 1s" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_timeout_range =
+    { ngx_pcap_api_check_msec, 1, 86400000, "1ms to 1d" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_skew_range =
+    { ngx_pcap_api_check_msec, 0, 86400000, "0 (no check) to 1d" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_targets_range =
+    { ngx_pcap_api_check_num, 1, 10000, "1 to 10000" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_count_range =
+    { ngx_pcap_api_check_num, 1, 1024, "1 to 1024" };
+
+
+#define NGX_PCAP_API_ANY_CONF                                                 \
+    (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
+
+#define ngx_pcap_api_row(name, type, set, field, post)                        \
+    { ngx_string(name),                                                       \
+      NGX_PCAP_API_ANY_CONF|type,                                             \
+      set,                                                                    \
+      NGX_HTTP_LOC_CONF_OFFSET,                                               \
+      offsetof(ngx_pcap_api_loc_conf_t, field),                               \
+      post }
+
+
+static ngx_command_t  ngx_pcap_api_commands[] = {
+
+    { ngx_string("pcap_api"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_pcap_api_enable,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_pcap_api_loc_conf_t, enable),
+      NULL },
+
+    { ngx_string("pcap_api_problem"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_pcap_api_problem,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pcap_api_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_pcap_api_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pcap_api_static"),
+      NGX_PCAP_API_ANY_CONF|NGX_CONF_TAKE3|NGX_CONF_TAKE4,
+      ngx_pcap_api_static,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    ngx_pcap_api_row("pcap_api_introspection", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, introspection, NULL),
+    ngx_pcap_api_row("pcap_api_agents", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, agents, NULL),
+    ngx_pcap_api_row("pcap_api_static_scope", NGX_CONF_1MORE,
+        ngx_pcap_api_scopes, scopes, NULL),
+    ngx_pcap_api_row("pcap_api_admin_scope", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, admin_scope, NULL),
+    ngx_pcap_api_row("pcap_api_issuer", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, issuer, NULL),
+    ngx_pcap_api_row("pcap_api_audience", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, audience, NULL),
+    ngx_pcap_api_row("pcap_api_token_cache", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, token_cache, &ngx_pcap_api_cache_range),
+    ngx_pcap_api_row("pcap_api_introspection_rate", NGX_CONF_TAKE12,
+        ngx_pcap_api_rate, rate, NULL),
+    ngx_pcap_api_row("pcap_api_introspection_inflight", NGX_CONF_TAKE1,
+        ngx_conf_set_num_slot, inflight, &ngx_pcap_api_count_range),
+    ngx_pcap_api_row("pcap_api_agent_ranges", NGX_CONF_1MORE,
+        ngx_pcap_api_cidrs, ranges, NULL),
+    ngx_pcap_api_row("pcap_api_trusted_routers", NGX_CONF_1MORE,
+        ngx_pcap_api_cidrs, routers, NULL),
+    ngx_pcap_api_row("pcap_api_max_targets", NGX_CONF_TAKE1,
+        ngx_conf_set_num_slot, max_targets, &ngx_pcap_api_targets_range),
+    ngx_pcap_api_row("pcap_api_start_parallel", NGX_CONF_TAKE1,
+        ngx_conf_set_num_slot, start_parallel, &ngx_pcap_api_count_range),
+    ngx_pcap_api_row("pcap_api_start_timeout", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, start_timeout, &ngx_pcap_api_timeout_range),
+    ngx_pcap_api_row("pcap_api_heartbeat", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, heartbeat, &ngx_pcap_api_heartbeat_range),
+    ngx_pcap_api_row("pcap_api_heartbeat_timeout", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, heartbeat_timeout,
+        &ngx_pcap_api_timeout_range),
+    ngx_pcap_api_row("pcap_api_reorder_window", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, reorder_window, &ngx_pcap_api_timeout_range),
+    ngx_pcap_api_row("pcap_api_client_stall", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, client_stall, &ngx_pcap_api_timeout_range),
+    ngx_pcap_api_row("pcap_api_stop_timeout", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, stop_timeout, &ngx_pcap_api_timeout_range),
+    ngx_pcap_api_row("pcap_api_max_clock_skew", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, max_clock_skew, &ngx_pcap_api_skew_range),
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_pcap_api_module_ctx = {
+    ngx_pcap_api_add_variables,            /* preconfiguration */
+    ngx_pcap_api_init,                     /* postconfiguration */
+
+    ngx_pcap_api_create_main_conf,         /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_pcap_api_create_loc_conf,          /* create location configuration */
+    ngx_pcap_api_merge_loc_conf            /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_pcap_api_module = {
+    NGX_MODULE_V1,
+    &ngx_pcap_api_module_ctx,              /* module context */
+    ngx_pcap_api_commands,                 /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    ngx_pcap_api_init_process,             /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_pcap_api_exit_process,             /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+/* What a variable shows: of the agent a subrequest goes to, or of r->main. */
+
+enum {
+    NGX_PCAP_API_VAR_ADDR = 0,
+    NGX_PCAP_API_VAR_URI,
+    NGX_PCAP_API_VAR_NAME,
+    NGX_PCAP_API_VAR_TOKEN,
+    NGX_PCAP_API_VAR_ID,
+    NGX_PCAP_API_VAR_USER,
+    NGX_PCAP_API_VAR_STATUS,
+    NGX_PCAP_API_VAR_PACKETS,
+    NGX_PCAP_API_VAR_DROPPED,
+    NGX_PCAP_API_VAR_REQUEST_ID
+};
+
+
+/*
+ * All are not cacheable: subrequests share r->variables with the main
+ * request, and a cached address would send every agent's request to the
+ * first agent.
+ */
+static ngx_http_variable_t  ngx_pcap_api_vars[] = {
+
+    { ngx_string("pcap_agent_addr"), NULL, ngx_pcap_api_variable_agent,
+      NGX_PCAP_API_VAR_ADDR, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_agent_uri"), NULL, ngx_pcap_api_variable_agent,
+      NGX_PCAP_API_VAR_URI, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_agent_name"), NULL, ngx_pcap_api_variable_agent,
+      NGX_PCAP_API_VAR_NAME, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_token"), NULL, ngx_pcap_api_variable_capture,
+      NGX_PCAP_API_VAR_TOKEN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_capture_id"), NULL, ngx_pcap_api_variable_capture,
+      NGX_PCAP_API_VAR_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_user"), NULL, ngx_pcap_api_variable_capture,
+      NGX_PCAP_API_VAR_USER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_status"), NULL, ngx_pcap_api_variable_capture,
+      NGX_PCAP_API_VAR_STATUS, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_packets"), NULL, ngx_pcap_api_variable_capture,
+      NGX_PCAP_API_VAR_PACKETS, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_dropped"), NULL, ngx_pcap_api_variable_capture,
+      NGX_PCAP_API_VAR_DROPPED, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_request_id"), NULL, ngx_pcap_api_variable_capture,
+      NGX_PCAP_API_VAR_REQUEST_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+/* The agent a subrequest goes to, whatever redirects did to its context. */
+static ngx_pcap_api_agent_t *
+ngx_pcap_api_agent_of(ngx_http_request_t *r)
+{
+    if (r != r->main && r->post_subrequest
+        && r->post_subrequest->handler == ngx_pcap_api_agent_done)
+    {
+        return r->post_subrequest->data;
+    }
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_pcap_api_is_introspection(ngx_http_request_t *r)
+{
+    return r != r->main && r->post_subrequest
+           && r->post_subrequest->handler == ngx_pcap_api_introspection_done;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_header_filter(ngx_http_request_t *r)
+{
+    ngx_pcap_api_agent_t  *a;
+
+    a = ngx_pcap_api_agent_of(r);
+
+    if (a != NULL) {
+        r->header_sent = 1;
+        return ngx_pcap_api_agent_header(r, a);
+    }
+
+    if (ngx_pcap_api_is_introspection(r)) {
+        r->header_sent = 1;
+        r->filter_need_in_memory = 1;
+        return NGX_OK;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_pcap_api_agent_t  *a;
+
+    a = ngx_pcap_api_agent_of(r);
+
+    if (a != NULL) {
+        return ngx_pcap_api_agent_body(r, a, in);
+    }
+
+    if (ngx_pcap_api_is_introspection(r)) {
+        return ngx_pcap_api_introspection_body(r, in);
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+ngx_int_t
+ngx_pcap_api_next_body(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_variable_set(ngx_http_variable_value_t *v, ngx_str_t *s)
+{
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 0;
+    v->len = s->len;
+    v->data = s->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_variable_agent(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_pcap_api_agent_t  *a;
+
+    a = ngx_pcap_api_agent_of(r);
+
+    if (a == NULL) {
+        v->not_found = 1;
+        v->no_cacheable = 1;
+        return NGX_OK;
+    }
+
+    switch (data) {
+
+    case NGX_PCAP_API_VAR_ADDR:
+        return ngx_pcap_api_variable_set(v, &a->target->addr);
+
+    case NGX_PCAP_API_VAR_URI:
+        return ngx_pcap_api_variable_set(v, &a->ctx->agent_uri);
+
+    default: /* NGX_PCAP_API_VAR_NAME */
+        return ngx_pcap_api_variable_set(v, &a->target->tls_name);
+    }
+}
+
+
+static ngx_int_t
+ngx_pcap_api_variable_number(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uint64_t n)
+{
+    ngx_str_t  s;
+
+    s.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (s.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    s.len = ngx_sprintf(s.data, "%uL", n) - s.data;
+
+    return ngx_pcap_api_variable_set(v, &s);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_variable_capture(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t            s;
+    ngx_pcap_api_ctx_t  *ctx;
+
+    ctx = ngx_pcap_api_ctx(r->main);
+
+    v->not_found = 1;
+    v->no_cacheable = 1;
+
+    if (ctx == NULL) {
+        return NGX_OK;
+    }
+
+    switch (data) {
+
+    case NGX_PCAP_API_VAR_TOKEN:
+        /* only the introspection location may see it */
+        if (!ngx_pcap_api_is_introspection(r)) {
+            return NGX_OK;
+        }
+
+        return ngx_pcap_api_variable_set(v, &ctx->token_encoded);
+
+    case NGX_PCAP_API_VAR_USER:
+        if (ctx->identity.name.len == 0) {
+            return NGX_OK;
+        }
+
+        return ngx_pcap_api_variable_set(v, &ctx->identity.name);
+
+    case NGX_PCAP_API_VAR_REQUEST_ID:
+        return ngx_pcap_api_variable_set(v, &ctx->request_id);
+    }
+
+    if (!ctx->header_sent) {
+        return NGX_OK;
+    }
+
+    switch (data) {
+
+    case NGX_PCAP_API_VAR_ID:
+        s.data = ctx->id;
+        s.len = NGX_PCAP_API_ID_LEN;
+        return ngx_pcap_api_variable_set(v, &s);
+
+    case NGX_PCAP_API_VAR_STATUS:
+        if (!ctx->finished) {
+            ngx_str_set(&s, "cut");
+
+        } else {
+            s.data = (u_char *) ngx_pcap_api_status_names[ctx->status];
+            s.len = ngx_strlen(s.data);
+        }
+
+        return ngx_pcap_api_variable_set(v, &s);
+
+    case NGX_PCAP_API_VAR_PACKETS:
+        return ngx_pcap_api_variable_number(r, v, ctx->packets);
+
+    default: /* NGX_PCAP_API_VAR_DROPPED */
+        return ngx_pcap_api_variable_number(r, v, ngx_pcap_api_dropped(ctx));
+    }
+}
+
+
+static ngx_int_t
+ngx_pcap_api_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_pcap_api_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_pcap_api_create_main_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_main_conf_t));
+}
+
+
+static void *
+ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_pcap_api_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    conf->enable = NGX_CONF_UNSET;
+    conf->targets = NGX_CONF_UNSET_PTR;
+    conf->scopes = NGX_CONF_UNSET_PTR;
+    conf->ranges = NGX_CONF_UNSET_PTR;
+    conf->routers = NGX_CONF_UNSET_PTR;
+    conf->token_cache = NGX_CONF_UNSET_MSEC;
+    conf->rate = NGX_CONF_UNSET_UINT;
+    conf->burst = NGX_CONF_UNSET_UINT;
+    conf->inflight = NGX_CONF_UNSET_UINT;
+    conf->max_targets = NGX_CONF_UNSET_UINT;
+    conf->start_parallel = NGX_CONF_UNSET_UINT;
+    conf->start_timeout = NGX_CONF_UNSET_MSEC;
+    conf->heartbeat = NGX_CONF_UNSET_MSEC;
+    conf->heartbeat_timeout = NGX_CONF_UNSET_MSEC;
+    conf->reorder_window = NGX_CONF_UNSET_MSEC;
+    conf->client_stall = NGX_CONF_UNSET_MSEC;
+    conf->stop_timeout = NGX_CONF_UNSET_MSEC;
+    conf->max_clock_skew = NGX_CONF_UNSET_MSEC;
+
+    return conf;
+}
+
+
+/* The default of pcap_api_static_scope. */
+static ngx_array_t *
+ngx_pcap_api_default_scopes(ngx_conf_t *cf)
+{
+    ngx_str_t    *s;
+    ngx_array_t  *scopes;
+
+    scopes = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
+    if (scopes == NULL) {
+        return NULL;
+    }
+
+    s = ngx_array_push(scopes);
+    ngx_str_set(s, "pcap.capture");
+
+    return scopes;
+}
+
+
+/* Every address of a target has to lie in one of the ranges. */
+static char *
+ngx_pcap_api_check_targets(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
+{
+    ngx_addr_t              addr;
+    ngx_uint_t              i;
+    ngx_pcap_api_target_t  *t;
+
+    if (conf->targets == NULL || conf->ranges == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    t = conf->targets->elts;
+
+    for (i = 0; i < conf->targets->nelts; i++) {
+        if (ngx_parse_addr_port(cf->pool, &addr, t[i].addr.data,
+                                t[i].addr.len)
+            != NGX_OK
+            || ngx_cidr_match(addr.sockaddr, conf->ranges) != NGX_OK)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                "address \"%V\" of \"pcap_api_static %V %V\" is outside "
+                "of \"pcap_api_agent_ranges\"",
+                &t[i].addr, &t[i].group, &t[i].instance);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_pcap_api_loc_conf_t   *prev = parent;
+    ngx_pcap_api_loc_conf_t   *conf = child;
+    ngx_pcap_api_main_conf_t  *pmcf;
+
+    ngx_conf_merge_value(conf->enable, prev->enable, 0);
+    ngx_conf_merge_str_value(conf->introspection, prev->introspection, "");
+    ngx_conf_merge_str_value(conf->agents, prev->agents, "/_pcap_agent");
+    ngx_conf_merge_ptr_value(conf->targets, prev->targets, NULL);
+    ngx_conf_merge_str_value(conf->admin_scope, prev->admin_scope,
+                             "pcap.admin");
+    ngx_conf_merge_str_value(conf->issuer, prev->issuer, "");
+    ngx_conf_merge_str_value(conf->audience, prev->audience, "");
+    ngx_conf_merge_ptr_value(conf->ranges, prev->ranges, NULL);
+    ngx_conf_merge_ptr_value(conf->routers, prev->routers, NULL);
+    ngx_conf_merge_msec_value(conf->token_cache, prev->token_cache, 10000);
+    ngx_conf_merge_uint_value(conf->rate, prev->rate, 10);
+    ngx_conf_merge_uint_value(conf->burst, prev->burst, 20);
+    ngx_conf_merge_uint_value(conf->inflight, prev->inflight, 32);
+    ngx_conf_merge_uint_value(conf->max_targets, prev->max_targets, 1000);
+    ngx_conf_merge_uint_value(conf->start_parallel, prev->start_parallel, 16);
+    ngx_conf_merge_msec_value(conf->start_timeout, prev->start_timeout, 5000);
+    ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 100);
+    ngx_conf_merge_msec_value(conf->heartbeat_timeout,
+                              prev->heartbeat_timeout, 3000);
+    ngx_conf_merge_msec_value(conf->reorder_window, prev->reorder_window,
+                              1000);
+    ngx_conf_merge_msec_value(conf->client_stall, prev->client_stall, 60000);
+    ngx_conf_merge_msec_value(conf->stop_timeout, prev->stop_timeout, 2000);
+    ngx_conf_merge_msec_value(conf->max_clock_skew, prev->max_clock_skew,
+                              5000);
+
+    if (conf->scopes == NGX_CONF_UNSET_PTR) {
+        conf->scopes = prev->scopes;
+    }
+
+    if (conf->scopes == NGX_CONF_UNSET_PTR) {
+        conf->scopes = ngx_pcap_api_default_scopes(cf);
+        if (conf->scopes == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (!conf->enable) {
+        return NGX_CONF_OK;
+    }
+
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
+
+    if (pmcf->zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api on\" needs \"pcap_api_zone\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->introspection.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api on\" needs \"pcap_api_introspection\"");
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_pcap_api_check_targets(cf, conf);
+}
+
+
+static char *
+ngx_pcap_api_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->name.len == 0 || clcf->name.data[0] != '/'
+        || clcf->name.data[clcf->name.len - 1] != '/')
+    {
+        return "is allowed in a prefix location that ends with \"/\" only";
+    }
+
+    clcf->handler = ngx_pcap_api_handler;
+
+    return ngx_conf_set_flag_slot(cf, cmd, conf);
+}
+
+
+static char *
+ngx_pcap_api_problem(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = ngx_pcap_api_problem_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_pcap_api_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ssize_t                    size;
+    ngx_str_t                 *value;
+    ngx_pcap_api_main_conf_t  *pmcf = conf;
+
+    if (pmcf->zone) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    size = ngx_parse_size(&value[2]);
+
+    if (size == NGX_ERROR || size < (ssize_t) (32 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" of zone \"%V\", at least "
+                           "%uz bytes are needed",
+                           &value[2], &value[1], 32 * ngx_pagesize);
+        return NGX_CONF_ERROR;
+    }
+
+    pmcf->zone = ngx_shared_memory_add(cf, &value[1], size,
+                                       &ngx_pcap_api_module);
+    if (pmcf->zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (pmcf->zone->data) {
+        return "names a zone that is used otherwise";
+    }
+
+    pmcf->zone->init = ngx_pcap_api_zone_init;
+    pmcf->zone->data = pmcf;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_pcap_api_static(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                      err[PCAPX_ERR_LEN];
+    uint16_t                   port;
+    ngx_str_t                 *value;
+    ngx_uint_t                 i;
+    ngx_pcap_api_target_t     *t, *other;
+    ngx_pcap_api_loc_conf_t   *plcf = conf;
+
+    value = cf->args->elts;
+
+    if (plcf->targets == NGX_CONF_UNSET_PTR) {
+        plcf->targets = ngx_array_create(cf->pool, 8,
+                                         sizeof(ngx_pcap_api_target_t));
+        if (plcf->targets == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    other = plcf->targets->elts;
+
+    for (i = 0; i < plcf->targets->nelts; i++) {
+        if (other[i].group.len == value[1].len
+            && ngx_strncmp(other[i].group.data, value[1].data, value[1].len)
+               == 0
+            && other[i].instance.len == value[2].len
+            && ngx_strncmp(other[i].instance.data, value[2].data,
+                           value[2].len) == 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "instance \"%V\" of group \"%V\" is duplicate",
+                               &value[2], &value[1]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    t = ngx_array_push(plcf->targets);
+    if (t == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(t, sizeof(ngx_pcap_api_target_t));
+
+    t->group = value[1];
+    t->instance = value[2];
+    t->addr = value[3];
+    ngx_str_set(&t->tls_name, "pcap-agent");
+
+    if (cf->args->nelts == 5) {
+        if (ngx_strncmp(value[4].data, "tls_name=", 9) != 0
+            || value[4].len == 9)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\", \"tls_name=NAME\" "
+                               "is allowed", &value[4]);
+            return NGX_CONF_ERROR;
+        }
+
+        t->tls_name.data = value[4].data + 9;
+        t->tls_name.len = value[4].len - 9;
+    }
+
+    if (pcapx_valid_instance((char *) t->group.data, t->group.len, err)
+        != PCAPX_OK
+        || ngx_strlchr(t->group.data, t->group.data + t->group.len, '/'))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid group \"%V\", "
+                           "letters, digits, \".\", \"_\", \"-\" are allowed",
+                           &t->group);
+        return NGX_CONF_ERROR;
+    }
+
+    if (pcapx_valid_instance((char *) t->instance.data, t->instance.len, err)
+        != PCAPX_OK
+        || pcapx_parse_endpoint((char *) t->addr.data, t->addr.len, t->ip,
+                                &t->ip_len, &port, err)
+           != PCAPX_OK)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", err);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t                *value, *s;
+    ngx_uint_t                i;
+    ngx_pcap_api_loc_conf_t  *plcf = conf;
+
+    if (plcf->scopes != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    plcf->scopes = ngx_array_create(cf->pool, cf->args->nelts,
+                                    sizeof(ngx_str_t));
+    if (plcf->scopes == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        return NGX_CONF_OK;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        if (value[i].len == 0
+            || ngx_strlchr(value[i].data, value[i].data + value[i].len, ' '))
+        {
+            return "takes scope names without spaces, or \"off\"";
+        }
+
+        s = ngx_array_push(plcf->scopes);
+        *s = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t    *value;
+    ngx_int_t     rc;
+    ngx_uint_t    i;
+    ngx_cidr_t   *cidr;
+    ngx_array_t **field;
+
+    field = (ngx_array_t **) ((char *) conf + cmd->offset);
+
+    if (*field == NGX_CONF_UNSET_PTR) {
+        *field = ngx_array_create(cf->pool, 4, sizeof(ngx_cidr_t));
+        if (*field == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        cidr = ngx_array_push(*field);
+        if (cidr == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        rc = ngx_ptocidr(&value[i], cidr);
+
+        if (rc == NGX_ERROR) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid range \"%V\", "
+                               "an address or CIDR is allowed", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        if (rc == NGX_DONE) {
+            ngx_conf_log_error(NGX_LOG_WARN, cf, 0, "low address bits of "
+                               "\"%V\" are meaningless", &value[i]);
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_int_t                 n;
+    ngx_str_t                *value;
+    ngx_pcap_api_loc_conf_t  *plcf = conf;
+
+    if (plcf->rate != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    n = ngx_atoi(value[1].data, value[1].len);
+    if (n < 1 || n > 10000) {
+        return "takes 1 to 10000 introspections per second";
+    }
+
+    plcf->rate = n;
+    plcf->burst = 2 * n;
+
+    if (cf->args->nelts == 3) {
+        if (ngx_strncmp(value[2].data, "burst=", 6) != 0) {
+            return "takes \"burst=N\" as second parameter";
+        }
+
+        n = ngx_atoi(value[2].data + 6, value[2].len - 6);
+        if (n < 1 || n > 100000) {
+            return "takes \"burst=1\" to \"burst=100000\"";
+        }
+
+        plcf->burst = n;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_pcap_api_check_range(ngx_conf_t *cf, ngx_pcap_api_range_t *range,
+    ngx_uint_t n)
+{
+    ngx_str_t  *value;
+
+    if (n >= range->min && n <= range->max) {
+        return NGX_CONF_OK;
+    }
+
+    value = cf->args->elts;
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid value \"%V\" of \"%V\", allowed is %s",
+                       &value[1], &value[0], range->allowed);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *msec = data;
+
+    return ngx_pcap_api_check_range(cf, post, *msec);
+}
+
+
+static char *
+ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_uint_t  *num = data;
+
+    return ngx_pcap_api_check_range(cf, post, *num);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_init(ngx_conf_t *cf)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_pcap_api_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_pcap_api_body_filter;
+
+    return NGX_OK;
+}
+
+
+static ngx_shm_zone_t *
+ngx_pcap_api_cycle_zone(ngx_cycle_t *cycle)
+{
+    ngx_pcap_api_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_pcap_api_module);
+
+    return pmcf ? pmcf->zone : NULL;
+}
+
+
+/* A new worker takes away what a crashed one left behind. */
+static ngx_int_t
+ngx_pcap_api_init_process(ngx_cycle_t *cycle)
+{
+    ngx_shm_zone_t  *zone;
+
+    zone = ngx_pcap_api_cycle_zone(cycle);
+
+    if (zone) {
+        ngx_pcap_api_zone_sweep(zone, 0);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_pcap_api_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_shm_zone_t  *zone;
+
+    zone = ngx_pcap_api_cycle_zone(cycle);
+
+    if (zone) {
+        ngx_pcap_api_zone_sweep(zone, ngx_pid);
+    }
+}
