@@ -15,6 +15,9 @@
 #define ON_ALL      (ON(STATIC) | ON(STATUS) | ON(STOP))
 #define ON_CAPTURE  ON(STATIC)
 
+#define OPT_HELP_COLUMN  26
+#define OPT_HELP_WIDTH   79
+
 
 static int opt_check_interface(const opt_def_t *def, const char *s,
     size_t len, char *err);
@@ -602,6 +605,31 @@ opt_value(const opt_t *o, opt_id_t id)
 }
 
 
+/* One option: name at the left, text behind it, broken between words. */
+static void
+opt_help_line(FILE *f, const char *left, const char *text)
+{
+    int     column;
+    size_t  n;
+
+    column = fprintf(f, "%-*s", OPT_HELP_COLUMN, left);
+
+    while (*text != '\0') {
+        n = strcspn(text, " ");
+
+        if (column + 1 + (int) n > OPT_HELP_WIDTH) {
+            column = fprintf(f, "\n%*s", OPT_HELP_COLUMN, "") - 1;
+        }
+
+        column += fprintf(f, " %.*s", (int) n, text);
+        text += n;
+        text += strspn(text, " ");
+    }
+
+    fprintf(f, "\n");
+}
+
+
 static void
 opt_help_options(FILE *f, opt_cmd_t cmd)
 {
@@ -625,7 +653,7 @@ opt_help_options(FILE *f, opt_cmd_t cmd)
             snprintf(left + n, sizeof(left) - (size_t) n, " %s", def->arg);
         }
 
-        fprintf(f, "%-26s %s\n", left, def->help);
+        opt_help_line(f, left, def->help);
     }
 }
 
