@@ -138,17 +138,20 @@ sub on_terminal
         began => time(), screen => '' };
 
     open my $pty, '+<', '/dev/ptmx' or die "ptmx: $!";
-    ioctl $pty, TIOCSPTLCK, pack 'i', 0 or die $!;
-    ioctl $pty, TIOCGPTN, my $n = pack 'i', 0 or die $!;
+    my ($unlocked, $n) = (pack('i', 0), pack('i', 0));
+
+    ioctl($pty, TIOCSPTLCK, $unlocked) or die "ptmx: $!";
+    ioctl($pty, TIOCGPTN, $n) or die "ptmx: $!";
+
     my $name = '/dev/pts/' . unpack 'i', $n;
 
     $run->{pid} = fork_child('cli', sub {
         chdir $dir or die $!;
         POSIX::setsid();
         open my $tty, '+<', $name or die "$name: $!";
-        ioctl $tty, TIOCSCTTY, 0;
-        ioctl $tty, TIOCSWINSZ, pack 'S4', $o{rows} || 24, $o{cols} || 80,
-            0, 0;
+        my $size = pack 'S4', $o{rows} || 24, $o{cols} || 80, 0, 0;
+        ioctl($tty, TIOCSCTTY, 0);
+        ioctl($tty, TIOCSWINSZ, $size);
         open my $out, '>', $run->{out} or die $!;
         POSIX::dup2(fileno $tty, 0);
         POSIX::dup2(fileno($o{all} ? $tty : $out), 1);
