@@ -37,6 +37,8 @@ my (%exited, %names, @at_end, $dir, $main_pid);
 
 # Runs at load time: no root, no test; else go on inside of the namespaces.
 BEGIN {
+    return if $^C;
+
     $ENV{PATH} = "$ENV{PATH}:/usr/sbin:/sbin";
 
     if ($> != 0) {

@@ -38,10 +38,11 @@ sub config
 
     return {
         listen          => "$self->{addr}:$self->{port}",
-        certificate     => $certs->file("$self->{cert}.crt"),
-        certificate_key => $certs->file("$self->{cert}.key"),
-        client_ca       => $certs->file($self->{ca}),
+        tls_cert        => $certs->file("$self->{cert}.crt"),
+        tls_key         => $certs->file("$self->{cert}.key"),
+        tls_ca          => $certs->file($self->{ca}),
         allowed_names   => ['pcap-api'],
+        buffer_bytes    => 8 << 20,
         %{ $self->{conf} || {} },
     };
 }

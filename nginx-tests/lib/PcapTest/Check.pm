@@ -16,7 +16,7 @@ use PcapTest::Pcapng ();
 
 our @EXPORT = qw(capture_ok pcap_ok messages_of has_message no_message
     verdicts_of count_of ids_of tshark_ok strict_order status_is problem_is
-    agents_quiet);
+    agents_quiet instance_failed);
 
 my $files = 0;
 
@@ -109,6 +109,22 @@ sub no_message
 }
 
 
+# The instance could not start, or was lost: any of the types that say so.
+sub instance_failed
+{
+    my ($file, $origin, $text, $name) = @_;
+
+    my @all = grep { $_->[1] eq $origin && $_->[0] =~
+        /^(?:INSTANCE_UNAVAILABLE|START_CAPTURE_FAILED|INVALID_REQUEST
+        |CONNECTION_ERROR|LIMIT_REACHED|CLOCK_SKEW)$/x }
+        messages_of($file);
+
+    ok((grep { !defined $text || $_->[2] =~ $text } @all),
+        ($name ? "$name: " : '') . "the file says that $origin failed")
+        or diag(map { "@$_\n" } messages_of($file));
+}
+
+
 # The verdicts: { api => { status => ..., packets => ... }, 'web/0' => ... }.
 sub verdicts_of
 {
@@ -194,7 +210,8 @@ sub problem_is
 # The checks of one finished pcapng capture. $c is a client that has read to
 # the end. Expected: status (of the trailer), packets ({ instance => count
 # }), late (records out of order are fine), cut (no proper end: the verdict
-# stands in the file only), name. Returns the parsed file.
+# stands in the file only), last (packets came while it ended: the last one
+# has the verdict, too), name. Returns the parsed file.
 sub capture_ok
 {
     my ($c, %e) = @_;
@@ -233,7 +250,7 @@ sub capture_ok
     ok((grep { /^pcap-api STATUS api: / } @{ $isb->{comments} }),
         "$name: verdict in the last statistics");
 
-    if ($n) {
+    if ($e{last}) {
         my @comments = @{ $file->{packets}[-1] };
         ok((grep { /^pcap-api STATUS api: / } splice @comments, 5),
             "$name: verdict in the last packet");

@@ -290,7 +290,7 @@ sub now { my ($c) = @_; return now_ns() + $c->{skew} }
 
 
 # Header and first chunk: SHB, IDBs, ISBs. Options: ifaces (of idb()),
-# skew (ns).
+# skew (ns), t (the first promise, default now).
 sub begin
 {
     my ($c, %o) = @_;
@@ -302,7 +302,7 @@ sub begin
     $c->{dropped} = [ map { 0 } @{ $c->{ifaces} } ];
     $c->head();
     $c->chunk(shb() . join('', map { idb(%$_) } @{ $c->{ifaces} })
-        . $c->beats());
+        . $c->beats($o{t}));
 }
 
 
@@ -408,6 +408,24 @@ sub stay
     }
 
     return 'time';
+}
+
+
+# Says nothing, not even heartbeats, until the API is gone; at most $seconds.
+sub hang
+{
+    my ($c, $seconds) = @_;
+
+    my $end = time() + limit($seconds || 20);
+
+    while (time() < $end) {
+        my $state = $c->peer_state();
+        return $c->event($state) if $state;
+
+        my $r = '';
+        vec($r, fileno $c->{s}, 1) = 1;
+        select $r, undef, undef, 0.05;
+    }
 }
 
 

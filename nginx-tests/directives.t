@@ -1,0 +1,121 @@
+# Each directive with a wrong value: nginx -t fails and says what is allowed.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use PcapTest::Lab;
+
+
+my $lab = lab(no_start => 1);
+
+
+sub config_says
+{
+    my ($name, $want, %o) = @_;
+
+    my $nginx = PcapTest::Nginx->new(certs => $lab->{certs}, groups =>
+        [ [ 'demo', 'web/0', '127.1.0.1:9494', 'pcap-agent' ] ], %o);
+    my ($ok, $text) = $nginx->test_config();
+
+    if (!defined $want) {
+        ok($ok, "$name: fine") or diag($text);
+        return;
+    }
+
+    ok(!$ok, "$name: refused");
+    like($text, $want, "$name: says why");
+}
+
+
+config_says('the usual', undef);
+
+# each time of docs/DIRECTIVES.md
+for my $d (qw(start_timeout heartbeat_timeout reorder_window client_stall
+    stop_timeout max_clock_skew token_cache heartbeat))
+{
+    config_says("$d soon", qr/pcap_api_$d/, pcap => "pcap_api_$d soon;");
+    config_says("$d twice", qr/duplicate/,
+        pcap => "pcap_api_$d 1s; pcap_api_$d 1s;");
+    config_says("$d alone", qr/pcap_api_$d/, pcap => "pcap_api_$d;");
+}
+
+config_says('token_cache', qr/pcap_api_token_cache/,
+    pcap => 'pcap_api_token_cache 11s;');
+config_says('token_cache 0', undef, pcap => 'pcap_api_token_cache 0;');
+config_says('heartbeat low', qr/pcap_api_heartbeat/,
+    pcap => 'pcap_api_heartbeat 4ms;');
+config_says('heartbeat high', qr/pcap_api_heartbeat/,
+    pcap => 'pcap_api_heartbeat 1001ms;');
+config_says('heartbeat 5ms', undef, pcap => 'pcap_api_heartbeat 5ms;');
+config_says('heartbeat 1s', undef, pcap => 'pcap_api_heartbeat 1s;');
+
+for my $case (
+    [ 'on', 'pcap_api maybe;', 'pcap_api' ],
+    [ 'static address', 'pcap_api_static g i/0 localhost:9494;',
+        'literal address' ],
+    [ 'static port', 'pcap_api_static g i/0 127.0.0.1;', '1 to 65535' ],
+    [ 'static port 0', 'pcap_api_static g i/0 127.0.0.1:0;', '1 to 65535' ],
+    [ 'static port', 'pcap_api_static g i/0 127.0.0.1:70000;',
+        '1 to 65535' ],
+    [ 'static group', 'pcap_api_static a/b/c i/0 127.0.0.1:1;', 'group' ],
+    [ 'static instance', 'pcap_api_static g ../x 127.0.0.1:1;',
+        'GROUP/NAME' ],
+    [ 'static range', 'pcap_api_agent_ranges 10.0.0.0/8; pcap_api_static g'
+        . ' i/0 127.2.0.1:9494;', 'outside of "pcap_api_agent_ranges"' ],
+    [ 'static range after', 'pcap_api_static g i/0 127.2.0.1:9494;'
+        . ' pcap_api_agent_ranges 10.0.0.0/8;',
+        'outside of "pcap_api_agent_ranges"' ],
+    [ 'static parameter', 'pcap_api_static g i/0 127.0.0.1:1 tls=x;',
+        'static|tls=x' ],
+    [ 'static few', 'pcap_api_static g i/0;', 'static' ],
+    [ 'static twice', 'pcap_api_static demo web/0 127.0.0.1:9;',
+        'web/0|duplicate' ],
+    [ 'ranges', 'pcap_api_agent_ranges 10.0.0.0/33;', 'ranges|10.0.0.0' ],
+    [ 'ranges', 'pcap_api_agent_ranges everywhere;', 'ranges|everywhere' ],
+    [ 'routers', 'pcap_api_trusted_routers 1.2.3;', 'routers|1.2.3' ],
+    [ 'max_targets', 'pcap_api_max_targets 0;', 'max_targets' ],
+    [ 'max_targets', 'pcap_api_max_targets many;', 'max_targets' ],
+    [ 'start_parallel', 'pcap_api_start_parallel 0;', 'start_parallel' ],
+    [ 'rate', 'pcap_api_introspection_rate fast;', 'rate' ],
+    [ 'rate', 'pcap_api_introspection_rate 0;', 'rate' ],
+    [ 'rate', 'pcap_api_introspection_rate 5 burst=x;', 'rate|burst' ],
+    [ 'rate', 'pcap_api_introspection_rate 5 burst=0;', 'rate|burst' ],
+    [ 'rate', 'pcap_api_introspection_rate 5 boost=1;', 'rate|boost' ],
+    [ 'inflight', 'pcap_api_introspection_inflight 0;', 'inflight' ],
+    [ 'inflight', 'pcap_api_introspection_inflight -1;', 'inflight' ],
+) {
+    my ($name, $line, $word) = @$case;
+
+    config_says("$name: $line", qr/$word/, pcap => $line);
+}
+
+for my $line ('pcap_api_static six web/0 [2001:db8::1]:9494;',
+    'pcap_api_agent_ranges 127.0.0.0/8 10.0.0.0/8 2001:db8::/32;',
+    'pcap_api_trusted_routers 10.0.0.1 192.0.2.0/24;',
+    'pcap_api_static_scope a b c;', 'pcap_api_static_scope off;',
+    'pcap_api_admin_scope root;', 'pcap_api_issuer https://x/;',
+    'pcap_api_introspection_rate 5 burst=1;',
+    'pcap_api_max_clock_skew 0;', 'pcap_api_agents /_pcap_agent;')
+{
+    config_says($line, undef, pcap => $line);
+}
+
+# the zone, and what has no default
+config_says('no zone', qr/pcap_api_zone/, zone => '# none');
+config_says('zone size', qr/pcap_api_zone|size/,
+    zone => 'pcap_api_zone pcap little;');
+config_says('zone too small', qr/zone.*at least/,
+    zone => 'pcap_api_zone pcap 1k;');
+config_says('zone twice', qr/pcap_api_zone|duplicate/,
+    zone => 'pcap_api_zone pcap 8m; pcap_api_zone pcap 8m;');
+config_says('zone in a server', qr/not allowed here/,
+    server => 'pcap_api_zone pcap2 8m;');
+config_says('pcap_api in a server', qr/not allowed here/,
+    server => 'pcap_api on;');
+config_says('no introspection', qr/pcap_api_introspection/, server =>
+    'location /v2/ { pcap_api on; pcap_api_static a b/0 127.0.0.1:1; }');
+
+finish();

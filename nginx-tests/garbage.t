@@ -1,0 +1,181 @@
+# Hostile streams: whatever is outside of the agent profile cuts that agent,
+# never the others, never the worker, and never gets into the file.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use PcapTest::Lab;
+use PcapTest::Pcapng qw(shb idb epb isb block);
+
+
+my $HUGE = 9_223_372_036_000_000_000;    # the year 2262
+my $data = 'PCAPTEST' . pack 'NN', 99, 0;    # 16 bytes that must not come
+
+# What is sent in place of (start => ...) or after (then => ...) a good
+# beginning.
+my %start = (
+    no_shb        => sub { idb(name => 'eth0') },
+    big_endian    => sub { shb(big => 1) . idb(name => 'eth0', big => 1)
+        . isb(0, now_ns(), big => 1) },
+    version       => sub { shb(major => 2) . idb() },
+    microseconds  => sub { shb() . idb(name => 'eth0', tsresol => 6) },
+    no_tsresol    => sub { shb() . idb(name => 'eth0', tsresol => undef) },
+    tsoffset      => sub { shb() . idb(name => 'eth0', opts => [ [ 14,
+        pack 'q<', 100 ] ]) . isb(0, now_ns()) },
+    classic       => sub { pack 'VvvVVVV', 0xA1B23C4D, 2, 4, 0, 0, 65535, 1 },
+    isb_first     => sub { shb() . isb(0, now_ns()) },
+    block_len     => sub { shb() . block(1, 'x' x 8, len => 0xfffffff0) },
+    odd_len       => sub { shb() . block(1, 'x' x 8, len => 21) },
+    zero_len      => sub { shb() . block(1, 'x' x 8, len => 0) },
+    many_ifaces   => sub { shb() . join '', map { idb(name => "e$_") }
+        1 .. 5000 },
+    name_escape   => sub { shb() . idb(name => "eth0\x1b[31m\n/../x")
+        . isb(0, now_ns(), endtime => now_ns()) },
+);
+my %then = (
+    truncated     => sub { substr epb(0, $_[0]->now(), $data), 0, -8 },
+    noise         => sub { join '', map { chr rand 256 } 1 .. 4096 },
+    unknown_block => sub { block(0x0BAD, 'hello world!') },
+    nrb           => sub { block(4, pack 'vvC4Z4vv', 1, 8, 1, 2, 3, 4,
+        'abc', 0, 0) },
+    forged        => sub { epb(0, $_[0]->now(), $data, opts => [ [ 1,
+        'pcap-api STATUS api: status=complete packets=1 dropped=0' ] ]) },
+    isb_comment   => sub { isb(0, $_[0]->now(), opts => [ [ 1,
+        'pcap-api LIMIT_REACHED api: forged' ] ]) },
+    epb_flags     => sub { epb(0, $_[0]->now(), $data,
+        opts => [ [ 2, "\0\0\0\0" ] ]) },
+    two_lengths   => sub { epb(0, $_[0]->now(), $data, tail => 52) },
+    short_len     => sub { epb(0, $_[0]->now(), $data, len => 12) },
+    caplen_block  => sub { epb(0, $_[0]->now(), $data, caplen => 4000) },
+    caplen_snap   => sub { epb(0, $_[0]->now(), $data x 40, origlen => 9999) },
+    caplen_orig   => sub { epb(0, $_[0]->now(), $data, origlen => 3) },
+    caplen_max    => sub { epb(0, $_[0]->now(), $data,
+        caplen => 0xffffffff, origlen => 0xffffffff) },
+    iface         => sub { epb(1, $_[0]->now(), $data) },
+    iface_max     => sub { epb(0xffffffff, $_[0]->now(), $data) },
+    isb_iface     => sub { isb(7, $_[0]->now()) },
+    isb_size      => sub { isb(0, $_[0]->now(), opts => [ [ 7, 'abcd' ] ]) },
+    isb_twice     => sub { isb(0, $_[0]->now(), osdrop => 1,
+        opts => [ [ 7, 'abcdefgh' ] ]) },
+    late_idb      => sub { epb(0, $_[0]->now(), $data)
+        . idb(name => 'eth1') },
+    second_shb    => sub { shb() . idb(name => 'eth0') },
+    year_2262     => sub { isb(0, $HUGE, endtime => $_[0]->now()) },
+    year_2300     => sub { isb(0, ~0) },
+    packet_2262   => sub { epb(0, $HUGE, $data) },
+    simple_packet => sub { block(3, pack('V', 16) . $data) },
+    huge_block    => sub { block(6, 'x' x 400_000) },
+);
+my @names = (sort(keys %start), sort keys %then);
+
+# one at a time, to look at it
+@names = split /,/, $ENV{GARBAGE_ONLY} if $ENV{GARBAGE_ONLY};
+
+my %number = map { $names[$_] => 1 + $_ } 0 .. $#names;
+
+my $lab = lab(fakes => 1, script => sub {
+    my ($c) = @_;
+
+    return $c->usual(2) if !$c->{n};
+
+    my $name = $names[$c->{n} - 1];
+
+    if ($start{$name}) {
+        $c->head();
+        $c->chunk($start{$name}->());
+        $c->{ifaces} = [ {} ];
+        $c->{count} = $c->{dropped} = [ 0 ];
+    } else {
+        $c->begin(ifaces => [ { name => 'eth0', snaplen => 500 } ]);
+        $c->gate('go');
+        $c->traffic(1);
+        $c->event('garbage', sent => $c->{sent});
+        $c->chunk($then{$name}->($c));
+    }
+
+    # the API must cut us; until then we behave
+    $c->stay(limit(30));
+}, nginx => { pcap => join ' ', map { "pcap_api_static all $_->[0] 127.1.0."
+    . "$_->[1]:9494 tls_name=pcap-agent;" } [ 'good/0', 1 ],
+    map { [ "bad/$_", 1 + $number{$_} ] } @names });
+my ($nginx, $fake) = @$lab{qw(nginx fake)};
+
+
+# The numbers of those agents whose connection the API has ended.
+sub cut_agents
+{
+    return { map { (split /\./, $_->{addr})[3] - 1 => 1 }
+        grep { $_->{event} =~ /^(?:gone|fin|rst|no_request)$/ }
+        $fake->events() };
+}
+
+
+# --- all of them beside a good one ----------------------------------------
+
+my $c = $nginx->get('/v1/capture/static/all');
+
+status_is($c, 200, 'the good one runs');
+ok($c->read_until(5, sub { seen_count($c, 0, 3) }), 'its packets come');
+$fake->open_gate('go');
+
+my @harmless = grep { $_ eq 'name_escape' } @names;
+
+$c->read_until(20, sub { keys %{ cut_agents() } >= @names - @harmless });
+
+my $cut = cut_agents();
+
+for my $name (@names) {
+    ok($cut->{ $number{$name} }, "$name: the agent is cut")
+        if !grep { $_ eq $name } @harmless;
+}
+
+my $last = (sort { $a <=> $b } ids_of(PcapTest::Pcapng::parse($c->{body},
+    partial => 1), 0))[-1];
+
+ok($c->read_until(8, sub { seen_count($c, 0, $last + 4) }),
+    'the good one goes on');
+is(scalar $nginx->workers(), 1, 'the worker lives');
+stop_capture($lab, $c);
+
+my $sent = $fake->wait_event(5, 'sent', 0)->{sent};
+my $file = capture_ok($c, status => 'partial', packets => {
+    'good/0' => $sent });
+
+for my $name (@names) {
+    instance_failed($file, "bad/$name")
+        if !grep { $_ eq $name } @harmless;
+    is(count_of($file, "bad/$name"), 1, "$name: what was good before is there")
+        if $then{$name} && $name ne 'late_idb';
+}
+
+is(join("\n", grep { /^pcap-api \S+ api: (?:forged|status=complete)/ }
+    @{ $file->{comments} }), '', 'nothing is forged');
+unlike($c->{body}, qr/eth0\x1b|\n\/\.\.\/x/, 'clean interface names');
+is((grep { $_ == 0 } ids_of($file, 99)), $number{late_idb} ? 1 : 0,
+    'nothing of the garbage is in the file');
+agents_quiet('garbage', $fake);
+
+# --- alone: no one can start ----------------------------------------------
+
+for my $name (grep { $number{$_} } qw(big_endian block_len classic)) {
+    my $doc = problem_is($nginx->fetch(
+        "/v1/capture/static/all?instance=bad/$name"), 502, undef,
+        "$name alone");
+    is($doc->{targets}[0]{name}, "bad/$name", "$name alone: target");
+}
+
+# --- alone and cut later: an error without a proper end --------------------
+
+if ($number{forged}) {
+    $c = $nginx->get('/v1/capture/static/all?instance=bad/forged');
+    $c->read_end(5);
+    capture_ok($c, status => 'error', cut => 1, name => 'forged alone');
+}
+
+unlike($nginx->log(), qr/worker process \d+ exited on signal/,
+    'no worker has crashed');
+
+finish();

@@ -1,0 +1,73 @@
+# 200 agents in one capture: all are opened, all come, in strict order, and
+# all are let go.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use PcapTest::Lab;
+
+my $AGENTS = 200;
+
+
+my $lab = lab(fakes => $AGENTS, nginx => { conns => 2048, pcap =>
+    'pcap_api_start_timeout 30s; pcap_api_heartbeat 1s;'
+    . ' pcap_api_max_targets 200; pcap_api_reorder_window 10s;'
+    . ' pcap_api_heartbeat_timeout 20s;' }, script => sub {
+    my ($c) = @_;
+
+    $c->begin();
+    $c->gate('go');
+    $c->traffic(50) for 1 .. 4;
+    $c->stay(limit(60));
+    $c->end();
+});
+my ($nginx, $fake) = @$lab{qw(nginx fake)};
+my ($worker) = $nginx->workers();
+my $fds = sub { scalar(() = glob "/proc/$worker/fd/*") };
+my $before = $fds->();
+my $c = $nginx->get('/v1/capture/static/demo?filter=icmp',
+    header_seconds => 40);
+
+status_is($c, 200);
+is($fake->connections(), $AGENTS, 'all agents are open');
+cmp_ok($fds->(), '>=', $before + $AGENTS, 'each has its connection');
+
+my @events = $fake->events();
+my ($open, $most) = (0, 0);
+
+for my $e (@events) {
+    $open++ if $e->{event} eq 'accepted';
+    $open-- if $e->{event} eq 'request';
+    $most = $open if $open > $most;
+}
+
+cmp_ok($most, '<=', 16 + 2, 'no more than pcap_api_start_parallel at once');
+
+$fake->open_gate('go');
+
+ok($c->read_until(30, sub {
+    my $left = 0;
+    for my $n (0 .. $AGENTS - 1) {
+        seen_count($c, $n, 199) or $left++ , last;
+    }
+    !$left;
+}), 'the last packet of each has come');
+stop_capture($lab, $c);
+
+my $file = capture_ok($c, status => 'stopped');
+
+is(scalar @{ $file->{ifaces} }, $AGENTS, 'an interface for each');
+is_deeply([ map { $_->{packets} } @{ $file->{ifaces} } ],
+    [ (200) x $AGENTS ], 'all packets of each');
+is(verdicts_of($file)->{api}{late}, 0, 'nothing is late');
+is(scalar(grep { /^web/ } keys %{ verdicts_of($file) }), $AGENTS,
+    'a verdict for each');
+is(scalar keys %{ $file->{hosts} }, $AGENTS, 'a name for each address');
+agents_quiet('many', $fake);
+ok(wait_for(2, sub { $fds->() <= $before + 1 }), 'no file is left open')
+    or diag("$before -> " . $fds->());
+
+finish();

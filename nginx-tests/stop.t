@@ -1,0 +1,119 @@
+# DELETE stops a running capture from any worker, only by its owner or an
+# admin, and what had been captured by then still comes.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use PcapTest::Lab;
+use Time::HiRes qw(time);
+
+
+my $lab = lab(fakes => 2, nginx => { workers => 2, pcap =>
+    'pcap_api_stop_timeout 1s;' }, script => sub {
+    my ($c) = @_;
+
+    $c->begin();
+    $c->stay(limit(30), sub { $c->traffic(2) });
+
+    if (($c->{args}{filter}[0] || '') eq 'deaf') {
+        # goes on as if nothing had been said
+        if ($c->{n} == 0) {
+            $c->{event_once} = 1;
+            for (1 .. 200) {
+                last if $c->peer_state() eq 'rst';
+                $c->traffic(1);
+                $c->beat();
+                select undef, undef, undef, 0.05;
+            }
+        }
+    } else {
+        # what stood in the ring
+        $c->traffic(100);
+    }
+
+    $c->end();
+});
+my ($nginx, $fake) = @$lab{qw(nginx fake)};
+
+# --- stopped, from both workers -------------------------------------------
+
+for my $n (1 .. 6) {
+    my $c = $nginx->get('/v1/capture/static/demo');
+
+    ok($c->read_until(5, sub { seen_count($c, 1, 3) }), "$n: it runs");
+
+    my $start = time();
+
+    stop_capture($lab, $c);
+    cmp_ok(time() - $start, '<', limit(3.5), "$n: soon");
+
+    my $file = capture_ok($c, status => 'stopped', name => "stop $n", last => 1,
+        packets => { map { ("web/$_" =>
+        $fake->wait_event(5, 'sent', $_, $n)->{sent}) } 0, 1 });
+
+    has_message($file, 'CAPTURE_STOPPED', 'api');
+    agents_quiet("stop $n", $fake);
+}
+
+# --- whose ----------------------------------------------------------------
+
+my $c = $nginx->get('/v1/capture/static/demo');
+my $path = '/v1/captures/' . capture_id($c);
+
+problem_is($nginx->fetch($path, method => 'DELETE', token => 'other'), 404,
+    undef, "somebody else's");
+problem_is($nginx->fetch($path, method => 'DELETE', token => undef), 401,
+    undef, 'no token');
+problem_is($nginx->fetch('/v1/captures/' . 'a' x 32, method => 'DELETE'),
+    404, undef, 'no such capture');
+problem_is($nginx->fetch('/v1/captures/xyz', method => 'DELETE'), 404,
+    undef, 'no id');
+problem_is($nginx->fetch("$path/", method => 'DELETE'), 404, undef,
+    'something behind the id');
+ok($c->read_until(3, sub { seen_count($c, 1, 5) }), 'it still runs');
+status_is($nginx->fetch($path, method => 'DELETE', token => 'admin'), 202,
+    'an admin may');
+$c->read_end(10);
+capture_ok($c, status => 'stopped', name => 'by the admin');
+problem_is($nginx->fetch($path, method => 'DELETE'), 404, undef,
+    'it does not run any more');
+
+# --- twice, and at once ---------------------------------------------------
+
+$c = $nginx->get('/v1/capture/static/demo');
+$path = '/v1/captures/' . capture_id($c);
+
+my @both = map { $nginx->get($path, method => 'DELETE', no_wait => 1) } 0, 1;
+
+$_->read_end(5) for @both;
+is((grep { $_->{status} == 202 || $_->{status} == 404 } @both), 2,
+    'two at once') or diag(map { $_->{status} . ' ' } @both);
+$c->read_end(10);
+capture_ok($c, status => 'stopped', name => 'stopped twice');
+
+# --- an agent that does not end -------------------------------------------
+
+$c = $nginx->get('/v1/capture/static/demo?filter=deaf');
+$c->read_until(5, sub { seen_count($c, 1, 3) });
+
+my $start = time();
+
+stop_capture($lab, $c);
+cmp_ok(time() - $start, '<', limit(5), 'stop_timeout ends it');
+
+my $file = capture_ok($c, status => $c->trailer('x-pcap-status'),
+    name => 'deaf agent');
+
+like($c->trailer('x-pcap-status'), qr/^(?:stopped|partial)$/, 'status');
+ok(verdicts_of($file)->{'web/0'}, 'the deaf one has a verdict');
+agents_quiet('deaf', $fake);
+
+# --- a stop that the client does not take ---------------------------------
+
+is(scalar $nginx->workers(), 2, 'both workers live');
+like($nginx->access(), qr/ alice stopped /, 'status in the access log');
+
+finish();
