@@ -7,6 +7,7 @@
 #   SAN=1                 address and undefined-behaviour sanitizers, goes to
 #                         build/asan
 #   NGINX_SRC=path        build the module for this plain nginx source tree
+#   V=1                   show the commands
 
 SHELL    = /bin/sh
 
@@ -26,6 +27,11 @@ FUZZ_SECONDS ?= 60
 
 PREFIX      ?= /usr/local
 NGINX_MODULES_DIR ?= /usr/lib/nginx/modules
+
+ifndef V
+Q = @
+say = @echo "  $(1)	$(2)"
+endif
 
 B         = $(BUILDDIR)
 BASEFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -fPIC -MMD -MP
@@ -78,33 +84,40 @@ fuzzers: $(FUZZERS)
 
 
 $(LIB): $(PCAPX_OBJS)
+	$(call say,AR,$@)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/pcap-agent: $(AGENT_OBJS) $(LIB)
-	$(LINK) -o $@ $(AGENT_OBJS) $(LIB) $(AGENT_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@ $(AGENT_OBJS) $(LIB) $(AGENT_LIBS)
 
 $(B)/pcap-cli: $(CLI_OBJS) $(LIB)
-	$(LINK) -o $@ $(CLI_OBJS) $(LIB) $(CLI_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@ $(CLI_OBJS) $(LIB) $(CLI_LIBS)
 
 $(B)/obj/pcapx/%.o: pcapx/%.c
 	@mkdir -p $(@D)
-	$(COMPILE) -Wconversion -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) -Wconversion -c -o $@ $<
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) -c -o $@ $<
 
 .SECONDEXPANSION:
 
 $(B)/t/%: t/%.c $(LIB) $$(call room_objs,$$*)
 	@mkdir -p $(@D)
-	$(COMPILE) -MF $@.d -o $@ $< $(call room_objs,$*) $(LIB) $(LDFLAGS) \
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(call room_objs,$*) $(LIB) $(LDFLAGS) \
 	    $(call room_libs,$*) $(EXTRA_LIBS)
 
 $(B)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(COMPILE) -MF $@.d -o $@ $< $(LIB) $(LDFLAGS) $(EXTRA_LIBS)
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(LIB) $(LDFLAGS) $(EXTRA_LIBS)
 
 
 # Fuzz targets have objects of their own: coverage needs clang's help.
@@ -117,12 +130,14 @@ fuzz_objs  = $(patsubst $(B)/obj/%,$(B)/fuzz/obj/%,$(1))
 
 $(B)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZFLAGS) -fsanitize=fuzzer-no-link,$(FUZZSAN) -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(FUZZ_CC) $(FUZZFLAGS) -fsanitize=fuzzer-no-link,$(FUZZSAN) -c -o $@ $<
 
 $(B)/fuzz/%: fuzz/%.c $$(call fuzz_objs,$$(PCAPX_OBJS)) \
              $$(call fuzz_objs,$$(call room_objs,$$*))
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZFLAGS) -fsanitize=fuzzer,$(FUZZSAN) -MF $@.d -o $@ $< \
+	$(call say,CC,$@)
+	$(Q)$(FUZZ_CC) $(FUZZFLAGS) -fsanitize=fuzzer,$(FUZZSAN) -MF $@.d -o $@ $< \
 	    $(call fuzz_objs,$(call room_objs,$*)) \
 	    $(call fuzz_objs,$(PCAPX_OBJS)) $(call room_libs,$*) $(EXTRA_LIBS)
 
@@ -218,4 +233,4 @@ install: all
 
 
 clean:
-	rm -rf build demo/out bench/out
+	rm -rf build demo/out bench/out interop/out
