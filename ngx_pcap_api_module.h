@@ -39,6 +39,7 @@
 #define NGX_PCAP_API_BATCH_LINKS     64
 
 #define NGX_PCAP_API_TICK            100      /* ms */
+#define NGX_PCAP_API_TURNS           32       /* before others have one */
 #define NGX_PCAP_API_MESSAGES        32       /* waiting for the client */
 #define NGX_PCAP_API_COMMENTS        4        /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
@@ -287,6 +288,8 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_loc_conf_t   *conf;
     const ngx_pcap_api_phase_t *phase;       /* the last one has no run() */
     ngx_event_t                timer;
+    ngx_event_t                yield;        /* goes on behind other events */
+    ngx_uint_t                 turns;        /* since other events had one */
     ngx_http_posted_request_t  posted;
 
     u_char                     id[NGX_PCAP_API_ID_LEN];
@@ -393,6 +396,10 @@ void ngx_pcap_api_post(ngx_pcap_api_ctx_t *ctx);
  */
 ngx_int_t ngx_pcap_api_refuse(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status,
     const char *fmt, ...);
+
+/* The last request header of that name, or NULL. */
+ngx_table_elt_t *ngx_pcap_api_request_header(ngx_http_request_t *r,
+    const char *name);
 
 /* Adds a response header; value is kept, not copied. */
 ngx_int_t ngx_pcap_api_add_header(ngx_http_request_t *r, const char *name,

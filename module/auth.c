@@ -41,6 +41,48 @@ ngx_pcap_api_token_char(u_char ch)
 }
 
 
+/*
+ * The cache's key: the token, and what this location demands of it, because
+ * another location's verdict says nothing here.
+ */
+static ngx_int_t
+ngx_pcap_api_hash_token(ngx_pcap_api_ctx_t *ctx)
+{
+    int          ok;
+    ngx_str_t    hash;
+    ngx_uint_t   i;
+    EVP_MD_CTX  *md;
+
+    ngx_str_t  *parts[] = {
+        &ctx->conf->introspection, &ctx->conf->issuer, &ctx->conf->audience,
+        &hash
+    };
+
+    hash.data = ctx->token_hash;
+    hash.len = sizeof(ctx->token_hash);
+
+    md = EVP_MD_CTX_new();
+    if (md == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ok = EVP_Digest(ctx->token.data, ctx->token.len, ctx->token_hash, NULL,
+                    EVP_sha256(), NULL)
+         && EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+
+    for (i = 0; ok && i < sizeof(parts) / sizeof(parts[0]); i++) {
+        ok = EVP_DigestUpdate(md, &parts[i]->len, sizeof(size_t))
+             && EVP_DigestUpdate(md, parts[i]->data, parts[i]->len);
+    }
+
+    ok = ok && EVP_DigestFinal_ex(md, ctx->token_hash, NULL);
+
+    EVP_MD_CTX_free(md);
+
+    return ok ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
 ngx_int_t
 ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx)
 {
@@ -90,14 +132,7 @@ ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx)
                                  (char *) ctx->token_encoded.data, n,
                                  (char *) ctx->token.data, ctx->token.len);
 
-    if (EVP_Digest(ctx->token.data, ctx->token.len, ctx->token_hash, NULL,
-                   EVP_sha256(), NULL)
-        != 1)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return NGX_OK;
+    return ngx_pcap_api_hash_token(ctx);
 }
 
 
@@ -152,8 +187,11 @@ ngx_pcap_api_auth_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     } else {
         pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
 
-        rc = ngx_pcap_api_cache_get(pmcf->zone, r->pool, ctx->token_hash,
-                                    &ctx->identity);
+        rc = ctx->conf->token_cache
+             ? ngx_pcap_api_cache_get(pmcf->zone, r->pool, ctx->token_hash,
+                                      &ctx->identity)
+             : NGX_DECLINED;
+
         if (rc == NGX_DECLINED) {
             return ngx_pcap_api_introspect(r, ctx);
         }

@@ -105,36 +105,15 @@ static ngx_int_t
 ngx_pcap_api_forwarded_for(ngx_http_request_t *r, ngx_addr_t *addr)
 {
     u_char           *p, *last;
-    ngx_uint_t        i;
     ngx_str_t         value;
-    ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
-    ngx_str_null(&value);
-    part = &r->headers_in.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            part = part->next;
-            if (part == NULL) {
-                break;
-            }
-
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == sizeof("x-forwarded-for") - 1
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "x-forwarded-for",
-                               h[i].key.len)
-               == 0)
-        {
-            value = h[i].value;
-        }
+    h = ngx_pcap_api_request_header(r, "x-forwarded-for");
+    if (h == NULL) {
+        return NGX_DECLINED;
     }
 
+    value = h->value;
     last = value.data + value.len;
 
     while (last > value.data && last[-1] == ' ') {

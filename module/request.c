@@ -17,12 +17,15 @@
 #define NGX_PCAP_API_MAX_FORM      65536
 
 
+static ngx_int_t ngx_pcap_api_set_request_id(ngx_http_request_t *r,
+    ngx_str_t *id);
 static ngx_int_t ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path);
 static ngx_int_t ngx_pcap_api_start(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 static void ngx_pcap_api_form(ngx_http_request_t *r);
 static void ngx_pcap_api_step(ngx_http_request_t *r);
 static void ngx_pcap_api_tick(ngx_event_t *ev);
+static void ngx_pcap_api_yield(ngx_event_t *ev);
 static void ngx_pcap_api_cleanup(void *data);
 static void ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_pcap_api_stop_phase(ngx_http_request_t *r,
@@ -265,7 +268,14 @@ ngx_pcap_api_send_problem(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     ngx_uint_t status, ngx_str_t *detail)
 {
     json_t     *doc, *targets;
-    ngx_str_t   value;
+    ngx_str_t   value, id;
+
+    if (ctx != NULL) {
+        id = ctx->request_id;
+
+    } else if (ngx_pcap_api_set_request_id(r, &id) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     doc = json_object();
 
@@ -275,18 +285,17 @@ ngx_pcap_api_send_problem(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     json_object_set_new(doc, "detail",
                         ngx_pcap_api_json_text(detail->data, detail->len));
 
+    json_object_set_new(doc, "request_id",
+                        ngx_pcap_api_json_text(id.data, id.len));
+
+    (void) ngx_pcap_api_add_header(r, "X-Vcap-Request-Id", &id);
+
     if (ctx != NULL) {
-        json_object_set_new(doc, "request_id",
-                            ngx_pcap_api_json_text(ctx->request_id.data,
-                                                   ctx->request_id.len));
         targets = ngx_pcap_api_problem_targets(ctx);
 
         if (targets != NULL) {
             json_object_set_new(doc, "targets", targets);
         }
-
-        (void) ngx_pcap_api_add_header(r, "X-Vcap-Request-Id",
-                                       &ctx->request_id);
 
         if (ctx->retry_after) {
             value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
@@ -374,71 +383,87 @@ ngx_pcap_api_refuse(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status,
 }
 
 
-/* The request id: the router's, if we trust it, else our own. */
-static ngx_int_t
-ngx_pcap_api_set_request_id(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+/* Up to 64 hex digits and dashes: safe in a log and in a header. */
+static ngx_uint_t
+ngx_pcap_api_request_id_fits(ngx_str_t *s)
 {
-    size_t            i;
-    u_char            bytes[16], *p;
-    ngx_uint_t        n;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    size_t  i;
 
-    if (ctx->conf->routers != NULL
-        && ngx_cidr_match(r->connection->sockaddr, ctx->conf->routers)
-           == NGX_OK)
-    {
-        part = &r->headers_in.headers.part;
-        h = part->elts;
-
-        for (n = 0; /* void */ ; n++) {
-
-            if (n >= part->nelts) {
-                part = part->next;
-                if (part == NULL) {
-                    break;
-                }
-
-                h = part->elts;
-                n = 0;
-            }
-
-            if (h[n].key.len != sizeof("x-vcap-request-id") - 1
-                || ngx_strncasecmp(h[n].key.data,
-                                   (u_char *) "x-vcap-request-id",
-                                   h[n].key.len)
-                   != 0
-                || h[n].value.len == 0 || h[n].value.len > 64)
-            {
-                continue;
-            }
-
-            for (i = 0; i < h[n].value.len; i++) {
-                if (!ngx_strchr("0123456789abcdefABCDEF-",
-                                h[n].value.data[i]))
-                {
-                    break;
-                }
-            }
-
-            if (i == h[n].value.len) {
-                ctx->request_id = h[n].value;
-                return NGX_OK;
-            }
+    for (i = 0; i < s->len; i++) {
+        if (s->data[i] == '\0'
+            || !ngx_strchr("0123456789abcdefABCDEF-", s->data[i]))
+        {
+            return 0;
         }
     }
 
-    if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
-        return NGX_ERROR;
+    return s->len > 0 && s->len <= 64;
+}
+
+
+ngx_table_elt_t *
+ngx_pcap_api_request_header(ngx_http_request_t *r, const char *name)
+{
+    size_t            len;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h, *found;
+
+    len = ngx_strlen(name);
+    found = NULL;
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            part = part->next;
+            if (part == NULL) {
+                return found;
+            }
+
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == len
+            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+        {
+            found = &h[i];
+        }
+    }
+}
+
+
+/* The request id: the router's, if we trust it, else our own. */
+static ngx_int_t
+ngx_pcap_api_set_request_id(ngx_http_request_t *r, ngx_str_t *id)
+{
+    u_char                    bytes[16], *p;
+    ngx_table_elt_t          *h;
+    ngx_pcap_api_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_pcap_api_module);
+
+    if (conf->routers != NULL
+        && ngx_cidr_match(r->connection->sockaddr, conf->routers) == NGX_OK)
+    {
+        h = ngx_pcap_api_request_header(r, "x-vcap-request-id");
+
+        if (h != NULL && ngx_pcap_api_request_id_fits(&h->value)) {
+            *id = h->value;
+            return NGX_OK;
+        }
     }
 
     p = ngx_pnalloc(r->pool, 36);
-    if (p == NULL) {
+
+    if (p == NULL || RAND_bytes(bytes, sizeof(bytes)) != 1) {
         return NGX_ERROR;
     }
 
-    ctx->request_id.data = p;
-    ctx->request_id.len = 36;
+    id->data = p;
+    id->len = 36;
 
     p = ngx_hex_dump(p, bytes, 4);
     *p++ = '-';
@@ -482,7 +507,11 @@ ngx_pcap_api_create_ctx(ngx_http_request_t *r)
     ctx->timer.data = r->connection;       /* for the debug log's ident */
     ctx->timer.log = r->connection->log;
 
-    if (ngx_pcap_api_set_request_id(r, ctx) != NGX_OK) {
+    ctx->yield.handler = ngx_pcap_api_yield;
+    ctx->yield.data = r->connection;
+    ctx->yield.log = r->connection->log;
+
+    if (ngx_pcap_api_set_request_id(r, &ctx->request_id) != NGX_OK) {
         return NULL;
     }
 
@@ -858,7 +887,17 @@ ngx_pcap_api_step(ngx_http_request_t *r)
     ctx = ngx_pcap_api_ctx(r);
     ctx->is_posted = 0;
 
-    if (ctx->done) {
+    if (ctx->done || ctx->yield.posted) {
+        return;
+    }
+
+    /*
+     * A fast agent and a fast client could keep the posted requests running
+     * for ever: now and then the worker's other connections come first.
+     */
+
+    if (++ctx->turns > NGX_PCAP_API_TURNS) {
+        ngx_post_event(&ctx->yield, &ngx_posted_next_events);
         return;
     }
 
@@ -908,6 +947,26 @@ ngx_pcap_api_tick(ngx_event_t *ev)
     ngx_http_set_log_request(c->log, r->main);
 
     ngx_add_timer(&ctx->timer, NGX_PCAP_API_TICK);
+    ngx_pcap_api_post(ctx);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_pcap_api_yield(ngx_event_t *ev)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+    ngx_pcap_api_ctx_t  *ctx;
+
+    c = ev->data;
+    r = c->data;
+    ctx = ngx_pcap_api_ctx(r->main);
+
+    ngx_http_set_log_request(c->log, r->main);
+
+    ctx->turns = 0;
     ngx_pcap_api_post(ctx);
 
     ngx_http_run_posted_requests(c);
@@ -1010,16 +1069,26 @@ ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-void
-ngx_pcap_api_finalize(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
+static void
+ngx_pcap_api_stop_events(ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_pcap_api_abort_all(ctx);
     ctx->done = 1;
 
     if (ctx->timer.timer_set) {
         ngx_del_timer(&ctx->timer);
     }
 
+    if (ctx->yield.posted) {
+        ngx_delete_posted_event(&ctx->yield);
+    }
+}
+
+
+void
+ngx_pcap_api_finalize(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_pcap_api_abort_all(ctx);
+    ngx_pcap_api_stop_events(ctx);
     ngx_http_finalize_request(ctx->request, rc);
 }
 
@@ -1073,11 +1142,7 @@ ngx_pcap_api_cleanup(void *data)
 
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
-    ctx->done = 1;
-
-    if (ctx->timer.timer_set) {
-        ngx_del_timer(&ctx->timer);
-    }
+    ngx_pcap_api_stop_events(ctx);
 
     if (ctx->slot) {
         ctx->slot = 0;
