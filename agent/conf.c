@@ -1,0 +1,578 @@
+/*
+ * agent/conf.c: one table says which keys there are; the JSON file and the
+ * flags both go through it, so they cannot differ. An unknown key is an
+ * error: a misspelt limit must not silently be no limit.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "log.h"
+#include "pcapx/valid.h"
+
+
+typedef enum {
+    CONF_TEXT = 0,
+    CONF_NAMES,
+    CONF_NUMBER,
+    CONF_SIZE
+} conf_type_t;
+
+typedef struct {
+    const char   *key;
+    conf_type_t   type;
+    size_t        offset;
+    uint64_t      min;
+    uint64_t      max;
+    uint64_t      dflt;
+    const char   *text;      /* default of a text */
+    const char   *help;
+} conf_key_t;
+
+
+static int conf_flags(conf_t *conf, int argc, char **argv, int files,
+    char *err);
+static int conf_file(conf_t *conf, const char *path, char *err);
+static int conf_json(conf_t *conf, const conf_key_t *k, const json_t *value,
+    char *err);
+static int conf_set(conf_t *conf, const conf_key_t *k, const char *value,
+    char *err);
+static int conf_number(conf_t *conf, const conf_key_t *k, uint64_t value,
+    char *err);
+static int conf_name(conf_t *conf, const char *value, char *err);
+static int conf_defaults(conf_t *conf, char *err);
+static int conf_check(conf_t *conf, char *err);
+static const conf_key_t *conf_find(const char *key);
+
+#define conf_field(type, conf, k)                                            \
+    ((type *) (void *) ((char *) (conf) + (k)->offset))
+
+#define MIB  (UINT64_C(1) << 20)
+
+
+static const conf_key_t  conf_keys[] = {
+
+    { "listen", CONF_TEXT, offsetof(conf_t, listen), 0, 0, 0,
+      "0.0.0.0:9494", "literal address and port, [IPv6]:port too" },
+
+    { "tls_cert", CONF_TEXT, offsetof(conf_t, tls_cert), 0, 0, 0, NULL,
+      "certificate chain of this agent, PEM" },
+
+    { "tls_key", CONF_TEXT, offsetof(conf_t, tls_key), 0, 0, 0, NULL,
+      "its private key, PEM" },
+
+    { "tls_ca", CONF_TEXT, offsetof(conf_t, tls_ca), 0, 0, 0, NULL,
+      "CAs whose client certificates are accepted, PEM" },
+
+    { "allowed_names", CONF_NAMES, 0, 0, 0, 0, NULL,
+      "DNS or common name of a client, repeatable" },
+
+    { "user", CONF_TEXT, offsetof(conf_t, user), 0, 0, 0, NULL,
+      "become this user, keep CAP_NET_RAW only" },
+
+    { "buffer_bytes", CONF_SIZE, offsetof(conf_t, buffer_bytes), MIB,
+      256 * MIB, 8 * MIB, NULL, "kernel ring of one captured interface" },
+
+    { "buffer_bytes_total", CONF_SIZE, offsetof(conf_t, buffer_bytes_total),
+      MIB, 65536 * MIB, 128 * MIB, NULL, "all rings of all captures" },
+
+    { "max_captures", CONF_NUMBER, offsetof(conf_t, max_captures), 1, 1024,
+      16, NULL, "captures at once" },
+
+    { "max_unauthenticated", CONF_NUMBER,
+      offsetof(conf_t, max_unauthenticated), 1, 1024, 16, NULL,
+      "connections without a finished handshake and request" },
+
+    { "max_unauthenticated_per_address", CONF_NUMBER,
+      offsetof(conf_t, max_unauthenticated_per_address), 1, 1024, 4, NULL,
+      "the same from one address (IPv6: one /64)" },
+
+    { "retire_ms", CONF_NUMBER, offsetof(conf_t, retire_ms), 1, 1000, 20,
+      NULL, "the kernel hands out a block after this time" },
+
+    { "interface_default", CONF_TEXT, offsetof(conf_t, interface_default), 0,
+      0, 0, NULL, "instead of the interface the agent was reached on" },
+
+    { "log_level", CONF_TEXT, offsetof(conf_t, log_level), 0, 0, 0, "info",
+      "error, warn, info or debug" },
+
+    { NULL, CONF_TEXT, 0, 0, 0, 0, NULL, NULL }
+};
+
+
+int
+conf_load(conf_t *conf, int argc, char **argv, char *err)
+{
+    memset(conf, 0, sizeof(*conf));
+
+    /* Flags win: they are applied first, the file fills what is unset. */
+
+    if (conf_flags(conf, argc, argv, 0, err) != 0) {
+        return -1;
+    }
+
+    if (conf->help || conf->version) {
+        return 0;
+    }
+
+    if (conf_flags(conf, argc, argv, 1, err) != 0
+        || conf_defaults(conf, err) != 0)
+    {
+        return -1;
+    }
+
+    return conf_check(conf, err);
+}
+
+
+/* Reads either the flags (files 0) or the file that --config names (1). */
+
+static int
+conf_flags(conf_t *conf, int argc, char **argv, int files, char *err)
+{
+    int                i;
+    char               name[48], *p;
+    const char        *value;
+    const conf_key_t  *k;
+
+    for (i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--check") == 0) {
+            conf->check = 1;
+            continue;
+        }
+
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            conf->help = 1;
+            continue;
+        }
+
+        if (strcmp(argv[i], "--version") == 0) {
+            conf->version = 1;
+            continue;
+        }
+
+        if (strncmp(argv[i], "--", 2) != 0) {
+            snprintf(err, CONF_ERR_LEN, "%.100s: not a flag (see --help)",
+                     argv[i]);
+            return -1;
+        }
+
+        snprintf(name, sizeof(name), "%s", argv[i] + 2);
+        value = strchr(argv[i], '=');
+
+        if (value) {
+            value++;
+            name[strcspn(name, "=")] = '\0';
+
+        } else if (i + 1 < argc) {
+            value = argv[++i];
+
+        } else {
+            snprintf(err, CONF_ERR_LEN, "--%s: a value is missing", name);
+            return -1;
+        }
+
+        for (p = name; *p; p++) {
+            if (*p == '-') {
+                *p = '_';
+            }
+        }
+
+        if (strcmp(name, "config") == 0) {
+            if (files && conf_file(conf, value, err) != 0) {
+                return -1;
+            }
+
+            continue;
+        }
+
+        if (files) {
+            continue;
+        }
+
+        k = conf_find(name);
+
+        if (k == NULL) {
+            snprintf(err, CONF_ERR_LEN, "--%s: unknown flag (see --help)",
+                     name);
+            return -1;
+        }
+
+        if (conf_set(conf, k, value, err) != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+conf_file(conf_t *conf, const char *path, char *err)
+{
+    int                rc, fd;
+    char              *text;
+    json_t            *root, *value;
+    ssize_t            n;
+    const char        *key;
+    json_error_t       jerr;
+    const conf_key_t  *k;
+
+    rc = -1;
+    root = NULL;
+    fd = -1;
+
+    text = malloc(CONF_MAX_FILE + 1);
+    if (text == NULL) {
+        snprintf(err, CONF_ERR_LEN, "%.200s: out of memory", path);
+        goto out;
+    }
+
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd == -1 ? -1 : read(fd, text, CONF_MAX_FILE + 1);
+
+    if (n == -1) {
+        snprintf(err, CONF_ERR_LEN, "%.200s: %s", path, strerror(errno));
+        goto out;
+    }
+
+    if (n > CONF_MAX_FILE) {
+        snprintf(err, CONF_ERR_LEN, "%.200s: longer than %d bytes", path,
+                 CONF_MAX_FILE);
+        goto out;
+    }
+
+    root = json_loadb(text, (size_t) n, JSON_REJECT_DUPLICATES, &jerr);
+
+    if (root == NULL || !json_is_object(root)) {
+        snprintf(err, CONF_ERR_LEN, "%.200s: line %d: %.160s", path,
+                 root ? 1 : jerr.line, root ? "not an object" : jerr.text);
+        goto out;
+    }
+
+    json_object_foreach(root, key, value) {
+        k = conf_find(key);
+
+        if (k == NULL) {
+            snprintf(err, CONF_ERR_LEN, "%.200s: unknown key \"%.60s\"", path,
+                     key);
+            goto out;
+        }
+
+        if (conf_json(conf, k, value, err) != 0) {
+            goto out;
+        }
+    }
+
+    rc = 0;
+
+out:
+
+    json_decref(root);
+
+    if (fd != -1) {
+        close(fd);
+    }
+
+    free(text);
+
+    return rc;
+}
+
+
+/* A value of the file; what a flag has set already stays. */
+
+static int
+conf_json(conf_t *conf, const conf_key_t *k, const json_t *value, char *err)
+{
+    size_t         i;
+    const json_t  *name;
+
+    if (k->type == CONF_NAMES) {
+        if (!json_is_array(value)) {
+            snprintf(err, CONF_ERR_LEN, "%s: must be an array of names",
+                     k->key);
+            return -1;
+        }
+
+        if (conf->nallowed_names) {
+            return 0;
+        }
+
+        json_array_foreach(value, i, name) {
+            if (!json_is_string(name)) {
+                snprintf(err, CONF_ERR_LEN, "%s: must be an array of names",
+                         k->key);
+                return -1;
+            }
+
+            if (conf_name(conf, json_string_value(name), err) != 0) {
+                return -1;
+            }
+        }
+
+        return 0;
+    }
+
+    if (k->type == CONF_TEXT
+        ? *conf_field(char *, conf, k) != NULL
+        : *conf_field(uint64_t, conf, k) != 0)
+    {
+        return 0;
+    }
+
+    if (json_is_string(value) && k->type != CONF_NUMBER) {
+        return conf_set(conf, k, json_string_value(value), err);
+    }
+
+    if (json_is_integer(value) && k->type != CONF_TEXT
+        && json_integer_value(value) >= 0)
+    {
+        return conf_number(conf, k, (uint64_t) json_integer_value(value),
+                           err);
+    }
+
+    snprintf(err, CONF_ERR_LEN, "%s: must be a %s", k->key,
+             k->type == CONF_TEXT ? "text" : "number");
+
+    return -1;
+}
+
+
+static int
+conf_set(conf_t *conf, const conf_key_t *k, const char *value, char *err)
+{
+    int        rc;
+    char     **text, why[PCAPX_ERR_LEN];
+    uint64_t   n;
+
+    switch (k->type) {
+
+    case CONF_NAMES:
+        return conf_name(conf, value, err);
+
+    case CONF_TEXT:
+        if (value[0] == '\0') {
+            snprintf(err, CONF_ERR_LEN, "%s: must not be empty", k->key);
+            return -1;
+        }
+
+        text = conf_field(char *, conf, k);
+        free(*text);
+        *text = strdup(value);
+
+        if (*text == NULL) {
+            snprintf(err, CONF_ERR_LEN, "%s: out of memory", k->key);
+            return -1;
+        }
+
+        return 0;
+
+    case CONF_SIZE:
+        rc = pcapx_parse_size(value, strlen(value), &n, why);
+        break;
+
+    default:
+        rc = pcapx_parse_number(k->key, value, strlen(value), k->min, k->max,
+                                &n, why);
+    }
+
+    if (rc != PCAPX_OK) {
+        snprintf(err, CONF_ERR_LEN, "%s: %s", k->key, why);
+        return -1;
+    }
+
+    return conf_number(conf, k, n, err);
+}
+
+
+static int
+conf_number(conf_t *conf, const conf_key_t *k, uint64_t value, char *err)
+{
+    if (value < k->min || value > k->max) {
+        snprintf(err, CONF_ERR_LEN, "%s: must be %llu to %llu", k->key,
+                 (unsigned long long) k->min, (unsigned long long) k->max);
+        return -1;
+    }
+
+    *conf_field(uint64_t, conf, k) = value;
+
+    return 0;
+}
+
+
+static int
+conf_name(conf_t *conf, const char *value, char *err)
+{
+    if (conf->nallowed_names == CONF_MAX_NAMES) {
+        snprintf(err, CONF_ERR_LEN, "allowed_names: at most %d names",
+                 CONF_MAX_NAMES);
+        return -1;
+    }
+
+    /* 253: the longest DNS name (RFC 1035 2.3.4). */
+
+    if (value[0] == '\0' || strlen(value) > 253) {
+        snprintf(err, CONF_ERR_LEN, "allowed_names: a name has 1 to 253 "
+                 "characters");
+        return -1;
+    }
+
+    conf->allowed_names[conf->nallowed_names] = strdup(value);
+
+    if (conf->allowed_names[conf->nallowed_names] == NULL) {
+        snprintf(err, CONF_ERR_LEN, "allowed_names: out of memory");
+        return -1;
+    }
+
+    conf->nallowed_names++;
+
+    return 0;
+}
+
+
+static int
+conf_defaults(conf_t *conf, char *err)
+{
+    const conf_key_t  *k;
+
+    for (k = conf_keys; k->key; k++) {
+        if (k->type == CONF_TEXT) {
+            if (*conf_field(char *, conf, k) == NULL && k->text
+                && conf_set(conf, k, k->text, err) != 0)
+            {
+                return -1;
+            }
+
+        } else if (k->type != CONF_NAMES
+                   && *conf_field(uint64_t, conf, k) == 0)
+        {
+            *conf_field(uint64_t, conf, k) = k->dflt;
+        }
+    }
+
+    return 0;
+}
+
+
+/* What must be there, and what only makes sense together. */
+
+static int
+conf_check(conf_t *conf, char *err)
+{
+    char  why[PCAPX_ERR_LEN];
+
+    if (conf->tls_cert == NULL || conf->tls_key == NULL
+        || conf->tls_ca == NULL)
+    {
+        snprintf(err, CONF_ERR_LEN, "tls_cert, tls_key and tls_ca are needed: "
+                 "an agent without mutual TLS does not start");
+        return -1;
+    }
+
+    if (conf->nallowed_names == 0) {
+        snprintf(err, CONF_ERR_LEN, "allowed_names: at least one name is "
+                 "needed");
+        return -1;
+    }
+
+    if (pcapx_parse_endpoint(conf->listen, strlen(conf->listen),
+                             conf->endpoint.addr, &conf->endpoint.addr_len,
+                             &conf->endpoint.port, why)
+        != PCAPX_OK)
+    {
+        snprintf(err, CONF_ERR_LEN, "listen: %s", why);
+        return -1;
+    }
+
+    if (conf->interface_default
+        && pcapx_valid_interface(conf->interface_default,
+                                 strlen(conf->interface_default), why)
+           != PCAPX_OK)
+    {
+        snprintf(err, CONF_ERR_LEN, "interface_default: %s", why);
+        return -1;
+    }
+
+    conf->level = log_level(conf->log_level);
+
+    if (conf->level == -1) {
+        snprintf(err, CONF_ERR_LEN, "log_level: must be error, warn, info or "
+                 "debug");
+        return -1;
+    }
+
+    if (conf->buffer_bytes_total < conf->buffer_bytes) {
+        snprintf(err, CONF_ERR_LEN, "buffer_bytes_total: must not be below "
+                 "buffer_bytes");
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static const conf_key_t *
+conf_find(const char *key)
+{
+    const conf_key_t  *k;
+
+    for (k = conf_keys; k->key; k++) {
+        if (strcmp(k->key, key) == 0) {
+            return k;
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+conf_help(void)
+{
+    const conf_key_t  *k;
+
+    printf("usage: pcap-agent --config FILE [--check] [--KEY VALUE]...\n\n"
+           "Keys of the JSON file, each also a flag:\n\n");
+
+    for (k = conf_keys; k->key; k++) {
+        printf("  %-32s %s", k->key, k->help);
+
+        if (k->text) {
+            printf(" (%s)", k->text);
+
+        } else if (k->dflt) {
+            printf(" (%llu)", (unsigned long long) k->dflt);
+        }
+
+        printf("\n");
+    }
+
+    printf("\n  --check                          say what is wrong, and end\n"
+           "  --version                        print the version\n");
+}
+
+
+void
+conf_free(conf_t *conf)
+{
+    const conf_key_t  *k;
+
+    for (k = conf_keys; k->key; k++) {
+        if (k->type == CONF_TEXT) {
+            free(*conf_field(char *, conf, k));
+        }
+    }
+
+    while (conf->nallowed_names) {
+        free(conf->allowed_names[--conf->nallowed_names]);
+    }
+
+    memset(conf, 0, sizeof(*conf));
+}

@@ -1,0 +1,841 @@
+/*
+ * agent/filter.c: see filter.h. Texts are only ever built from endpoints that
+ * were parsed to numbers; the user's text goes to pcap_compile() alone and
+ * untouched.
+ */
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <nss.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "filter.h"
+#include "privs.h"
+
+
+#define FILTER_CPU_S       1
+#define FILTER_MEMORY      (64u << 20)
+#define FILTER_TIMEOUT_NS  (UINT64_C(3) * 1000000000)
+
+/* Instructions between two joined programs. */
+#define FILTER_CLEAN_LEN   2
+
+/* What the child sends: one byte, then libpcap's words. */
+
+#define FILTER_GOOD   'g'
+#define FILTER_BAD    'b'
+#define FILTER_BROKE  'x'
+
+typedef struct {
+    char       *pos;
+    char       *end;
+    unsigned    nterms;
+    unsigned    full:1;
+} filter_out_t;
+
+/*
+ * Where a link type keeps its protocol field and how long its header is;
+ * len 0: only plain expressions are known.
+ */
+typedef struct {
+    int         dlt;
+    unsigned    proto;
+    unsigned    len;
+    unsigned    cooked;
+} filter_link_t;
+
+/* One condition: a host on one side, a port on the same or the other side. */
+
+typedef struct {
+    const endpoint_t  *hosts;      /* all with the same port */
+    unsigned           nhosts;
+    unsigned           host_dst;   /* 0: source, 1: destination */
+    unsigned           port_dst;
+} filter_cond_t;
+
+
+static void filter_child(pcap_t *const *pcaps, unsigned n, const char *user,
+    int out);
+static int filter_verdict(int fd, pid_t pid, problem_t *why);
+static int filter_words(char verdict, const char *text, problem_t *why);
+static int filter_compile_exclusion(pcap_t *pcap, const filter_exclude_t *ex,
+    unsigned tags, struct bpf_program *prog, problem_t *why);
+static int filter_attach(pcap_t *pcap, struct bpf_insn *code, unsigned n,
+    problem_t *why);
+static unsigned filter_loopback(struct bpf_insn *dst);
+static int filter_cook_offset(bpf_u_int32 *k, const filter_link_t *link);
+static const filter_link_t *filter_link(int dlt);
+static void filter_level(filter_out_t *o, const filter_exclude_t *ex,
+    const filter_link_t *link, unsigned level);
+static void filter_conditions(filter_out_t *o, const filter_exclude_t *ex,
+    unsigned off, unsigned typed);
+static void filter_condition(filter_out_t *o, const filter_cond_t *c,
+    unsigned off, unsigned typed);
+static void filter_raw_condition(filter_out_t *o, const filter_cond_t *c,
+    unsigned family, unsigned off, unsigned typed);
+static void filter_raw_host(filter_out_t *o, const endpoint_t *ep,
+    unsigned off);
+static void filter_term(filter_out_t *o);
+static void filter_put(filter_out_t *o, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+
+static const filter_link_t  filter_links[] = {
+    { DLT_EN10MB, 12, 14, 0 },
+    { DLT_LINUX_SLL, 14, 16, 1 },
+    { DLT_LINUX_SLL2, 0, 20, 1 },
+    { -1, 0, 0, 0 }
+};
+
+
+void
+filter_init(void)
+{
+#ifdef __GLIBC__
+    /*
+     * A source that does not exist: lookups fail at once. Addresses are
+     * parsed without it.
+     */
+    __nss_configure_lookup("hosts", "none");
+    __nss_configure_lookup("networks", "none");
+    __nss_configure_lookup("ethers", "none");
+    __nss_configure_lookup("services", "files");
+    __nss_configure_lookup("protocols", "files");
+#endif
+}
+
+
+int
+filter_check(pcap_t *const *pcaps, unsigned n, const char *user,
+    problem_t *why)
+{
+    int    fd[2];
+    pid_t  pid;
+
+    if (pipe(fd) != 0) {
+        return problem_set(why, 500, "pipe: %s", strerror(errno));
+    }
+
+    pid = fork();
+
+    if (pid == -1) {
+        close(fd[0]);
+        close(fd[1]);
+        return problem_set(why, 500, "fork: %s", strerror(errno));
+    }
+
+    if (pid == 0) {
+        filter_child(pcaps, n, user, fd[1]);
+        _exit(0);
+    }
+
+    close(fd[1]);
+
+    return filter_verdict(fd[0], pid, why);
+}
+
+
+static void
+filter_child(pcap_t *const *pcaps, unsigned n, const char *user, int out)
+{
+    char                answer[1 + PCAP_ERRBUF_SIZE];
+    unsigned            i;
+    ssize_t             rc;
+    struct bpf_program  prog;
+
+    /* It needs nothing but the pipe: not the connection, not the rings. */
+
+    if (dup2(out, 0) != 0) {
+        return;
+    }
+
+    closefrom(1);
+
+    answer[0] = FILTER_GOOD;
+    answer[1] = '\0';
+
+    if (privs_confine(FILTER_CPU_S, FILTER_MEMORY) != 0) {
+        answer[0] = FILTER_BROKE;
+        snprintf(answer + 1, sizeof(answer) - 1, "%s", strerror(errno));
+        n = 0;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (pcap_compile(pcaps[i], &prog, user, 1, PCAP_NETMASK_UNKNOWN)
+            != 0)
+        {
+            answer[0] = FILTER_BAD;
+            snprintf(answer + 1, sizeof(answer) - 1, "%s",
+                     pcap_geterr(pcaps[i]));
+            break;
+        }
+
+        if (prog.bf_len > FILTER_MAX_INSNS) {
+            answer[0] = FILTER_BAD;
+            snprintf(answer + 1, sizeof(answer) - 1, "the filter needs %u "
+                     "instructions, %u are allowed", prog.bf_len,
+                     FILTER_MAX_INSNS);
+            break;
+        }
+    }
+
+    rc = write(0, answer, 1 + strlen(answer + 1));
+    (void) rc;
+}
+
+
+static int
+filter_verdict(int fd, pid_t pid, problem_t *why)
+{
+    int            rc, status;
+    char           answer[2 + PCAP_ERRBUF_SIZE];
+    size_t         len;
+    ssize_t        n;
+    uint64_t       now, deadline;
+    struct pollfd  pfd;
+
+    deadline = net_monotonic() + FILTER_TIMEOUT_NS;
+    len = 0;
+
+    for ( ;; ) {
+        now = net_monotonic();
+        pfd.fd = fd;
+        pfd.events = POLLIN;
+
+        if (now >= deadline || len == sizeof(answer) - 1) {
+            break;
+        }
+
+        rc = poll(&pfd, 1, (int) ((deadline - now) / 1000000) + 1);
+
+        if (rc <= 0) {
+            continue;
+        }
+
+        n = read(fd, answer + len, sizeof(answer) - 1 - len);
+
+        if (n <= 0) {
+            break;
+        }
+
+        len += (size_t) n;
+    }
+
+    close(fd);
+
+    /* A child that has answered is gone anyway. */
+
+    kill(pid, SIGKILL);
+
+    while (waitpid(pid, &status, 0) == -1 && errno == EINTR) {
+        /* again */
+    }
+
+    answer[len] = '\0';
+
+    return filter_words(answer[0], len ? answer + 1 : "", why);
+}
+
+
+static int
+filter_words(char verdict, const char *text, problem_t *why)
+{
+    if (verdict == FILTER_GOOD) {
+        return 0;
+    }
+
+    if (verdict == FILTER_BROKE) {
+        return problem_set(why, 500, "the filter could not be checked: %s",
+                           text);
+    }
+
+    if (verdict != FILTER_BAD) {
+        return problem_set(why, 400, "filter: it takes more than %d s or "
+                           "%u MiB to compile", FILTER_CPU_S,
+                           FILTER_MEMORY >> 20);
+    }
+
+    if (strncmp(text, "unknown host", 12) == 0
+        || strncmp(text, "unknown network", 15) == 0
+        || strncmp(text, "unknown ether host", 18) == 0)
+    {
+        return problem_set(why, 400, "filter: %s (names are not looked up, "
+                           "write the address)", text);
+    }
+
+    return problem_set(why, 400, "filter: %s", text);
+}
+
+
+int
+filter_install(pcap_t *pcap, const filter_exclude_t *ex, const char *user,
+    const log_t *log, problem_t *why)
+{
+    int                 n;
+    unsigned            tags;
+    struct bpf_insn    *code;
+    struct bpf_program  first, second;
+
+    n = -1;
+    memset(&first, 0, sizeof(first));
+    memset(&second, 0, sizeof(second));
+
+    code = calloc(FILTER_MAX_INSNS, sizeof(*code));
+    if (code == NULL) {
+        problem_set(why, 500, "out of memory");
+        goto out;
+    }
+
+    if (pcap_compile(pcap, &second, user, 1, PCAP_NETMASK_UNKNOWN) != 0) {
+        filter_words(FILTER_BAD, pcap_geterr(pcap), why);
+        goto out;
+    }
+
+    /* A long filter of the user's leaves less room below VLAN tags. */
+
+    for (tags = 3; tags-- > 0 && n < 0; /* void */ ) {
+        pcap_freecode(&first);
+        memset(&first, 0, sizeof(first));
+
+        if (filter_compile_exclusion(pcap, ex, tags, &first, why) != 0) {
+            goto out;
+        }
+
+        n = filter_join(code, filter_loopback(code), &first, &second);
+
+        if (n < 0) {
+            log_warn(log, "capture traffic below %u VLAN tags cannot be "
+                     "excluded: the filter is too long", tags);
+        }
+    }
+
+    if (n < 0) {
+        problem_set(why, 400, "filter: too long beside the exclusion of "
+                    "capture traffic");
+        goto out;
+    }
+
+    n = filter_attach(pcap, code, (unsigned) n, why);
+
+out:
+
+    pcap_freecode(&first);
+    pcap_freecode(&second);
+    free(code);
+
+    return n;
+}
+
+
+static int
+filter_compile_exclusion(pcap_t *pcap, const filter_exclude_t *ex,
+    unsigned tags, struct bpf_program *prog, problem_t *why)
+{
+    int    rc;
+    char  *text;
+
+    text = malloc(FILTER_MAX_TEXT);
+    if (text == NULL) {
+        return problem_set(why, 500, "out of memory");
+    }
+
+    rc = filter_exclusion(ex, pcap_datalink(pcap), tags, text,
+                          FILTER_MAX_TEXT);
+
+    if (rc < 0) {
+        rc = problem_set(why, 400, "exclude: too many addresses");
+
+    } else if (rc > 0) {
+        rc = pcap_compile(pcap, prog, text, 1, PCAP_NETMASK_UNKNOWN);
+
+        if (rc != 0 && strstr(pcap_geterr(pcap), "rejects all packets")) {
+
+            /* No TCP on such a link: nothing to exclude. */
+
+            rc = 0;
+
+        } else if (rc != 0) {
+            rc = problem_set(why, 500, "capture traffic cannot be excluded: "
+                             "%s", pcap_geterr(pcap));
+        }
+    }
+
+    free(text);
+
+    return rc;
+}
+
+
+static int
+filter_attach(pcap_t *pcap, struct bpf_insn *code, unsigned n,
+    problem_t *why)
+{
+    struct sock_fprog  prog;
+
+    /* The same instruction under two names (linux/filter.h, pcap/bpf.h). */
+
+    _Static_assert(sizeof(struct sock_filter) == sizeof(struct bpf_insn),
+                   "BPF instructions");
+
+    if (filter_cook(code, n, pcap_datalink(pcap)) != 0) {
+        return problem_set(why, 400, "filter: it reads a field of the link "
+                           "header that is not there on \"any\"");
+    }
+
+    prog.len = (unsigned short) n;
+    prog.filter = (struct sock_filter *) (void *) code;
+
+    if (setsockopt(pcap_fileno(pcap), SOL_SOCKET, SO_ATTACH_FILTER, &prog,
+                   sizeof(prog))
+        != 0)
+    {
+        return problem_set(why, 400, "filter: the kernel does not take it: "
+                           "%s", strerror(errno));
+    }
+
+    return 0;
+}
+
+
+/*
+ * A packet sent over the loopback interface passes a packet socket twice. As
+ * libpcap does, only the incoming one is taken. Returns how many
+ * instructions were written.
+ */
+
+static unsigned
+filter_loopback(struct bpf_insn *dst)
+{
+    size_t  i;
+
+    static const struct bpf_insn  code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS,
+                 (u_int) SKF_AD_OFF + SKF_AD_PKTTYPE),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 (u_int) SKF_AD_OFF + SKF_AD_IFINDEX),
+
+        /* LOOPBACK_IFINDEX (net/net_namespace.h): 1 in every namespace. */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0)
+    };
+
+    for (i = 0; i < sizeof(code) / sizeof(code[0]); i++) {
+        dst[i] = code[i];
+    }
+
+    return (unsigned) i;
+}
+
+
+int
+filter_cook(struct bpf_insn *code, unsigned n, int dlt)
+{
+    int                   rc;
+    unsigned              i;
+    const filter_link_t  *link;
+
+    link = filter_link(dlt);
+
+    if (!link->cooked) {
+        return 0;
+    }
+
+    for (i = 0, rc = 0; i < n && rc == 0; i++) {
+        if (BPF_CLASS(code[i].code) != BPF_LD
+            && BPF_CLASS(code[i].code) != BPF_LDX)
+        {
+            continue;
+        }
+
+        switch (BPF_MODE(code[i].code)) {
+        case BPF_ABS:
+        case BPF_IND:
+        case BPF_MSH:
+            rc = filter_cook_offset(&code[i].k, link);
+            break;
+        default:
+            break;
+        }
+    }
+
+    return rc;
+}
+
+
+/* The fields of the cooked headers (tcpdump.org/linktypes, 113 and 276). */
+
+static int
+filter_cook_offset(bpf_u_int32 *k, const filter_link_t *link)
+{
+    size_t  i;
+
+    static const struct {
+        int          dlt;
+        bpf_u_int32  off;
+        bpf_u_int32  ad;
+    } fields[] = {
+        { DLT_LINUX_SLL, 0, SKF_AD_PKTTYPE },
+        { DLT_LINUX_SLL, 14, SKF_AD_PROTOCOL },
+        { DLT_LINUX_SLL2, 0, SKF_AD_PROTOCOL },
+        { DLT_LINUX_SLL2, 4, SKF_AD_IFINDEX },
+        { DLT_LINUX_SLL2, 8, SKF_AD_HATYPE },
+        { DLT_LINUX_SLL2, 10, SKF_AD_PKTTYPE }
+    };
+
+    if (*k >= (bpf_u_int32) SKF_AD_OFF) {
+        return 0;
+    }
+
+    if (*k >= link->len) {
+        *k -= link->len;
+        return 0;
+    }
+
+    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (fields[i].dlt == link->dlt && fields[i].off == *k) {
+            *k = (bpf_u_int32) SKF_AD_OFF + fields[i].ad;
+            return 0;
+        }
+    }
+
+    return -1;
+}
+
+
+static const filter_link_t *
+filter_link(int dlt)
+{
+    const filter_link_t  *link;
+
+    for (link = filter_links; link->dlt != -1 && link->dlt != dlt; link++) {
+        /* find it, or the last row */
+    }
+
+    return link;
+}
+
+
+int
+filter_block(int fd)
+{
+    struct sock_fprog   prog;
+    struct sock_filter  code;
+
+    code = (struct sock_filter) BPF_STMT(BPF_RET | BPF_K, 0);
+    prog.len = 1;
+    prog.filter = &code;
+
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
+}
+
+
+int
+filter_join(struct bpf_insn *dst, unsigned n,
+    const struct bpf_program *first, const struct bpf_program *second)
+{
+    u_int             i;
+    struct bpf_insn  *in;
+
+    if (first->bf_len > FILTER_MAX_INSNS || second->bf_len > FILTER_MAX_INSNS
+        || n + first->bf_len + FILTER_CLEAN_LEN + second->bf_len
+           > FILTER_MAX_INSNS)
+    {
+        return -1;
+    }
+
+    for (i = 0; i < first->bf_len; i++) {
+        in = &dst[n + i];
+        *in = first->bf_insns[i];
+
+        if (BPF_CLASS(in->code) != BPF_RET) {
+            continue;
+        }
+
+        /* Matched: drop. Not matched: on to the second program. */
+
+        if (in->k != 0) {
+            in->k = 0;
+
+        } else {
+            in->code = BPF_JMP | BPF_JA;
+            in->k = first->bf_len - 1 - i;
+        }
+    }
+
+    n += first->bf_len;
+
+    /* A program may rely on a clean start. */
+
+    dst[n++] = (struct bpf_insn) BPF_STMT(BPF_LD | BPF_IMM, 0);
+    dst[n++] = (struct bpf_insn) BPF_STMT(BPF_MISC | BPF_TAX, 0);
+
+    memcpy(dst + n, second->bf_insns,
+           second->bf_len * sizeof(struct bpf_insn));
+
+    return (int) (n + second->bf_len);
+}
+
+
+void
+filter_text(const filter_exclude_t *ex, const char *user, char *dst,
+    size_t max)
+{
+    int   n, len;
+    char  text[4096];
+
+    len = filter_exclusion(ex, -1, 0, text, sizeof(text));
+    n = -1;
+
+    if (len > 0) {
+        n = snprintf(dst, max, user[0] ? "(not (%s)) and (%s)" : "not (%s)",
+                     text, user);
+    }
+
+    if (n < 0 || (size_t) n >= max) {
+        snprintf(dst, max, "%s", user);
+    }
+}
+
+
+int
+filter_exclusion(const filter_exclude_t *ex, int dlt, unsigned tags,
+    char *dst, size_t max)
+{
+    unsigned              level;
+    filter_out_t          o;
+    const filter_link_t  *link;
+
+    if (ex->nown + ex->nexcludes + ex->npeers == 0) {
+        return 0;
+    }
+
+    link = filter_link(dlt);
+
+    memset(&o, 0, sizeof(o));
+    o.pos = dst;
+    o.end = dst + max;
+
+    filter_put(&o, "(tcp and (");
+    filter_conditions(&o, ex, 0, 0);
+    filter_put(&o, "))");
+
+    if (link->len && tags) {
+
+        /*
+         * The outermost tag usually lies beside the packet, which then looks
+         * untagged. Inside of it are the second tag, and on the way out the
+         * first one where the device does not take tags separately.
+         */
+        for (level = 1; level <= tags; level++) {
+            filter_level(&o, ex, link, level);
+        }
+
+        if (link->cooked) {
+            filter_level(&o, ex, link, 0);
+        }
+    }
+
+    return o.full ? -1 : (int) (o.pos - dst);
+}
+
+
+/* The conditions below so many tags; level 0: see below. */
+
+static void
+filter_level(filter_out_t *o, const filter_exclude_t *ex,
+    const filter_link_t *link, unsigned level)
+{
+    filter_put(o, " or ((link[%u:2]=0x8100 or link[%u:2]=0x88a8) and ",
+               link->proto, link->proto);
+
+    if (level == 2) {
+        filter_put(o, "link[%u:2]=0x8100 and ", link->len + 2);
+    }
+
+    o->nterms = 0;
+    filter_put(o, "(");
+
+    /*
+     * Level 0, cooked only: kernels before 6.10 hand out an outgoing packet
+     * with the tag's protocol, but from its IP header on (af_packet.c).
+     */
+    filter_conditions(o, ex, link->len + 4 * level, level > 0);
+    filter_put(o, "))");
+}
+
+
+static void
+filter_conditions(filter_out_t *o, const filter_exclude_t *ex, unsigned off,
+    unsigned typed)
+{
+    unsigned       i, dst;
+    filter_cond_t  c;
+
+    o->nterms = 0;
+
+    for (dst = 0; dst < 2; dst++) {
+        c.hosts = ex->own;
+        c.nhosts = ex->nown;
+        c.host_dst = dst;
+        c.port_dst = dst;
+
+        if (ex->nown) {
+            filter_condition(o, &c, off, typed);
+        }
+
+        c.nhosts = 1;
+
+        for (i = 0; i < ex->nexcludes; i++) {
+            c.hosts = &ex->excludes[i];
+            filter_condition(o, &c, off, typed);
+        }
+
+        c.port_dst = !dst;
+
+        for (i = 0; i < ex->npeers; i++) {
+            c.hosts = &ex->peers[i];
+            filter_condition(o, &c, off, typed);
+        }
+    }
+}
+
+
+static void
+filter_condition(filter_out_t *o, const filter_cond_t *c, unsigned off,
+    unsigned typed)
+{
+    char         addr[NET_ENDPOINT_TEXT];
+    unsigned     i;
+
+    if (off) {
+        filter_raw_condition(o, c, 4, off, typed);
+        filter_raw_condition(o, c, 16, off, typed);
+        return;
+    }
+
+    filter_term(o);
+    filter_put(o, "(%s port %u and (", c->port_dst ? "dst" : "src",
+               c->hosts[0].port);
+
+    for (i = 0; i < c->nhosts; i++) {
+        filter_put(o, "%s%s host %s", i ? " or " : "",
+                   c->host_dst ? "dst" : "src",
+                   net_addr_text(&c->hosts[i], addr));
+    }
+
+    filter_put(o, "))");
+}
+
+
+/*
+ * The same by offsets, for the IP header that begins at off: `tcp`, `host`
+ * and `port` only look where the link's own protocol field points.
+ */
+
+static void
+filter_raw_condition(filter_out_t *o, const filter_cond_t *c,
+    unsigned family, unsigned off, unsigned typed)
+{
+    unsigned  i, any;
+
+    any = 0;
+
+    for (i = 0; i < c->nhosts; i++) {
+        if (c->hosts[i].addr_len != family) {
+            continue;
+        }
+
+        if (any++) {
+            filter_put(o, " or ");
+            filter_raw_host(o, &c->hosts[i],
+                            off + (family == 4 ? 12 : 8)
+                            + (c->host_dst ? family : 0));
+            continue;
+        }
+
+        filter_term(o);
+        filter_put(o, "(");
+
+        if (typed) {
+            filter_put(o, "link[%u:2]=0x%x and ", off - 2,
+                       family == 4 ? 0x0800 : 0x86dd);
+        }
+
+        if (family == 4) {
+            filter_put(o, "link[%u]&0xf0=0x40 and link[%u]=6 "
+                       "and link[%u:2]&0x1fff=0 "
+                       "and link[((link[%u]&15)<<2)+%u:2]=%u and (",
+                       off, off + 9, off + 6, off,
+                       off + (c->port_dst ? 2 : 0), c->hosts[i].port);
+
+        } else {
+            filter_put(o, "link[%u]&0xf0=0x60 and link[%u]=6 "
+                       "and link[%u:2]=%u and (", off, off + 6,
+                       off + 40 + (c->port_dst ? 2 : 0), c->hosts[i].port);
+        }
+
+        filter_raw_host(o, &c->hosts[i],
+                        off + (family == 4 ? 12 : 8)
+                        + (c->host_dst ? family : 0));
+    }
+
+    if (any) {
+        filter_put(o, "))");
+    }
+}
+
+
+static void
+filter_raw_host(filter_out_t *o, const endpoint_t *ep, unsigned off)
+{
+    unsigned         i;
+    const uint8_t   *a;
+
+    filter_put(o, "(");
+
+    for (i = 0; i < ep->addr_len; i += 4) {
+        a = ep->addr + i;
+        filter_put(o, "%slink[%u:4]=0x%02x%02x%02x%02x", i ? " and " : "",
+                   off + i, a[0], a[1], a[2], a[3]);
+    }
+
+    filter_put(o, ")");
+}
+
+
+static void
+filter_term(filter_out_t *o)
+{
+    if (o->nterms++) {
+        filter_put(o, " or ");
+    }
+}
+
+
+static void
+filter_put(filter_out_t *o, const char *fmt, ...)
+{
+    int      n;
+    va_list  ap;
+
+    va_start(ap, fmt);
+    n = vsnprintf(o->pos, (size_t) (o->end - o->pos), fmt, ap);
+    va_end(ap);
+
+    if (n < 0 || n >= o->end - o->pos) {
+        o->full = 1;
+        return;
+    }
+
+    o->pos += n;
+}

@@ -1,0 +1,103 @@
+/*
+ * agent/filter.h: the user's filter and the exclusion of capture traffic.
+ * Both are compiled on their own and joined as programs, the exclusion
+ * first: a packet that it matches is dropped, every other goes on to the
+ * user's program. So no text of a user can reach out of its half, and
+ * `vlan` or `mpls` in it moves no offset of ours.
+ *
+ * What the exclusion sees: TCP over IPv4 and IPv6 without fragments, bare or
+ * below one or two VLAN tags, on Ethernet, cooked (`any`) and raw links.
+ * What it does not see: later fragments, IPv6 extension headers, and capture
+ * traffic inside of a tunnel (GRE, VXLAN, IPsec, PPPoE, MPLS); for that there
+ * is guard.h.
+ */
+
+#ifndef AGENT_FILTER_H
+#define AGENT_FILTER_H
+
+#include <pcap/pcap.h>
+
+#include "log.h"
+#include "net.h"
+#include "request.h"
+
+
+#define FILTER_MAX_TEXT   (128 * 1024)
+#define FILTER_MAX_INSNS  4096         /* BPF_MAXINSNS of the kernel */
+
+typedef struct {
+    endpoint_t   own[NET_MAX_LOCAL + 1];   /* listening addresses */
+    unsigned     nown;
+    const endpoint_t  *excludes;           /* exclude= */
+    unsigned     nexcludes;
+    const endpoint_t  *peers;              /* exclude_peer= */
+    unsigned     npeers;
+} filter_exclude_t;
+
+
+/*
+ * Turns off every lookup of host, network and Ethernet names in this process
+ * (libpcap would ask DNS) and ties port and protocol names to the files of
+ * this machine. Once, at the start.
+ */
+void filter_init(void);
+
+/*
+ * Compiles the user's filter for each handle in a throw-away child: no
+ * capability, no socket, 1 s CPU, 64 MiB. Returns 0, or -1 with *why (400
+ * and libpcap's words, or 500).
+ */
+int filter_check(pcap_t *const *pcaps, unsigned n, const char *user,
+    problem_t *why);
+
+/*
+ * Compiles both halves for this handle, joins them and installs them in the
+ * kernel. Returns 0, or -1 with *why.
+ *
+ * Not by pcap_setfilter(): what the kernel does not take, that would filter
+ * in this process, and it drops the outgoing copy of loopback packets there,
+ * both after the kernel has counted them. The ledger would never be right.
+ */
+int filter_install(pcap_t *pcap, const filter_exclude_t *ex,
+    const char *user, const log_t *log, problem_t *why);
+
+/*
+ * Lets nothing pass any more (the socket stays open). Returns 0 or -1 with
+ * errno.
+ */
+int filter_block(int fd);
+
+/*
+ * The effective filter as text, "(not (...)) and (USER)", for people: at
+ * most max bytes with NUL; where that is too short, USER alone.
+ */
+void filter_text(const filter_exclude_t *ex, const char *user, char *dst,
+    size_t max);
+
+/*
+ * Appends to the n instructions at dst (room for FILTER_MAX_INSNS): what
+ * first matches is dropped, everything else goes through second. first may
+ * be empty. Returns the new number of instructions, or -1 when it is too
+ * long.
+ */
+int filter_join(struct bpf_insn *dst, unsigned n,
+    const struct bpf_program *first, const struct bpf_program *second);
+
+/*
+ * Turns a program for cooked packets into one for what the kernel runs it
+ * on: there the packet begins behind the cooked header, whose fields are
+ * ancillary data. Other link types are left as they are. Returns 0, or -1
+ * when the program reads a field that the kernel does not have.
+ */
+int filter_cook(struct bpf_insn *code, unsigned n, int dlt);
+
+/*
+ * Writes the exclusion for a link type in pcap-filter syntax. tags: how many
+ * VLAN tags inside of the packet are looked below (0 to 2). Returns its
+ * length, 0 when there is nothing to exclude, -1 when it does not fit.
+ */
+int filter_exclusion(const filter_exclude_t *ex, int dlt, unsigned tags,
+    char *dst, size_t max);
+
+
+#endif /* AGENT_FILTER_H */

@@ -1,0 +1,682 @@
+/*
+ * agent/listener.c: see listener.h. One row of a fixed table for each child.
+ * A child is unknown until it asks over its control socket, which it does
+ * only with a verified certificate and a parsed request in hand; unknown
+ * ones are limited in number, per address and in time. Rows beyond those
+ * for captures and unknown ones stay for the status.
+ */
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "filter.h"
+#include "listener.h"
+#include "net.h"
+#include "privs.h"
+#include "session.h"
+#include "tls.h"
+
+
+#define LISTENER_BACKLOG       128
+#define LISTENER_STATUS_ROWS   16
+
+/* A child ends itself after 10 s; one that does not is killed. */
+#define LISTENER_UNKNOWN_NS    (UINT64_C(20) * 1000000000)
+#define LISTENER_DRAIN_NS      (UINT64_C(15) * 1000000000)
+#define LISTENER_TICK_MS       1000
+
+typedef enum {
+    CHILD_NONE = 0,
+    CHILD_UNKNOWN,
+    CHILD_STATUS,
+    CHILD_CAPTURE
+} child_state_t;
+
+typedef struct {
+    child_state_t    state;
+    pid_t            pid;
+    int              control;
+    uint64_t         ring_bytes;
+    uint64_t         started_ns;
+    endpoint_t       peer;
+} child_t;
+
+typedef struct {
+    const conf_t          *conf;
+    const log_t           *log;
+    listener_signals_t    *signals;
+    SSL_CTX               *ctx;
+    int                    fd;
+    child_t               *children;
+    size_t                 nchildren;      /* rows */
+    struct pollfd         *pfds;           /* one more than rows */
+    sigset_t               wait_mask;
+    uint64_t               drain_until;    /* 0: not draining */
+    uint64_t               refused;        /* since the last line about it */
+    uint64_t               refused_ns;
+} listener_t;
+
+
+static int listener_start(listener_t *l);
+static int listener_bind(listener_t *l);
+static int listener_loop(listener_t *l);
+static void listener_signals(listener_t *l);
+static void listener_reload(listener_t *l);
+static void listener_drain(listener_t *l);
+static void listener_end(listener_t *l);
+static void listener_reap(listener_t *l);
+static void listener_ended(listener_t *l, child_t *ch, int status);
+static void listener_overdue(listener_t *l);
+static void listener_wait(listener_t *l);
+static int listener_accept(listener_t *l);
+static child_t *listener_admit(listener_t *l, const endpoint_t *peer);
+static int listener_same_net(const endpoint_t *a, const endpoint_t *b);
+static int listener_fork(listener_t *l, child_t *ch, int fd,
+    const endpoint_t *peer);
+static int listener_child(listener_t *l, int fd, int control,
+    const endpoint_t *peer);
+static void listener_answer(listener_t *l, child_t *ch);
+static void listener_decide(listener_t *l, child_t *ch, control_msg_t *msg);
+static unsigned listener_count(const listener_t *l, child_state_t state);
+
+
+int
+listener_run(const conf_t *conf, const log_t *log,
+    listener_signals_t *signals)
+{
+    int         rc;
+    listener_t  l;
+
+    memset(&l, 0, sizeof(l));
+    l.conf = conf;
+    l.log = log;
+    l.signals = signals;
+    l.fd = -1;
+
+    rc = listener_start(&l);
+
+    if (rc == 0) {
+        rc = listener_loop(&l);
+
+    } else {
+        rc = 1;
+    }
+
+    if (l.fd != -1) {
+        close(l.fd);
+    }
+
+    SSL_CTX_free(l.ctx);
+    free(l.children);
+    free(l.pfds);
+
+    return rc;
+}
+
+
+static int
+listener_start(listener_t *l)
+{
+    char      err[CONF_ERR_LEN], text[NET_ENDPOINT_TEXT];
+    size_t    i;
+    sigset_t  block;
+
+    /* Signals come in while waiting only: a flag is never seen too late. */
+
+    sigemptyset(&block);
+    sigaddset(&block, SIGTERM);
+    sigaddset(&block, SIGINT);
+    sigaddset(&block, SIGHUP);
+    sigaddset(&block, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &block, &l->wait_mask);
+
+    sigdelset(&l->wait_mask, SIGTERM);
+    sigdelset(&l->wait_mask, SIGINT);
+    sigdelset(&l->wait_mask, SIGHUP);
+    sigdelset(&l->wait_mask, SIGCHLD);
+
+    l->nchildren = (size_t) (l->conf->max_captures
+                             + l->conf->max_unauthenticated
+                             + LISTENER_STATUS_ROWS);
+    l->children = calloc(l->nchildren, sizeof(child_t));
+    l->pfds = calloc(l->nchildren + 1, sizeof(struct pollfd));
+
+    if (l->children == NULL || l->pfds == NULL) {
+        log_error(l->log, "out of memory");
+        return -1;
+    }
+
+    for (i = 0; i < l->nchildren; i++) {
+        l->children[i].control = -1;
+    }
+
+    l->ctx = tls_context(l->conf, err);
+
+    if (l->ctx == NULL) {
+        log_error(l->log, "%s", err);
+        return -1;
+    }
+
+    if (listener_bind(l) != 0
+        || privs_start(l->log, l->conf->user) != 0)
+    {
+        return -1;
+    }
+
+    filter_init();
+    log_info(l->log, "listening on %s",
+             net_endpoint_text(&l->conf->endpoint, text));
+
+    return 0;
+}
+
+
+static int
+listener_bind(listener_t *l)
+{
+    int                       on;
+    socklen_t                 len;
+    struct sockaddr_storage   ss;
+
+    on = 1;
+    len = net_sockaddr(&l->conf->endpoint, &ss);
+
+    l->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                   0);
+
+    if (l->fd == -1
+        || setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0
+        || bind(l->fd, (struct sockaddr *) &ss, len) != 0
+        || listen(l->fd, LISTENER_BACKLOG) != 0)
+    {
+        log_error(l->log, "listen %s: %s", l->conf->listen, strerror(errno));
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* Returns the exit status, of a child as well. */
+
+static int
+listener_loop(listener_t *l)
+{
+    int  rc;
+
+    for ( ;; ) {
+        listener_signals(l);
+        listener_reap(l);
+        listener_overdue(l);
+
+        if (l->drain_until && listener_count(l, CHILD_CAPTURE) == 0) {
+            listener_end(l);
+            return 0;
+        }
+
+        listener_wait(l);
+
+        if (l->pfds[0].revents) {
+            rc = listener_accept(l);
+
+            if (rc >= 0) {
+                return rc;
+            }
+        }
+    }
+}
+
+
+static void
+listener_signals(listener_t *l)
+{
+    if (l->signals->reload) {
+        l->signals->reload = 0;
+        listener_reload(l);
+    }
+
+    if (l->signals->stop && l->drain_until == 0) {
+        listener_drain(l);
+    }
+}
+
+
+/* Running captures keep what they began with. */
+
+static void
+listener_reload(listener_t *l)
+{
+    char      err[CONF_ERR_LEN];
+    SSL_CTX  *ctx;
+
+    ctx = tls_context(l->conf, err);
+
+    if (ctx == NULL) {
+        log_error(l->log, "reload: %s; the old certificates stay", err);
+        return;
+    }
+
+    SSL_CTX_free(l->ctx);
+    l->ctx = ctx;
+    log_info(l->log, "certificates reloaded");
+}
+
+
+/* Captures end well; new requests are told so until the last has ended. */
+
+static void
+listener_drain(listener_t *l)
+{
+    size_t         i;
+    control_msg_t  msg;
+
+    log_info(l->log, "draining %u captures", listener_count(l,
+                                                            CHILD_CAPTURE));
+    l->drain_until = net_monotonic() + LISTENER_DRAIN_NS;
+
+    memset(&msg, 0, sizeof(msg));
+    msg.type = CONTROL_DRAIN;
+
+    for (i = 0; i < l->nchildren; i++) {
+        if (l->children[i].state == CHILD_CAPTURE) {
+            (void) control_send(l->children[i].control, &msg);
+        }
+    }
+}
+
+
+/* Whoever has not asked yet would ask in vain. */
+
+static void
+listener_end(listener_t *l)
+{
+    size_t  i;
+
+    for (i = 0; i < l->nchildren; i++) {
+        if (l->children[i].state != CHILD_NONE) {
+            (void) kill(l->children[i].pid, SIGKILL);
+        }
+    }
+
+    log_info(l->log, "drained");
+}
+
+
+static void
+listener_reap(listener_t *l)
+{
+    int     status;
+    pid_t   pid;
+    size_t  i;
+
+    if (!l->signals->child) {
+        return;
+    }
+
+    l->signals->child = 0;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (i = 0; i < l->nchildren; i++) {
+            if (l->children[i].state != CHILD_NONE
+                && l->children[i].pid == pid)
+            {
+                listener_ended(l, &l->children[i], status);
+            }
+        }
+    }
+}
+
+
+static void
+listener_ended(listener_t *l, child_t *ch, int status)
+{
+    if (WIFSIGNALED(status)) {
+        log_error(l->log, "process %d was ended by signal %d", (int) ch->pid,
+                  WTERMSIG(status));
+    }
+
+    if (ch->control != -1) {
+        close(ch->control);
+    }
+
+    memset(ch, 0, sizeof(*ch));
+    ch->control = -1;
+}
+
+
+static void
+listener_overdue(listener_t *l)
+{
+    size_t     i;
+    child_t   *ch;
+    uint64_t   now;
+
+    now = net_monotonic();
+
+    for (i = 0; i < l->nchildren; i++) {
+        ch = &l->children[i];
+
+        if ((ch->state == CHILD_UNKNOWN || ch->state == CHILD_STATUS)
+            && now - ch->started_ns > LISTENER_UNKNOWN_NS)
+        {
+            log_warn(l->log, "process %d is overdue: killed", (int) ch->pid);
+            ch->started_ns = now;
+            (void) kill(ch->pid, SIGKILL);
+        }
+
+        if (ch->state == CHILD_CAPTURE && l->drain_until
+            && now > l->drain_until)
+        {
+            log_warn(l->log, "capture of process %d does not drain: killed",
+                     (int) ch->pid);
+            l->drain_until = now + LISTENER_DRAIN_NS;
+            (void) kill(ch->pid, SIGKILL);
+        }
+    }
+
+    if (l->refused && now - l->refused_ns > UINT64_C(1000000000)) {
+        log_warn(l->log, "%llu connections closed: too many without a "
+                 "finished handshake and request",
+                 (unsigned long long) l->refused);
+        l->refused = 0;
+        l->refused_ns = now;
+    }
+}
+
+
+static void
+listener_wait(listener_t *l)
+{
+    size_t            i;
+    struct timespec   ts;
+
+    l->pfds[0].fd = l->fd;
+    l->pfds[0].events = POLLIN;
+
+    for (i = 0; i < l->nchildren; i++) {
+        l->pfds[i + 1].fd = l->children[i].control;
+        l->pfds[i + 1].events = POLLIN;
+        l->pfds[i + 1].revents = 0;
+    }
+
+    ts.tv_sec = LISTENER_TICK_MS / 1000;
+    ts.tv_nsec = LISTENER_TICK_MS % 1000 * 1000000L;
+
+    if (ppoll(l->pfds, l->nchildren + 1, &ts, &l->wait_mask) <= 0) {
+        l->pfds[0].revents = 0;
+        return;
+    }
+
+    for (i = 0; i < l->nchildren; i++) {
+        if (l->pfds[i + 1].revents) {
+            listener_answer(l, &l->children[i]);
+        }
+    }
+}
+
+
+/* Returns -1 in the parent, the exit status in a child. */
+
+static int
+listener_accept(listener_t *l)
+{
+    int                       fd;
+    child_t                  *ch;
+    socklen_t                 len;
+    endpoint_t                peer;
+    struct sockaddr_storage   ss;
+
+    len = sizeof(ss);
+    fd = accept4(l->fd, (struct sockaddr *) &ss, &len, SOCK_CLOEXEC);
+
+    if (fd == -1) {
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+
+            /* Out of descriptors or memory: do not spin on it. */
+
+            log_error(l->log, "accept: %s", strerror(errno));
+            (void) poll(NULL, 0, 100);
+        }
+
+        return -1;
+    }
+
+    if (net_endpoint((struct sockaddr *) &ss, &peer) != 0) {
+        close(fd);
+        return -1;
+    }
+
+    ch = listener_admit(l, &peer);
+
+    if (ch == NULL) {
+        l->refused++;
+        close(fd);
+        return -1;
+    }
+
+    return listener_fork(l, ch, fd, &peer);
+}
+
+
+/* A free row, or NULL when a limit is reached. */
+
+static child_t *
+listener_admit(listener_t *l, const endpoint_t *peer)
+{
+    size_t    i;
+    child_t  *ch, *row;
+    uint64_t  all, same;
+
+    row = NULL;
+    all = 0;
+    same = 0;
+
+    for (i = 0; i < l->nchildren; i++) {
+        ch = &l->children[i];
+
+        if (ch->state == CHILD_NONE) {
+            row = ch;
+
+        } else if (ch->state == CHILD_UNKNOWN) {
+            all++;
+            same += (uint64_t) listener_same_net(&ch->peer, peer);
+        }
+    }
+
+    if (all >= l->conf->max_unauthenticated
+        || same >= l->conf->max_unauthenticated_per_address)
+    {
+        return NULL;
+    }
+
+    return row;
+}
+
+
+/* An IPv6 host has a whole /64 to call from. */
+
+static int
+listener_same_net(const endpoint_t *a, const endpoint_t *b)
+{
+    return a->addr_len == b->addr_len
+           && memcmp(a->addr, b->addr, a->addr_len == 4 ? 4 : 8) == 0;
+}
+
+
+/* Takes over fd. Returns -1 in the parent, the exit status in the child. */
+
+static int
+listener_fork(listener_t *l, child_t *ch, int fd, const endpoint_t *peer)
+{
+    int    pair[2];
+    pid_t  pid;
+
+    if (control_pair(pair) != 0) {
+        log_error(l->log, "socketpair: %s", strerror(errno));
+        close(fd);
+        return -1;
+    }
+
+    pid = fork();
+
+    if (pid == 0) {
+        close(pair[0]);
+        return listener_child(l, fd, pair[1], peer);
+    }
+
+    close(pair[1]);
+    close(fd);
+
+    if (pid == -1) {
+        log_error(l->log, "fork: %s", strerror(errno));
+        close(pair[0]);
+        return -1;
+    }
+
+    memset(ch, 0, sizeof(*ch));
+    ch->state = CHILD_UNKNOWN;
+    ch->pid = pid;
+    ch->control = pair[0];
+    ch->started_ns = net_monotonic();
+    ch->peer = *peer;
+
+    return -1;
+}
+
+
+static int
+listener_child(listener_t *l, int fd, int control, const endpoint_t *peer)
+{
+    char        text[NET_ENDPOINT_TEXT];
+    size_t      i;
+    session_t   s;
+
+    /* Nothing of the other connections stays open here. */
+
+    for (i = 0; i < l->nchildren; i++) {
+        if (l->children[i].control != -1) {
+            close(l->children[i].control);
+        }
+    }
+
+    close(l->fd);
+    l->fd = -1;
+
+    memset(&s, 0, sizeof(s));
+    s.conf = l->conf;
+    s.ctx = l->ctx;
+    s.log = *l->log;
+    s.fd = fd;
+    s.control = control;
+    s.stop = &l->signals->stop;
+    s.wait_mask = &l->wait_mask;
+
+    net_addr_text(peer, text);
+    snprintf(s.log.tag, sizeof(s.log.tag), "%.39s", text);
+
+    return session_run(&s);
+}
+
+
+static void
+listener_answer(listener_t *l, child_t *ch)
+{
+    int            rc;
+    control_msg_t  msg;
+
+    rc = control_recv(ch->control, &msg);
+
+    if (rc == 0) {
+        return;
+    }
+
+    if (rc < 0) {
+
+        /* It is ending; its row is freed when it is reaped. */
+
+        close(ch->control);
+        ch->control = -1;
+        return;
+    }
+
+    if (ch->state != CHILD_UNKNOWN
+        || (msg.type != CONTROL_ASK_STATUS
+            && msg.type != CONTROL_ASK_CAPTURE))
+    {
+        /* A child asks once, and nothing else. */
+
+        log_error(l->log, "process %d broke the protocol: killed",
+                  (int) ch->pid);
+        (void) kill(ch->pid, SIGKILL);
+        return;
+    }
+
+    listener_decide(l, ch, &msg);
+    (void) control_send(ch->control, &msg);
+}
+
+
+static void
+listener_decide(listener_t *l, child_t *ch, control_msg_t *msg)
+{
+    size_t    i;
+    uint64_t  rings;
+
+    for (i = 0, rings = 0; i < l->nchildren; i++) {
+        rings += l->children[i].ring_bytes;
+    }
+
+    msg->captures_running = listener_count(l, CHILD_CAPTURE);
+    msg->captures_max = (uint32_t) l->conf->max_captures;
+
+    if (l->drain_until) {
+        msg->verdict = CONTROL_DRAINING;
+
+    } else if (msg->type == CONTROL_ASK_STATUS) {
+        msg->verdict = CONTROL_GRANTED;
+
+    } else if (msg->captures_running >= msg->captures_max) {
+        msg->verdict = CONTROL_FULL;
+
+    } else if (msg->ring_bytes > l->conf->buffer_bytes_total
+               || rings > l->conf->buffer_bytes_total - msg->ring_bytes)
+    {
+        msg->verdict = CONTROL_NO_MEMORY;
+
+    } else {
+        msg->verdict = CONTROL_GRANTED;
+    }
+
+    /* Refused ones only have to send their answer, like a status. */
+
+    ch->state = CHILD_STATUS;
+
+    if (msg->type == CONTROL_ASK_CAPTURE && msg->verdict == CONTROL_GRANTED) {
+        ch->state = CHILD_CAPTURE;
+        ch->ring_bytes = msg->ring_bytes;
+    }
+
+    msg->type = CONTROL_ANSWER;
+}
+
+
+static unsigned
+listener_count(const listener_t *l, child_state_t state)
+{
+    size_t    i;
+    unsigned  n;
+
+    for (i = 0, n = 0; i < l->nchildren; i++) {
+        n += l->children[i].state == state;
+    }
+
+    return n;
+}

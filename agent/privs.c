@@ -1,0 +1,293 @@
+/*
+ * agent/privs.c: capabilities by the bare system calls (capabilities(7)),
+ * so that libcap is not needed. The system call lists (seccomp) of the
+ * serving processes are a room of their own; only the filter child's tiny
+ * one stands here.
+ */
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "privs.h"
+
+
+/* Addresses of a sanitizer's shadow memory are terabytes: no limit then. */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define PRIVS_LIMIT_MEMORY  0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PRIVS_LIMIT_MEMORY  0
+#endif
+#endif
+
+#ifndef PRIVS_LIMIT_MEMORY
+#define PRIVS_LIMIT_MEMORY  1
+#endif
+
+#if defined(__x86_64__)
+#define PRIVS_ARCH  AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define PRIVS_ARCH  AUDIT_ARCH_AARCH64
+#else
+#error "name the AUDIT_ARCH of this machine"
+#endif
+
+
+static int privs_become(const log_t *log, const char *user);
+static int privs_set(unsigned permitted, unsigned effective);
+static int privs_permitted(void);
+static void privs_bound(void);
+static int privs_limit(int what, rlim_t value);
+static int privs_memory(size_t max_bytes);
+static int privs_no_sockets(void);
+
+
+int
+privs_start(const log_t *log, const char *user)
+{
+    int  held;
+
+    held = privs_permitted();
+
+    if (held == 0) {
+        log_error(log, "CAP_NET_RAW is missing: start as root, or with "
+                  "AmbientCapabilities=CAP_NET_RAW");
+        return -1;
+    }
+
+    privs_bound();
+
+    if (user && geteuid() == 0) {
+        if (privs_become(log, user) != 0) {
+            return -1;
+        }
+
+    } else if (geteuid() == 0) {
+        log_warn(log, "RUNNING AS ROOT: set \"user\", so that a flaw in the "
+                 "agent does not give away the machine");
+
+    } else if (user) {
+        log_info(log, "not root: staying user %d", (int) geteuid());
+    }
+
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+
+    if (privs_set(1u << CAP_NET_RAW, 0) != 0) {
+        log_error(log, "capset: %s", strerror(errno));
+        return -1;
+    }
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+        || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+    {
+        log_error(log, "prctl: %s", strerror(errno));
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+privs_become(const log_t *log, const char *user)
+{
+    struct passwd  *pw;
+
+    errno = 0;
+    pw = getpwnam(user);
+
+    if (pw == NULL) {
+        log_error(log, "user %s: %s", user,
+                  errno ? strerror(errno) : "there is no such user");
+        return -1;
+    }
+
+    if (pw->pw_uid == 0) {
+        log_error(log, "user %s is root: name another one", user);
+        return -1;
+    }
+
+    /* KEEPCAPS: permitted survives the change of user, effective does not. */
+
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0
+        || setgroups(0, NULL) != 0
+        || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) != 0
+        || setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0
+        || prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0)
+    {
+        log_error(log, "becoming user %s: %s", user, strerror(errno));
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* Needs CAP_SETPCAP; without it no_new_privs alone has to do. */
+
+static void
+privs_bound(void)
+{
+    int  cap;
+
+    for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
+        if (cap != CAP_NET_RAW) {
+            prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+        }
+    }
+}
+
+
+static int
+privs_set(unsigned permitted, unsigned effective)
+{
+    struct __user_cap_data_struct    data[2];
+    struct __user_cap_header_struct  head;
+
+    memset(data, 0, sizeof(data));
+    head.version = _LINUX_CAPABILITY_VERSION_3;
+    head.pid = 0;
+    data[0].permitted = permitted;
+    data[0].effective = effective;
+
+    return (int) syscall(SYS_capset, &head, data);
+}
+
+
+static int
+privs_permitted(void)
+{
+    struct __user_cap_data_struct    data[2];
+    struct __user_cap_header_struct  head;
+
+    head.version = _LINUX_CAPABILITY_VERSION_3;
+    head.pid = 0;
+
+    if (syscall(SYS_capget, &head, data) != 0) {
+        return 0;
+    }
+
+    return (data[0].permitted >> CAP_NET_RAW) & 1;
+}
+
+
+int
+privs_raise(void)
+{
+    return privs_set(1u << CAP_NET_RAW, 1u << CAP_NET_RAW);
+}
+
+
+int
+privs_lower(void)
+{
+    return privs_set(1u << CAP_NET_RAW, 0);
+}
+
+
+int
+privs_drop(void)
+{
+    return privs_set(0, 0);
+}
+
+
+int
+privs_confine(unsigned cpu_s, size_t max_bytes)
+{
+    if (privs_drop() != 0 || privs_limit(RLIMIT_CORE, 0) != 0
+        || privs_limit(RLIMIT_CPU, cpu_s) != 0
+        || privs_limit(RLIMIT_FSIZE, 0) != 0
+        || privs_memory(max_bytes) != 0)
+    {
+        return -1;
+    }
+
+    return privs_no_sockets();
+}
+
+
+static int
+privs_limit(int what, rlim_t value)
+{
+    struct rlimit  rl;
+
+    rl.rlim_cur = value;
+    rl.rlim_max = value;
+
+    return setrlimit(what, &rl);
+}
+
+
+static int
+privs_memory(size_t max_bytes)
+{
+    FILE           *f;
+    unsigned long   pages;
+
+    if (!PRIVS_LIMIT_MEMORY) {
+        return 0;
+    }
+
+    /* proc(5): the first number is the mapped size in pages. */
+
+    f = fopen("/proc/self/statm", "re");
+    if (f == NULL) {
+        return -1;
+    }
+
+    if (fscanf(f, "%lu", &pages) != 1) {
+        fclose(f);
+        errno = EIO;
+        return -1;
+    }
+
+    fclose(f);
+
+    return privs_limit(RLIMIT_AS, (rlim_t) pages
+                                  * (rlim_t) sysconf(_SC_PAGESIZE)
+                                  + max_bytes);
+}
+
+
+static int
+privs_no_sockets(void)
+{
+    struct sock_fprog   prog;
+    struct sock_filter  code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PRIVS_ARCH, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 offsetof(struct seccomp_data, nr)),
+
+        /* x32 numbers (bit 30) mean the same calls: none is needed. */
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+
+    prog.len = sizeof(code) / sizeof(code[0]);
+    prog.filter = code;
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        return -1;
+    }
+
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0);
+}

@@ -1,0 +1,172 @@
+/*
+ * agent/reply.c: see reply.h. Whatever text goes into a document is made
+ * clean UTF-8 first: libpcap repeats the user's bytes in its messages.
+ */
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net.h"
+#include "pcapx/version.h"
+#include "reply.h"
+
+
+#define REPLY_HEAD_LEN     512
+#define REPLY_TIMEOUT_NS   (UINT64_C(5) * 1000000000)
+
+
+static int reply_json(tls_t *tls, int status, const char *type,
+    const json_t *doc);
+static json_t *reply_text(const char *text);
+static const char *reply_reason(int status);
+
+
+int
+reply_problem(tls_t *tls, const problem_t *why,
+    const char (*names)[NET_IFNAME_LEN], size_t n)
+{
+    int      rc;
+    size_t   i;
+    json_t  *doc, *list;
+
+    doc = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title",
+                    reply_reason(why->status), "status", why->status,
+                    "detail", reply_text(why->detail));
+
+    if (doc && why->status == 404 && n) {
+        list = json_array();
+
+        for (i = 0; i < n; i++) {
+            json_array_append_new(list, reply_text(names[i]));
+        }
+
+        json_object_set_new(doc, "interfaces", list);
+    }
+
+    rc = doc ? reply_json(tls, why->status, "application/problem+json", doc)
+             : -1;
+    json_decref(doc);
+
+    return rc;
+}
+
+
+int
+reply_status(tls_t *tls, const control_msg_t *counts)
+{
+    int          rc, healthy;
+    json_t      *doc;
+    const char  *message;
+
+    healthy = counts->verdict != CONTROL_DRAINING;
+    message = !healthy ? "draining"
+              : counts->captures_running >= counts->captures_max
+                ? "all capture slots are in use" : "ready";
+
+    doc = json_pack("{s:b, s:s, s:i, s:i, s:i, s:s}", "healthy", healthy,
+                    "version", PCAP_VERSION,
+                    "compatibility_level", PCAP_COMPATIBILITY_LEVEL,
+                    "captures_running", (int) counts->captures_running,
+                    "captures_max", (int) counts->captures_max,
+                    "message", message);
+
+    rc = doc ? reply_json(tls, 200, "application/json", doc) : -1;
+    json_decref(doc);
+
+    return rc;
+}
+
+
+static int
+reply_json(tls_t *tls, int status, const char *type, const json_t *doc)
+{
+    int          n, rc;
+    char        *body, *all;
+    size_t       len;
+    const char  *extra;
+
+    all = NULL;
+    rc = -1;
+
+    body = json_dumps(doc, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    if (body == NULL) {
+        goto out;
+    }
+
+    len = strlen(body);
+    all = malloc(REPLY_HEAD_LEN + len);
+    if (all == NULL) {
+        goto out;
+    }
+
+    extra = status == 405 ? "Allow: GET\r\n"
+            : status == 429 ? "Retry-After: 5\r\n" : "";
+
+    n = snprintf(all, REPLY_HEAD_LEN,
+                 "HTTP/1.1 %d %s\r\nServer: pcap-agent/" PCAP_VERSION "\r\n"
+                 "Content-Type: %s\r\nContent-Length: %zu\r\n%s"
+                 "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+                 status, reply_reason(status), type, len, extra);
+
+    memcpy(all + n, body, len);
+    rc = tls_write_all(tls, all, (size_t) n + len,
+                       net_monotonic() + REPLY_TIMEOUT_NS);
+
+out:
+
+    free(all);
+    free(body);
+
+    return rc;
+}
+
+
+static json_t *
+reply_text(const char *text)
+{
+    char    *copy, *p;
+    json_t  *str;
+
+    str = json_string(text);
+    if (str) {
+        return str;
+    }
+
+    /* Not UTF-8: everything beyond ASCII goes. */
+
+    copy = strdup(text);
+    if (copy == NULL) {
+        return NULL;
+    }
+
+    for (p = copy; *p; p++) {
+        if ((unsigned char) *p >= 0x80) {
+            *p = '?';
+        }
+    }
+
+    str = json_string(copy);
+    free(copy);
+
+    return str;
+}
+
+
+static const char *
+reply_reason(int status)
+{
+    switch (status) {
+    case 200: return "OK";
+    case 400: return "Bad Request";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 414: return "URI Too Long";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 503: return "Service Unavailable";
+    default:  return "Internal Server Error";
+    }
+}

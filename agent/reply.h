@@ -1,0 +1,27 @@
+/*
+ * agent/reply.h: the answers that are not a stream: problem documents
+ * (RFC 9457) and the status, each with Content-Length and then the end of
+ * the connection.
+ */
+
+#ifndef AGENT_REPLY_H
+#define AGENT_REPLY_H
+
+#include "control.h"
+#include "request.h"
+#include "tls.h"
+
+
+/*
+ * Sends a problem document. names (n of them, n may be 0) go into the member
+ * "interfaces" of a 404. Returns 0 or -1; the caller ends the connection in
+ * either case.
+ */
+int reply_problem(tls_t *tls, const problem_t *why,
+    const char (*names)[NET_IFNAME_LEN], size_t n);
+
+/* Sends the status document; counts come from the parent's answer. */
+int reply_status(tls_t *tls, const control_msg_t *counts);
+
+
+#endif /* AGENT_REPLY_H */

@@ -1,0 +1,799 @@
+/*
+ * agent/run.c: see run.h. The way of a turn: take what the rings hold, put
+ * what is due into a chunk, write what the connection takes, sleep until
+ * something happens or is due. While the connection takes nothing the
+ * staging buffer fills, then the ring, then the kernel drops and counts.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/utsname.h>
+
+#include "control.h"
+#include "guard.h"
+#include "pcapx/version.h"
+#include "pcapx/write.h"
+#include "run.h"
+#include "stream.h"
+
+
+#define MS  UINT64_C(1000000)
+
+/* Eight IDBs with a filter text of 9 KiB each, and the rest. */
+#define RUN_START_LEN      (128 * 1024)
+#define RUN_FILTER_LEN     (9 * 1024)
+
+#define RUN_START_NS       (10000 * MS)   /* for the first chunk to go out */
+#define RUN_DRAIN_NS       (1000 * MS)    /* for the rings to empty */
+#define RUN_END_NS         (10000 * MS)   /* without a byte, at the end */
+#define RUN_LINGER_NS      (1000 * MS)
+
+/* Records of a few milliseconds leave together. */
+#define RUN_MIN_SLEEP_MS   4
+
+/* What a peer may send after its request before it is cut off. */
+#define RUN_MAX_INPUT      16384
+
+typedef enum {
+    RUN_ON = 0,
+    RUN_DRAINING,          /* intake is off, rings are emptied */
+    RUN_FLUSHING,          /* rings are empty, the rest goes out */
+    RUN_CLOSING,           /* the last chunk was made */
+    RUN_OVER,
+    RUN_CUT
+} run_phase_t;
+
+/* What changes while a capture runs. */
+
+typedef struct {
+    run_t         *run;
+    stream_t       stream;
+    guard_t        guard;
+    run_phase_t    phase;
+    uint64_t       now;             /* monotonic, once per turn */
+    uint64_t       next_beat;
+    uint64_t       deadline;        /* of the phase, once it is ending */
+    uint64_t       last_ts;         /* newest time stamp sent */
+    uint64_t       written[PCAPX_MAX_INTERFACES];
+    uint64_t       input;           /* bytes after the request */
+    uint64_t       promised;        /* T of the last heartbeat */
+    uint64_t       progress;        /* bytes sent when last looked */
+    uint64_t       progress_at;
+    unsigned       ended:1;         /* the last ISBs were made */
+    unsigned       half_closed:1;   /* nothing more will be read */
+    unsigned       held:1;          /* by the guard */
+} run_state_t;
+
+
+static int run_start(run_state_t *st);
+static int run_header(const run_t *run, char *dst, size_t max);
+static int run_first_blocks(run_state_t *st, pcapx_out_t *out);
+static int run_put_shb(const run_t *run, pcapx_out_t *out);
+static int run_put_idb(const run_t *run, const capture_if_t *ci,
+    const char *filter, pcapx_out_t *out);
+static int run_put_isbs(run_state_t *st, pcapx_out_t *out, uint64_t ts_ns);
+static void run_turn(run_state_t *st);
+static void run_stalled(run_state_t *st);
+static void run_intake(run_state_t *st);
+static void run_guard(run_state_t *st);
+static void run_end(run_state_t *st, const char *why);
+static void run_output(run_state_t *st);
+static int run_next_chunk(run_state_t *st);
+static uint64_t run_limit(run_state_t *st);
+static void run_beat(run_state_t *st);
+static void run_sleep(run_state_t *st);
+static int run_timeout(const run_state_t *st);
+static void run_input(run_state_t *st, short revents);
+static void run_control(run_state_t *st);
+static void run_report(const run_state_t *st);
+
+
+int
+run_capture(run_t *run)
+{
+    int           rc;
+    uint64_t      seed;
+    run_state_t  *st;
+
+    st = calloc(1, sizeof(*st));
+    if (st == NULL) {
+        log_error(run->log, "out of memory");
+        return -1;
+    }
+
+    st->run = run;
+    st->now = net_monotonic();
+    stream_init(&st->stream, run->tls);
+
+    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed)) {
+        seed = net_realtime();
+    }
+
+    guard_init(&st->guard, st->now, seed);
+
+    if (run_start(st) != 0) {
+        log_warn(run->log, "the peer does not take the first chunk");
+        st->phase = RUN_CUT;
+    }
+
+    while (st->phase < RUN_OVER) {
+        run_turn(st);
+    }
+
+    run_report(st);
+    rc = st->phase == RUN_OVER ? 0 : -1;
+
+    if (rc == 0) {
+        tls_finish(run->tls, net_monotonic() + RUN_LINGER_NS);
+    }
+
+    free(st);
+
+    return rc;
+}
+
+
+/* The header and the first chunk, in one go. */
+
+static int
+run_start(run_state_t *st)
+{
+    int           n, rc;
+    char          head[20];
+    uint8_t      *buf, *body;
+    pcapx_out_t   out;
+    const run_t  *run;
+
+    run = st->run;
+    rc = -1;
+
+    buf = malloc(RUN_START_LEN);
+    if (buf == NULL) {
+        goto out;
+    }
+
+    n = run_header(run, (char *) buf, RUN_START_LEN);
+    rc = tls_write_all(run->tls, buf, (size_t) n, st->now + RUN_START_NS);
+
+    if (rc != 0) {
+        goto out;
+    }
+
+    /* Room for the chunk's length before the body, for CRLF behind it. */
+
+    body = buf + sizeof(head);
+    out.pos = body;
+    out.end = buf + RUN_START_LEN - 2;
+
+    if (run_first_blocks(st, &out) != PCAPX_OK) {
+        rc = -1;
+        goto out;
+    }
+
+    n = snprintf(head, sizeof(head), "%zx\r\n", (size_t) (out.pos - body));
+    memcpy(body - n, head, (size_t) n);
+    memcpy(out.pos, "\r\n", 2);
+
+    rc = tls_write_all(run->tls, body - n,
+                       (size_t) (out.pos + 2 - body) + (size_t) n,
+                       st->now + RUN_START_NS);
+
+    st->next_beat = st->now + run->req->heartbeat_ms * MS;
+
+out:
+
+    free(buf);
+
+    return rc;
+}
+
+
+static int
+run_header(const run_t *run, char *dst, size_t max)
+{
+    return snprintf(dst, max, "HTTP/1.1 200 OK\r\n"
+                    "Server: pcap-agent/" PCAP_VERSION "\r\n"
+                    "Content-Type: %s\r\n"
+                    "Transfer-Encoding: chunked\r\n"
+                    "Cache-Control: no-store\r\n"
+                    "Connection: close\r\n\r\n",
+                    run->req->pcapng ? "application/x-pcapng"
+                                     : "application/vnd.tcpdump.pcap");
+}
+
+
+static int
+run_first_blocks(run_state_t *st, pcapx_out_t *out)
+{
+    int               rc;
+    char             *filter;
+    unsigned          i;
+    const run_t      *run;
+    const capture_t  *c;
+
+    run = st->run;
+    c = run->capture;
+
+    if (!c->pcapng) {
+        pcapx_pcap_header(out->pos, c->snaplen, c->ifs[0].linktype);
+        out->pos += PCAPX_PCAP_HEADER_LEN;
+        return PCAPX_OK;
+    }
+
+    filter = malloc(RUN_FILTER_LEN);
+    if (filter == NULL) {
+        return PCAPX_ENOSPC;
+    }
+
+    filter_text(run->exclude, run->req->filter, filter, RUN_FILTER_LEN);
+    rc = run_put_shb(run, out);
+
+    for (i = 0; i < c->nifs && rc == PCAPX_OK; i++) {
+        rc = run_put_idb(run, &c->ifs[i], filter, out);
+    }
+
+    free(filter);
+
+    return rc == PCAPX_OK ? run_put_isbs(st, out, c->watermark_ns) : rc;
+}
+
+
+static int
+run_put_shb(const run_t *run, pcapx_out_t *out)
+{
+    char             os[160];
+    pcapx_opt_t      opts[2];
+    struct utsname   uts;
+
+    (void) run;
+
+    if (uname(&uts) != 0) {
+        memset(&uts, 0, sizeof(uts));
+    }
+
+    snprintf(os, sizeof(os), "%.40s %.80s", uts.sysname, uts.release);
+
+    opts[0].code = PCAPX_SHB_OS;
+    opts[0].len = (uint16_t) strlen(os);
+    opts[0].value = (const uint8_t *) os;
+    opts[1].code = PCAPX_SHB_USERAPPL;
+    opts[1].len = sizeof("pcap-agent " PCAP_VERSION) - 1;
+    opts[1].value = (const uint8_t *) "pcap-agent " PCAP_VERSION;
+
+    return pcapx_put_shb(out, opts, 2);
+}
+
+
+static int
+run_put_idb(const run_t *run, const capture_if_t *ci, const char *filter,
+    pcapx_out_t *out)
+{
+    char            text[RUN_FILTER_LEN + 1], os[160];
+    size_t          n;
+    pcapx_opt_t     opts[3];
+    struct utsname  uts;
+
+    n = 0;
+    opts[n].code = PCAPX_IF_NAME;
+    opts[n].len = (uint16_t) strlen(ci->name);
+    opts[n++].value = (const uint8_t *) ci->name;
+
+    if (filter[0]) {
+
+        /* 0: a libpcap filter in text form (pcapng 4.2, if_filter). */
+
+        text[0] = '\0';
+        snprintf(text + 1, sizeof(text) - 1, "%s", filter);
+        opts[n].code = PCAPX_IF_FILTER;
+        opts[n].len = (uint16_t) (1 + strlen(text + 1));
+        opts[n++].value = (const uint8_t *) text;
+    }
+
+    if (uname(&uts) == 0) {
+        snprintf(os, sizeof(os), "%.40s %.80s", uts.sysname, uts.release);
+        opts[n].code = PCAPX_IF_OS;
+        opts[n].len = (uint16_t) strlen(os);
+        opts[n++].value = (const uint8_t *) os;
+    }
+
+    return pcapx_put_idb(out, ci->linktype, run->capture->snaplen, opts, n);
+}
+
+
+/* One ISB per interface, all with the same promise ts_ns. */
+
+static int
+run_put_isbs(run_state_t *st, pcapx_out_t *out, uint64_t ts_ns)
+{
+    int                   rc;
+    unsigned              i;
+    pcapx_stats_t         stats;
+    const capture_t      *c;
+    const capture_if_t   *ci;
+
+    c = st->run->capture;
+    memset(&stats, 0, sizeof(stats));
+
+    stats.present = PCAPX_HAS_ENDTIME | PCAPX_HAS_FILTERACCEPT
+                    | PCAPX_HAS_OSDROP | PCAPX_HAS_USRDELIV;
+    stats.endtime_ns = net_realtime();
+
+    for (i = 0, rc = PCAPX_OK; i < c->nifs && rc == PCAPX_OK; i++) {
+        ci = &c->ifs[i];
+        stats.filteraccept = ci->accepted;
+        stats.osdrop = ci->dropped;
+        stats.usrdeliv = st->written[i];
+        rc = pcapx_put_isb(out, i, ts_ns, &stats, NULL, 0);
+    }
+
+    return rc;
+}
+
+
+static void
+run_turn(run_state_t *st)
+{
+    st->now = net_monotonic();
+
+    if (*st->run->stop && st->phase == RUN_ON) {
+        run_end(st, "draining");
+    }
+
+    run_intake(st);
+    run_guard(st);
+    run_output(st);
+    run_stalled(st);
+
+    if (st->phase < RUN_OVER) {
+        run_sleep(st);
+    }
+}
+
+
+/* A capture that ends must not hang on a peer that takes nothing. */
+
+static void
+run_stalled(run_state_t *st)
+{
+    if (st->phase == RUN_ON || st->stream.bytes != st->progress) {
+        st->progress = st->stream.bytes;
+        st->progress_at = st->now;
+        return;
+    }
+
+    if (st->phase < RUN_OVER && st->now - st->progress_at > RUN_END_NS) {
+        log_info(st->run->log, "capture ends: the peer takes nothing");
+        st->phase = RUN_CUT;
+    }
+}
+
+
+static void
+run_intake(run_state_t *st)
+{
+    capture_t  *c;
+
+    c = st->run->capture;
+
+    if (st->phase > RUN_DRAINING) {
+        return;
+    }
+
+    if (capture_read(c) != 0) {
+        run_end(st, c->reason);
+        st->phase = RUN_FLUSHING;
+        return;
+    }
+
+    if (st->phase == RUN_DRAINING) {
+        if (capture_drained(c)) {
+            st->phase = RUN_FLUSHING;
+
+        } else if (st->now >= st->deadline && order_oldest(&c->order)
+                                              == UINT64_MAX)
+        {
+            log_warn(st->run->log, "the ring does not empty: counts may "
+                     "differ from the packets");
+            st->phase = RUN_FLUSHING;
+        }
+    }
+}
+
+
+static void
+run_guard(run_state_t *st)
+{
+    unsigned   i;
+    uint64_t   bytes;
+    capture_t  *c;
+
+    c = st->run->capture;
+
+    if (st->phase != RUN_ON) {
+        st->held = 0;
+        return;
+    }
+
+    for (i = 0, bytes = 0; i < c->nifs; i++) {
+        bytes += c->ifs[i].bytes;
+    }
+
+    switch (guard_tick(&st->guard, st->now, bytes, order_pressed(&c->order)))
+    {
+    case GUARD_FEEDBACK:
+        log_warn(st->run->log, "LIMIT_REACHED feedback: the capture's input "
+                 "follows its own output; exclude that traffic");
+        run_end(st, "feedback");
+        break;
+
+    case GUARD_HOLD:
+        st->held = 1;
+        return;
+
+    default:
+        break;
+    }
+
+    st->held = 0;
+}
+
+
+/* Begins the orderly end; the first reason counts. */
+
+static void
+run_end(run_state_t *st, const char *why)
+{
+    if (st->phase != RUN_ON) {
+        return;
+    }
+
+    log_info(st->run->log, "capture ends: %s", why);
+
+    capture_block(st->run->capture);
+    st->phase = RUN_DRAINING;
+    st->deadline = st->now + RUN_DRAIN_NS;
+}
+
+
+static void
+run_output(run_state_t *st)
+{
+    int  rc;
+
+    for ( ;; ) {
+        rc = stream_write(&st->stream);
+
+        if (rc < 0) {
+            log_info(st->run->log, "capture ends: the peer is gone");
+            st->phase = RUN_CUT;
+            return;
+        }
+
+        if (rc == 0) {
+            return;
+        }
+
+        order_release(&st->run->capture->order, st->stream.spans,
+                      st->stream.nspans);
+        st->stream.nspans = 0;
+
+        if (st->phase == RUN_CLOSING) {
+            st->phase = RUN_OVER;
+            return;
+        }
+
+        if (!run_next_chunk(st)) {
+            return;
+        }
+
+        /* What was taken out makes room: look at the rings in between. */
+
+        if (st->phase == RUN_ON) {
+            st->now = net_monotonic();
+            run_intake(st);
+        }
+    }
+}
+
+
+/*
+ * Makes a chunk of what is due. Returns 0 when nothing is. At the end: the
+ * last records and ISBs, then the empty chunk.
+ */
+
+static int
+run_next_chunk(run_state_t *st)
+{
+    int         last;
+    stream_t   *s;
+    capture_t  *c;
+
+    s = &st->stream;
+    c = st->run->capture;
+    s->extra_len = 0;
+
+    s->nspans = order_take(&c->order, run_limit(st), s->spans,
+                           STREAM_MAX_SPANS, STREAM_CHUNK_BYTES, st->written,
+                           &st->last_ts);
+
+    last = st->phase == RUN_FLUSHING
+           && order_oldest(&c->order) == UINT64_MAX;
+
+    if ((last && !st->ended) || (!last && st->now >= st->next_beat)) {
+        run_beat(st);
+        st->ended = last;
+    }
+
+    if (s->nspans == 0 && s->extra_len == 0) {
+        if (!last) {
+            return 0;
+        }
+
+        st->phase = RUN_CLOSING;
+    }
+
+    stream_chunk(s, c->order.mem);
+
+    return 1;
+}
+
+
+/* How far records may leave now. */
+
+static uint64_t
+run_limit(run_state_t *st)
+{
+    unsigned          i;
+    uint64_t          limit;
+    const capture_t  *c;
+
+    c = st->run->capture;
+
+    if (st->phase == RUN_FLUSHING) {
+        return UINT64_MAX;
+    }
+
+    if (st->held) {
+        return 0;
+    }
+
+    limit = capture_limit(c);
+
+    /*
+     * More came in within the slack than memory holds: order what is here
+     * and go on, rather than stand still.
+     */
+    for (i = 0; i < c->nifs; i++) {
+        if (!order_room(&c->order, i) && order_oldest(&c->order) > limit) {
+            return UINT64_MAX;
+        }
+    }
+
+    return limit;
+}
+
+
+/*
+ * The heartbeat. T is never above a record that is still to be sent: the
+ * promise is about the stream, not about the ring.
+ */
+
+static void
+run_beat(run_state_t *st)
+{
+    uint64_t      ts_ns, oldest;
+    capture_t    *c;
+    pcapx_out_t   out;
+
+    c = st->run->capture;
+    st->next_beat = st->now + st->run->req->heartbeat_ms * MS;
+
+    if (capture_stats(c) != 0 && st->phase == RUN_ON) {
+        run_end(st, c->reason);
+    }
+
+    if (!c->pcapng) {
+        return;
+    }
+
+    ts_ns = c->watermark_ns;
+    oldest = order_oldest(&c->order);
+
+    if (st->phase == RUN_FLUSHING && st->last_ts > ts_ns) {
+        ts_ns = st->last_ts;
+    }
+
+    if (oldest < ts_ns) {
+        ts_ns = oldest;
+    }
+
+    if (ts_ns < st->promised) {
+        ts_ns = st->promised;
+    }
+
+    st->promised = ts_ns;
+
+    out.pos = st->stream.extra;
+    out.end = st->stream.extra + sizeof(st->stream.extra);
+
+    if (run_put_isbs(st, &out, ts_ns) != PCAPX_OK) {
+        log_error(st->run->log, "a heartbeat does not fit its buffer");
+    }
+
+    st->stream.extra_len = (size_t) (out.pos - st->stream.extra);
+}
+
+
+static void
+run_sleep(run_state_t *st)
+{
+    int               timeout;
+    unsigned          i, n;
+    const run_t      *run;
+    struct pollfd     pfd[2 + PCAPX_MAX_INTERFACES];
+    struct timespec   ts;
+
+    run = st->run;
+    memset(pfd, 0, sizeof(pfd));
+
+    /* After a half-close readiness to read is permanent. */
+
+    pfd[0].fd = run->tls->fd;
+    pfd[0].events = st->half_closed ? 0 : POLLIN;
+
+    if (!stream_idle(&st->stream)) {
+        pfd[0].events |= run->tls->want_write;
+    }
+
+    pfd[1].fd = run->control;
+    pfd[1].events = st->phase == RUN_ON ? POLLIN : 0;
+    n = 2;
+
+    for (i = 0; i < run->capture->nifs && st->phase <= RUN_DRAINING; i++) {
+        if (capture_wants(run->capture, i)) {
+            pfd[n].fd = run->capture->ifs[i].fd;
+            pfd[n++].events = POLLIN;
+        }
+    }
+
+    timeout = run_timeout(st);
+    ts.tv_sec = timeout / 1000;
+    ts.tv_nsec = timeout % 1000 * 1000000L;
+
+    if (ppoll(pfd, n, &ts, run->wait_mask) <= 0) {
+        return;
+    }
+
+    st->now = net_monotonic();
+
+    if (pfd[0].revents & ~POLLOUT) {
+        run_input(st, pfd[0].revents);
+    }
+
+    if (pfd[1].revents && st->phase == RUN_ON) {
+        run_control(st);
+    }
+}
+
+
+/* Milliseconds until something is due by the clock. */
+
+static int
+run_timeout(const run_state_t *st)
+{
+    uint64_t          due, oldest, now_real, ms;
+    const capture_t  *c;
+
+    c = st->run->capture;
+
+    if (st->phase != RUN_ON) {
+        return RUN_MIN_SLEEP_MS;
+    }
+
+    /* When the connection is blocked, it is what we wait for. */
+
+    ms = st->next_beat > st->now ? (st->next_beat - st->now) / MS + 1 : 0;
+
+    if (!stream_idle(&st->stream)) {
+        return ms > 50 || ms == 0 ? 50 : (int) ms;
+    }
+
+    oldest = order_oldest(&c->order);
+
+    if (oldest != UINT64_MAX) {
+        now_real = net_realtime();
+        due = oldest + c->hold_ns;
+        due = due > now_real ? (due - now_real) / MS + 1 : 0;
+        due = due < RUN_MIN_SLEEP_MS ? RUN_MIN_SLEEP_MS : due;
+        ms = due < ms ? due : ms;
+    }
+
+    return (int) ms;
+}
+
+
+/*
+ * The peer sends nothing after its request: what comes is the end of its
+ * sending side, with or without close_notify, or a reset.
+ */
+
+static void
+run_input(run_state_t *st, short revents)
+{
+    int   rc;
+    char  buf[4096];
+
+    if (revents & (POLLERR | POLLNVAL)
+        || (st->half_closed && (revents & POLLHUP)))
+    {
+        log_info(st->run->log, "capture ends: the peer is gone");
+        st->phase = RUN_CUT;
+        return;
+    }
+
+    if (st->half_closed) {
+        return;
+    }
+
+    rc = tls_read(st->run->tls, buf, sizeof(buf));
+
+    if (rc == TLS_EOF) {
+        st->half_closed = 1;
+        run_end(st, "the peer has finished");
+        return;
+    }
+
+    if (rc > 0) {
+        st->input += (uint64_t) rc;
+    }
+
+    if (rc == TLS_GONE || st->input > RUN_MAX_INPUT) {
+        log_info(st->run->log, "capture ends: the peer is gone");
+        st->phase = RUN_CUT;
+    }
+}
+
+
+static void
+run_control(run_state_t *st)
+{
+    int            rc;
+    control_msg_t  msg;
+
+    rc = control_recv(st->run->control, &msg);
+
+    if (rc < 0) {
+        run_end(st, "the agent is gone");
+
+    } else if (rc == 1 && msg.type == CONTROL_DRAIN) {
+        run_end(st, "draining");
+    }
+}
+
+
+static void
+run_report(const run_state_t *st)
+{
+    unsigned              i;
+    const capture_t      *c;
+    const capture_if_t   *ci;
+
+    c = st->run->capture;
+
+    for (i = 0; i < c->nifs; i++) {
+        ci = &c->ifs[i];
+        log_info(st->run->log, "%s: accepted %llu, dropped %llu, sent %llu",
+                 ci->name, (unsigned long long) ci->accepted,
+                 (unsigned long long) ci->dropped,
+                 (unsigned long long) st->written[i]);
+    }
+
+    log_info(st->run->log, "capture %s, %llu bytes sent, %llu records below "
+             "the watermark", st->phase == RUN_OVER ? "complete" : "cut",
+             (unsigned long long) st->stream.bytes,
+             (unsigned long long) c->late);
+}

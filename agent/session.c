@@ -1,0 +1,427 @@
+/*
+ * agent/session.c: see session.h. Up to the parent's leave everything here
+ * is done without an effective capability; the sandbox for that part has its
+ * place at the beginning of session_run(), the one for captures right after
+ * capture_start().
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "capture.h"
+#include "control.h"
+#include "privs.h"
+#include "reply.h"
+#include "request.h"
+#include "run.h"
+#include "session.h"
+#include "tls.h"
+
+
+/* Handshake and request together. */
+#define SESSION_REQUEST_NS   (UINT64_C(10) * 1000000000)
+#define SESSION_LINGER_NS    (UINT64_C(1) * 1000000000)
+#define SESSION_PARENT_MS    5000
+
+/*
+ * Unsent bytes that the kernel takes: more only delays back-pressure, and
+ * the ring is the better place to wait.
+ */
+#define SESSION_LOWAT        (512 * 1024)
+
+/* Longer than the API's patience with a client (60 s by default). */
+#define SESSION_USER_TIMEOUT_MS  180000
+
+
+static int session_socket(session_t *s);
+static int session_serve(session_t *s, tls_t *tls);
+static int session_receive(session_t *s, tls_t *tls, request_t *req,
+    problem_t *why, uint64_t deadline);
+static int session_status(session_t *s, tls_t *tls);
+static int session_capture(session_t *s, tls_t *tls, request_t *req,
+    problem_t *why);
+static int session_interface(session_t *s, request_t *req, problem_t *why);
+static int session_leave(session_t *s, const request_t *req, problem_t *why);
+static void session_exclude(session_t *s, const request_t *req,
+    filter_exclude_t *ex);
+static int session_refuse(session_t *s, tls_t *tls, const problem_t *why);
+static int session_local(const session_t *s, endpoint_t *ep);
+
+
+int
+session_run(session_t *s)
+{
+    int    rc;
+    tls_t  tls;
+
+    memset(&tls, 0, sizeof(tls));
+    (void) prctl(PR_SET_NAME, "pcap-session", 0, 0, 0);
+
+    rc = session_socket(s);
+
+    if (rc == 0) {
+        rc = session_serve(s, &tls);
+    }
+
+    tls_free(&tls);
+    close(s->fd);
+    close(s->control);
+
+    return rc == 0 ? 0 : 1;
+}
+
+
+static int
+session_socket(session_t *s)
+{
+    int  on, lowat, timeout;
+
+    on = 1;
+    lowat = SESSION_LOWAT;
+    timeout = SESSION_USER_TIMEOUT_MS;
+
+    if (fcntl(s->fd, F_SETFL, O_NONBLOCK) != 0
+        || setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0
+        || setsockopt(s->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) != 0
+        || setsockopt(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat,
+                      sizeof(lowat)) != 0
+        || setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout,
+                      sizeof(timeout)) != 0)
+    {
+        log_info(&s->log, "connection: %s", strerror(errno));
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+session_serve(session_t *s, tls_t *tls)
+{
+    int         rc;
+    uint64_t    deadline;
+    request_t  *req;
+    problem_t   why;
+
+    deadline = net_monotonic() + SESSION_REQUEST_NS;
+
+    if (tls_accept(tls, s->ctx, s->fd, s->conf, deadline, &s->log) != 0) {
+        return -1;
+    }
+
+    req = calloc(1, sizeof(*req));
+    if (req == NULL) {
+        log_error(&s->log, "out of memory");
+        return -1;
+    }
+
+    rc = session_receive(s, tls, req, &why, deadline);
+
+    if (rc < 0) {
+        rc = -1;
+
+    } else if (rc > 0) {
+        rc = session_refuse(s, tls, &why);
+
+    } else if (req->kind == REQUEST_STATUS) {
+        rc = session_status(s, tls);
+
+    } else {
+        rc = session_capture(s, tls, req, &why);
+    }
+
+    free(req);
+
+    return rc;
+}
+
+
+/* Returns 0, 1 when *why is to be told, -1 when nobody is there to hear. */
+
+static int
+session_receive(session_t *s, tls_t *tls, request_t *req, problem_t *why,
+    uint64_t deadline)
+{
+    int     n, head, rc;
+    char   *buf;
+    size_t  len;
+
+    rc = -1;
+    len = 0;
+
+    buf = malloc(REQUEST_MAX_LEN + 1);
+    if (buf == NULL) {
+        log_error(&s->log, "out of memory");
+        return -1;
+    }
+
+    for ( ;; ) {
+        head = request_head(buf, len, why);
+
+        if (head != 0) {
+            rc = head < 0 || request_parse(buf, (size_t) head, req, why) != 0;
+            break;
+        }
+
+        n = tls_read(tls, buf + len, REQUEST_MAX_LEN - len);
+
+        if (n > 0) {
+            len += (size_t) n;
+            continue;
+        }
+
+        if (n != TLS_AGAIN) {
+            log_info(&s->log, "the peer closed before its request");
+            break;
+        }
+
+        if (tls_wait(tls, tls->want_read, deadline) != 0) {
+            problem_set(why, 408, "the request took too long");
+            rc = 1;
+            break;
+        }
+    }
+
+    free(buf);
+
+    return rc;
+}
+
+
+static int
+session_status(session_t *s, tls_t *tls)
+{
+    control_msg_t  msg;
+
+    memset(&msg, 0, sizeof(msg));
+    msg.type = CONTROL_ASK_STATUS;
+
+    if (control_ask(s->control, &msg, SESSION_PARENT_MS) != 0
+        || reply_status(tls, &msg) != 0)
+    {
+        return -1;
+    }
+
+    tls_finish(tls, net_monotonic() + SESSION_LINGER_NS);
+
+    return 0;
+}
+
+
+static int
+session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
+{
+    int                rc;
+    run_t              run;
+    capture_t         *c;
+    filter_exclude_t  *ex;
+
+    rc = -1;
+    c = calloc(1, sizeof(*c));
+    ex = calloc(1, sizeof(*ex));
+
+    if (c == NULL || ex == NULL) {
+        problem_set(why, 500, "out of memory");
+        rc = session_refuse(s, tls, why);
+        goto out;
+    }
+
+    if (req->id[0]) {
+        snprintf(s->log.tag, sizeof(s->log.tag), "%s", req->id);
+    }
+
+    if (session_interface(s, req, why) != 0
+        || session_leave(s, req, why) != 0)
+    {
+        rc = session_refuse(s, tls, why);
+        goto out;
+    }
+
+    session_exclude(s, req, ex);
+
+    if (capture_open(c, s->conf, req, &s->log, why) != 0
+        || capture_start(c, ex, req, why) != 0)
+    {
+        rc = session_refuse(s, tls, why);
+        goto out;
+    }
+
+    (void) prctl(PR_SET_NAME, "pcap-capture", 0, 0, 0);
+    log_info(&s->log, "capture starts: client %s, interface %s%s, filter "
+             "\"%s\"", tls->peer, c->ifs[0].name,
+             c->nifs > 1 ? " and others" : "", req->filter);
+
+    run = (run_t) { .capture = c, .tls = tls, .req = req, .exclude = ex,
+                    .log = &s->log, .control = s->control, .stop = s->stop,
+                    .wait_mask = s->wait_mask };
+    rc = run_capture(&run);
+
+out:
+
+    if (c) {
+        capture_close(c);
+    }
+
+    free(c);
+    free(ex);
+
+    return rc;
+}
+
+
+/* Without an interface in the request: the configured or reached one. */
+
+static int
+session_interface(session_t *s, request_t *req, problem_t *why)
+{
+    char        text[NET_ENDPOINT_TEXT];
+    endpoint_t  ep;
+
+    if (req->nifnames) {
+        return 0;
+    }
+
+    if (s->conf->interface_default) {
+        snprintf(req->ifnames[0], NET_IFNAME_LEN, "%s",
+                 s->conf->interface_default);
+
+    } else if (session_local(s, &ep) != 0
+               || net_interface_of(&ep, req->ifnames[0]) != 0)
+    {
+        return problem_set(why, 400, "interface: no interface holds %s; name "
+                           "one", net_addr_text(&ep, text));
+    }
+
+    req->nifnames = 1;
+
+    return 0;
+}
+
+
+/* Asks the parent for a slot and the memory of the rings. */
+
+static int
+session_leave(session_t *s, const request_t *req, problem_t *why)
+{
+    control_msg_t  msg;
+
+    memset(&msg, 0, sizeof(msg));
+    msg.type = CONTROL_ASK_CAPTURE;
+    msg.ring_bytes = req->nifnames * s->conf->buffer_bytes;
+
+    if (control_ask(s->control, &msg, SESSION_PARENT_MS) != 0) {
+        return problem_set(why, 503, "the agent is going away");
+    }
+
+    switch (msg.verdict) {
+
+    case CONTROL_GRANTED:
+        return 0;
+
+    case CONTROL_FULL:
+        return problem_set(why, 429, "%u of %u captures are running",
+                           msg.captures_running, msg.captures_max);
+
+    case CONTROL_NO_MEMORY:
+        return problem_set(why, 429, "the rings of all captures would be "
+                           "larger than buffer_bytes_total");
+
+    default:
+        return problem_set(why, 503, "the agent is draining");
+    }
+}
+
+
+/*
+ * Own traffic: every address this agent can be reached on. Behind an address
+ * translation the one this connection came in on is among them too.
+ */
+
+static void
+session_exclude(session_t *s, const request_t *req, filter_exclude_t *ex)
+{
+    unsigned    i;
+    endpoint_t  local;
+
+    ex->excludes = req->excludes;
+    ex->nexcludes = req->nexcludes;
+    ex->peers = req->peers;
+    ex->npeers = req->npeers;
+
+    if (net_is_wildcard(&s->conf->endpoint)) {
+        ex->nown = (unsigned) net_local_endpoints(ex->own, NET_MAX_LOCAL,
+                                                  s->conf->endpoint.port);
+    } else {
+        ex->own[ex->nown++] = s->conf->endpoint;
+    }
+
+    if (session_local(s, &local) != 0) {
+        return;
+    }
+
+    for (i = 0; i < ex->nown; i++) {
+        if (net_same_addr(&ex->own[i], &local)) {
+            return;
+        }
+    }
+
+    ex->own[ex->nown++] = local;
+}
+
+
+static int
+session_refuse(session_t *s, tls_t *tls, const problem_t *why)
+{
+    int     rc;
+    char    (*names)[NET_IFNAME_LEN];
+    size_t  n;
+
+    log_warn(&s->log, "refused with %d: %s (client %s)", why->status,
+             why->detail, tls->peer);
+
+    names = NULL;
+    n = 0;
+
+    if (why->status == 404
+        && strncmp(why->detail, "interface:", 10) == 0)
+    {
+        names = calloc(NET_MAX_IFNAMES, sizeof(*names));
+        n = names ? capture_interfaces(names, NET_MAX_IFNAMES) : 0;
+    }
+
+    rc = reply_problem(tls, why, (const char (*)[NET_IFNAME_LEN]) names, n);
+    free(names);
+
+    if (rc == 0) {
+        tls_finish(tls, net_monotonic() + SESSION_LINGER_NS);
+    }
+
+    return rc;
+}
+
+
+static int
+session_local(const session_t *s, endpoint_t *ep)
+{
+    socklen_t                 len;
+    struct sockaddr_storage   ss;
+
+    len = sizeof(ss);
+    memset(ep, 0, sizeof(*ep));
+    memset(&ss, 0, sizeof(ss));
+    ep->addr_len = 4;
+
+    if (getsockname(s->fd, (struct sockaddr *) &ss, &len) != 0) {
+        return -1;
+    }
+
+    return net_endpoint((struct sockaddr *) &ss, ep);
+}
