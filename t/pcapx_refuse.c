@@ -113,6 +113,30 @@ test_readable(const case_t *k)
 }
 
 
+/* An agent cannot make us collect a large block that we do not want. */
+static void
+test_early(void)
+{
+    int             rc;
+    size_t          len;
+    case_t          k;
+    pcapx_scan_t    s;
+    static craft_t  c;
+
+    memset(&k, 0, sizeof(k));
+    make_unknown(&c);
+    len = c.block + 8;
+
+    k.profile = AGENT;
+    rc = answer(&k, &c, len, &s);
+    ok(rc == PCAPX_EPROFILE, "agent: 8 bytes of an unknown block are enough");
+
+    k.profile = ANY;
+    rc = answer(&k, &c, len, &s);
+    ok(rc == PCAPX_AGAIN && s.need == 212, "any: it is asked for");
+}
+
+
 int
 main(void)
 {
@@ -127,6 +151,8 @@ main(void)
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         test_readable(&cases[i]);
     }
+
+    test_early();
 
     return tap_done();
 }

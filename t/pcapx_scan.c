@@ -78,6 +78,47 @@ test_packets(unsigned swap)
 }
 
 
+/* The short ways of profile AGENT say the same. */
+static void
+test_agent(void)
+{
+    int             rc;
+    size_t          n;
+    seen_t          seen[4];
+    pcapx_scan_t    s;
+    pcapx_stats_t   st;
+    pcapx_iface_t   ifaces[2];
+    static craft_t  c;
+
+    craft_shb(&c);
+    craft_idb(&c, 100);
+    craft_epb(&c, 0, 0x1122334455667788, 61, 1500);
+    craft_isb(&c, 0, 0x1122334455667799);
+
+    pcapx_scan_init(&s, ifaces, 2, PCAPX_PROFILE_AGENT, 0);
+    rc = craft_scan(&s, &guard, &c, seen, 4, &n);
+
+    ok(rc == PCAPX_END && n == 4 && s.offset == c.len,
+       "agent: four blocks");
+    ok(seen[2].b.type == PCAPX_BT_EPB && seen[2].b.len == 96
+       && seen[2].b.iface == 0 && seen[2].b.caplen == 61
+       && seen[2].b.origlen == 1500 && seen[2].data == 28
+       && seen[2].b.ts_ns == 0x1122334455667788
+       && seen[2].b.opts == NULL && seen[2].b.opts_len == 0,
+       "agent: fields of an EPB");
+    ok(seen[3].b.type == PCAPX_BT_ISB && seen[3].b.len == 64
+       && seen[3].b.iface == 0 && seen[3].b.caplen == 0
+       && seen[3].b.origlen == 0 && seen[3].b.data == NULL
+       && seen[3].b.ts_ns == 0x1122334455667799 && seen[3].opts == 20
+       && seen[3].b.opts_len == 40, "agent: fields of an ISB");
+    ok(pcapx_scan_stats(&s, &seen[3].b, &st) == PCAPX_OK
+       && st.present == (PCAPX_HAS_FILTERACCEPT | PCAPX_HAS_OSDROP
+                         | PCAPX_HAS_USRDELIV)
+       && st.filteraccept == 7 && st.osdrop == 0x0102030405060708
+       && st.usrdeliv == 5, "agent: counters of an ISB");
+}
+
+
 static void
 test_other_packets(unsigned swap)
 {
@@ -578,6 +619,7 @@ main(void)
         test_pcap(PCAPX_PCAP_MAGIC_NSEC, swap, 123456);
     }
 
+    test_agent();
     test_spb_without_snaplen();
     test_other_blocks();
     test_sections();

@@ -174,7 +174,9 @@ static const text_t  reasons[] = {
     { S("\xe2\x80\xa8"), 0 }, { S("\xc3"), 0 }, { S("a\x80"), 0 },
     { S("\xc0\x80"), 0 }, { S("\xe0\x80\x80"), 0 }, { S("\xed\xa0\x80"), 0 },
     { S("\xf4\x90\x80\x80"), 0 }, { S("\xf0\x80\x80\x80"), 0 },
-    { S("\xff"), 0 }, { S("\xe2\x82"), 0 }, { S("\xe2\x82x"), 0 }
+    { S("\xff"), 0 }, { S("\xe2\x82"), 0 }, { S("\xe2\x82x"), 0 },
+    { S("\xc1\x81"), 0 }, { S("\xe0\x81\x81"), 0 },
+    { S("\xf0\x80\x81\x81"), 0 }
 };
 
 
@@ -220,6 +222,17 @@ static const number_t  counts[] = {
     { S("11"), BAD }, { S("99999999999999999999"), BAD }
 };
 
+static const number_t  longs[] = {
+    { S("18446744073709551614"), 18446744073709551614ull },
+    { S("18446744073709551616"), BAD }, { S("18446744073709551620"), BAD },
+    { S("99999999999999999999"), BAD }
+};
+
+static const number_t  digits[] = {
+    { S("0"), 0 }, { S("7"), 7 }, { S("8"), BAD }, { S("70"), BAD },
+    { S("07"), 7 }
+};
+
 static const number_t  flags[] = {
     { S("0"), 0 }, { S("1"), 1 }, { S("true"), 1 }, { S("false"), 0 },
     { S("on"), 1 }, { S("off"), 0 }, { S("yes"), 1 }, { S("no"), 0 },
@@ -258,6 +271,20 @@ static int
 parse_count(const char *s, size_t len, uint64_t *out, char *e)
 {
     return pcapx_parse_number("max_packets", s, len, 5, 10, out, e);
+}
+
+
+static int
+parse_digit(const char *s, size_t len, uint64_t *out, char *e)
+{
+    return pcapx_parse_number("digit", s, len, 0, 7, out, e);
+}
+
+
+static int
+parse_any(const char *s, size_t len, uint64_t *out, char *e)
+{
+    return pcapx_parse_number("any", s, len, 0, UINT64_MAX, out, e);
 }
 
 
@@ -410,6 +437,8 @@ main(void)
                  COUNT(durations));
     test_numbers("size", pcapx_parse_size, sizes, COUNT(sizes));
     test_numbers("number", parse_count, counts, COUNT(counts));
+    test_numbers("digit", parse_digit, digits, COUNT(digits));
+    test_numbers("64 bits", parse_any, longs, COUNT(longs));
     test_numbers("flag", parse_flag, flags, COUNT(flags));
     test_numbers("format", parse_format, formats, COUNT(formats));
 
