@@ -364,6 +364,7 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   is_posted:1;
     unsigned                   header_sent:1;
     unsigned                   introspected:1;
+    unsigned                   reply_whole:1;
     unsigned                   stopping:1;
     unsigned                   limit_hit:1;
     unsigned                   hold:1;

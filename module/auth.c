@@ -257,6 +257,12 @@ ngx_pcap_api_introspection_body(ngx_http_request_t *sr, ngx_chain_t *in)
     for (cl = in; cl; cl = cl->next) {
         b = cl->buf;
 
+        /* nginx marks the end of a whole answer only, not of a cut one */
+
+        if (b->last_in_chain || b->last_buf) {
+            ctx->reply_whole = 1;
+        }
+
         if (b->in_file && !ngx_buf_in_memory(b)) {
             b->file_pos = b->file_last;
             ctx->reply_len = NGX_PCAP_API_MAX_REPLY + 1;
@@ -591,6 +597,10 @@ ngx_pcap_api_verdict_of_reply(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                    || ctx->reply_status == NGX_HTTP_FORBIDDEN
                    ? "it refuses the credentials of this API"
                    : "it did not answer with 200");
+    }
+
+    if (!ctx->reply_whole) {
+        return ngx_pcap_api_endpoint_failed(r, ctx, "its answer is cut");
     }
 
     if (ctx->reply_len > NGX_PCAP_API_MAX_REPLY) {
