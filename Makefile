@@ -207,11 +207,13 @@ lint-tidy: module
 	@tools/lint-c tidy
 
 
-demo: deps-demo all
-	@demo/run
+# Root is asked for first: building for nothing would be rude.
 
-demo-up: deps-demo all
-	@demo/run up
+demo demo-up:
+	@demo/run may
+	@tools/deps demo
+	@$(MAKE) --no-print-directory all
+	@demo/run $(if $(filter demo-up,$@),up)
 
 demo-down:
 	@demo/run down
