@@ -82,25 +82,23 @@ sub begin_one
 }
 
 
+# Its time is over: vanish, or ask for the end and take what still comes.
 sub end_one
 {
     my ($c) = @_;
 
-    delete $running{$c};
-
     if (rand() < 0.4) {
         $n{vanish}++;
+        delete $running{$c};
         return $c->vanish(rand() < 0.5);
     }
 
-    if (!$c->{complete} && $c->{status} && $c->{status} == 200) {
-        $n{stop}++;
-        $nginx->fetch('/v1/captures/' . capture_id($c), method => 'DELETE',
-            token => 'good');
-    }
+    $c->{ending} = time() + limit(15);
+    $c->{lazy} = 0;
+    return if $c->{complete} || !$c->{status} || $c->{status} != 200;
 
-    $c->read_end(15);
-    check_one($c);
+    $n{stop}++;
+    $nginx->fetch('/v1/captures/' . capture_id($c), method => 'DELETE');
 }
 
 
@@ -109,7 +107,9 @@ sub check_one
 {
     my ($c) = @_;
 
+    delete $running{$c};
     $n{end}++;
+    fail("$c->{path}: ends in time") if !$c->{complete} && !$c->{eof};
     return if !$c->{status} || $c->{status} != 200
         || $c->{path} =~ /format=pcap&/;
 
@@ -129,7 +129,7 @@ sub check_one
 }
 
 
-# Runs for some seconds, then lets everything end.
+# Starts captures for some seconds, then lets all of them end.
 sub churn
 {
     my ($seconds) = @_;
@@ -137,21 +137,27 @@ sub churn
     my $end = time() + $seconds;
     my $id = 1000 * int $end;
 
-    while (time() < $end) {
-        begin_one() if keys %running < 6;
+    while (time() < $end || %running) {
+        begin_one() if time() < $end && keys %running < 6;
 
         push our @floods, flood(ns => 'web' . int rand 2, to =>
             $lab->{addr}[0], id => ++$id, count => 500, pps => 2000,
-            sizes => [ 16, 1400 ]) if rand() < 0.05;
+            sizes => [ 16, 1400 ]) if time() < $end && rand() < 0.02;
 
         for my $c (values %running) {
             $c->pull(0.005) if !$c->{lazy} || rand() < 0.1;
-            end_one($c) if time() > $c->{until} || $c->{complete}
-                || $c->{eof};
+
+            if ($c->{complete} || $c->{eof}
+                || ($c->{ending} && time() > $c->{ending}))
+            {
+                check_one($c);
+
+            } elsif (!$c->{ending} && time() > $c->{until}) {
+                end_one($c);
+            }
         }
     }
 
-    end_one($_) for values %running;
     wait_for(20, sub { !grep { alive($_) } our @floods });
 
     for my $a ($fake, @{ $lab->{agents} }) {
