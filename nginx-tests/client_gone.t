@@ -1,0 +1,131 @@
+# The client leaves, in every phase: the agents' captures end within a
+# second, nothing is started for nobody, and nobody else notices.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use PcapTest::Lab;
+use PcapTest::Traffic qw(flood);
+use Time::HiRes qw(time);
+
+
+my $lab = lab(fakes => 3, nginx => { listen => 'sndbuf=128k' },
+    script => sub {
+    my ($c) = @_;
+
+    my $mode = $c->{args}{filter}[0] || '';
+
+    return $c->hang() if $mode eq 'mute';
+
+    if ($mode eq 'flood') {
+        $c->begin();
+        $c->traffic(40, 1400) while !$c->peer_state();
+        return;
+    }
+
+    $c->usual(1);
+});
+my ($nginx, $fake, $uaa) = @$lab{qw(nginx fake uaa)};
+
+
+# After the client left: every agent connection is gone within a second.
+sub left_alone
+{
+    my ($name) = @_;
+
+    my $start = time();
+    my $gone = wait_for(1, sub { !$fake->connections() });
+
+    ok($gone, "$name: agents are gone within 1 s")
+        or diag(sprintf 'still %d after %.2f s', $fake->connections(),
+        time() - $start);
+    wait_for(10, sub { !$fake->connections() });
+}
+
+
+for my $hard (0, 1) {
+    my $how = $hard ? 'RST' : 'FIN';
+
+    # during introspection
+    $uaa->tell(delay => 0.7);
+    $uaa->token("fresh$hard", scope => ['pcap.capture']);
+
+    my $before = $fake->events('accepted');
+    my $seen = $uaa->seen();
+    my $c = $nginx->get('/v1/capture/static/demo', no_wait => 1,
+        token => "fresh$hard");
+
+    ok(wait_for(5, sub { $uaa->seen() > $seen }), "$how: introspection runs");
+    $c->vanish($hard);
+    select undef, undef, undef, 1.2;
+    is(scalar $fake->events('accepted'), $before,
+        "$how during introspection: nothing was started");
+    $uaa->tell(delay => 0);
+
+    # while the agents are being opened
+    $c = $nginx->get('/v1/capture/static/demo?filter=mute', no_wait => 1);
+    ok(wait_for(5, sub { $fake->events('request') >= 3 }),
+        "$how: agents have the request");
+    ok(wait_for(5, sub { $fake->connections() == 3 }), "$how: all are open");
+    $c->vanish($hard);
+    left_alone("$how during open");
+
+    # streaming
+    $c = $nginx->get('/v1/capture/static/demo');
+    ok($c->read_until(5, sub { seen_count($c, 2, 1) }), "$how: it streams");
+    is($fake->connections(), 3, 'three agents');
+    $c->vanish($hard);
+    left_alone("$how while streaming");
+
+    # under back-pressure: nothing more fits
+    $c = $nginx->get('/v1/capture/static/demo?filter=flood',
+        rcvbuf => 32768);
+    select undef, undef, undef, 1;
+    is($fake->connections(), 3, 'three agents');
+    $c->vanish($hard);
+    left_alone("$how while blocked");
+
+    # right after DELETE
+    $c = $nginx->get('/v1/capture/static/demo');
+    is($nginx->fetch('/v1/captures/' . capture_id($c),
+        method => 'DELETE')->{status}, 202, 'DELETE');
+    $c->vanish($hard);
+    left_alone("$how after DELETE");
+}
+
+# a half-close counts as gone
+my $c = $nginx->get('/v1/capture/static/demo');
+
+$c->read_until(5, sub { seen_count($c, 2, 1) });
+shutdown $c->{s}, 1;
+left_alone('half-close');
+ok($c->gone(2), 'and the connection is closed');
+
+# HTTP/2: the whole client dies
+my $pid = spawn('h2', [ 'curl', '-sSN', '--http2', '--cacert',
+    $lab->{certs}->file('ca.crt'), '-H', 'Authorization: bearer good',
+    '-o', work_dir() . '/h2.pcapng',
+    'https://localhost:8443/v1/capture/static/demo' ]);
+
+ok(wait_for(10, sub { -s work_dir() . '/h2.pcapng' }), 'HTTP/2 streams');
+is($fake->connections(), 3, 'three agents');
+stop_child($pid, 'KILL');
+left_alone('HTTP/2 client');
+
+# others go on
+my $other = $nginx->get('/v1/capture/static/demo');
+
+$c = $nginx->get('/v1/capture/static/demo');
+$c->read_until(5, sub { seen_count($c, 2, 1) });
+$c->vanish(1);
+ok(wait_for(2, sub { $fake->connections() == 3 }), 'one of two is gone');
+ok($other->read_until(5, sub { seen_count($other, 2, 30) }),
+    'the other goes on');
+stop_capture($lab, $other);
+capture_ok($other, status => 'stopped', name => 'the other');
+like($nginx->access(), qr/^499 /m, 'access log has 499');
+
+finish();
