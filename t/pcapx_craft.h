@@ -258,6 +258,96 @@ craft_record(craft_t *c, uint32_t sec, uint32_t frac, uint32_t caplen,
 }
 
 
+/* Whole captures that hold every type of block of their kind. */
+
+static inline void
+craft_agent_stream(craft_t *c)
+{
+    craft_shb_open(c, UINT64_MAX);
+    craft_opt(c, PCAPX_SHB_HARDWARE, "amd64", 5);
+    craft_opt(c, PCAPX_SHB_OS, "linux", 5);
+    craft_opt(c, PCAPX_SHB_USERAPPL, "agent", 5);
+    craft_opt_end(c);
+    craft_end(c);
+    craft_idb(c, 65535);
+    craft_idb(c, 262144);
+    craft_isb(c, 1, 1);
+    craft_isb_open(c, 0, 2);
+    craft_end(c);
+    craft_epb(c, 0, 3, 0, 60);
+    craft_epb(c, 1, 4, 1, 60);
+    craft_epb(c, 0, 5, 2, 60);
+    craft_epb(c, 1, 6, 3, 60);
+    craft_epb(c, 0, UINT64_MAX, 64, 64);
+    craft_isb_open(c, 0, 2);
+    craft_opt_u64(c, PCAPX_ISB_STARTTIME, 1);
+    craft_opt_u64(c, PCAPX_ISB_ENDTIME, 2);
+    craft_opt_u64(c, PCAPX_ISB_IFRECV, 3);
+    craft_opt_u64(c, PCAPX_ISB_IFDROP, 4);
+    craft_end(c);
+}
+
+
+static inline void
+craft_any_stream(craft_t *c, unsigned swap)
+{
+    c->swap = swap;
+
+    craft_shb(c);
+    craft_idb_open(c, 1, 0);
+    craft_opt(c, PCAPX_IF_NAME, "wlan0", 5);
+    craft_opt(c, PCAPX_IF_TSRESOL, "\x86", 1);
+    craft_opt_u64(c, PCAPX_IF_TSOFFSET, 3);
+    craft_end(c);
+    craft_epb_open(c, 0, 100, 5, 70);
+    craft_opt(c, PCAPX_OPT_COMMENT, "a comment", 9);
+    craft_opt_end(c);
+    craft_end(c);
+    craft_begin(c, PCAPX_BT_SPB);
+    craft_u32(c, 6);
+    craft_zero(c, 6);
+    craft_end(c);
+    craft_begin(c, PCAPX_BT_OPB);
+    craft_u16(c, 0);
+    craft_u16(c, 1);
+    craft_ts(c, 200);
+    craft_u32(c, 3);
+    craft_u32(c, 3);
+    craft_zero(c, 3);
+    craft_end(c);
+    craft_begin(c, PCAPX_BT_NRB);
+    craft_u32(c, 0);
+    craft_end(c);
+    craft_isb(c, 0, 300);
+    craft_begin(c, 0x40000bad);
+    craft_zero(c, 7);
+    craft_end(c);
+
+    /* a new section in the other order */
+
+    c->swap = !swap;
+    craft_shb_open(c, 80);
+    craft_opt(c, PCAPX_OPT_COMMENT, "second", 6);
+    craft_end(c);
+    craft_idb_open(c, 1, 40);
+    craft_end(c);
+    craft_epb(c, 0, 400, 40, 41);
+}
+
+
+static inline void
+craft_pcap_stream(craft_t *c, uint32_t magic, unsigned swap)
+{
+    c->swap = swap;
+
+    craft_pcap(c, magic, 65535, 1);
+    craft_record(c, 1, 2, 0, 60);
+    craft_record(c, 3, 4, 1, 60);
+    craft_record(c, 5, 6, 59, 59);
+    craft_record(c, 7, 8, 7, 7);
+}
+
+
 /* A window that ends where reading is deadly. */
 
 #define GUARD_MAX   (2 * CRAFT_MAX)

@@ -1,7 +1,7 @@
 /*
  * t/pcapx_malformed.h: malformed and forbidden captures, each crafted for
  * one refusal, with the result and the words that the scanner must give.
- * t/pcapx_refuse.c tries them; fuzz/make_corpus.c writes them as seeds.
+ * t/pcapx_refuse.c tries them; fuzz/corpus/make_seeds.c writes them as seeds.
  */
 
 #ifndef PCAPX_MALFORMED_H
