@@ -1,7 +1,8 @@
 /*
  * cli/capture.h: one capture from request to verdict. capture.c is the loop,
- * sink.c takes what the stream brings, ask.c talks to the person. Shared
- * state is one struct; nothing else includes this but those and main.c.
+ * sink.c takes what the stream brings, ask.c talks to the person, report.c
+ * tells how it went. Shared state is one struct; nothing else includes this
+ * but those and main.c.
  */
 
 #ifndef CLI_CAPTURE_H
@@ -24,7 +25,7 @@ typedef struct {
 
     CURLM           *multi;
     api_request_t    request;        /* the capture */
-    api_request_t    stop_request;   /* its DELETE, on a connection of its own */
+    api_request_t    stop_request;   /* its DELETE, on its own connection */
     CURLcode         rc;             /* of the capture, once transferred */
 
     stream_t         stream;
@@ -96,6 +97,9 @@ void ask_targets(capture_t *c);
 
 /* Reads the answer, which is there. */
 void ask_answer(capture_t *c);
+
+/* After the output is closed: verdict, summary, JSON. The exit code. */
+cli_exit_t report_print(capture_t *c);
 
 
 #endif /* CLI_CAPTURE_H */

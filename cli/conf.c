@@ -168,15 +168,53 @@ conf_url_part(CURLU *u, CURLUPart what)
 }
 
 
+/* Is this an address that a token may be sent to? */
+static int
+conf_url_ok(CURLU *u, char *err)
+{
+    size_t  i;
+    char   *part;
+
+    static const CURLUPart  forbidden[] = {
+        CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY,
+        CURLUPART_FRAGMENT
+    };
+
+    part = conf_url_part(u, CURLUPART_SCHEME);
+
+    if (part == NULL || strcmp(part, "https") != 0) {
+        curl_free(part);
+        snprintf(err, PCAPX_ERR_LEN, "the API's URL must begin with"
+                 " https://, for a token goes over it");
+        return 0;
+    }
+
+    curl_free(part);
+
+    for (i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
+        part = conf_url_part(u, forbidden[i]);
+
+        if (part != NULL) {
+            curl_free(part);
+            snprintf(err, PCAPX_ERR_LEN, "the API's URL holds a user, a"
+                     " query or a fragment; https://HOST[:PORT][/PATH] is"
+                     " expected");
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 char *
 conf_url(const char *s, char **host, char *err)
 {
-    char    *url, *user, *query, *fragment, *scheme, *whole;
+    char    *url, *whole;
     CURLU   *u;
     size_t   len;
 
-    url = user = query = fragment = scheme = whole = *host = NULL;
-
+    url = whole = *host = NULL;
     u = curl_url();
 
     if (u == NULL
@@ -188,20 +226,7 @@ conf_url(const char *s, char **host, char *err)
         goto out;
     }
 
-    scheme = conf_url_part(u, CURLUPART_SCHEME);
-    user = conf_url_part(u, CURLUPART_USER);
-    query = conf_url_part(u, CURLUPART_QUERY);
-    fragment = conf_url_part(u, CURLUPART_FRAGMENT);
-
-    if (scheme == NULL || strcmp(scheme, "https") != 0) {
-        snprintf(err, PCAPX_ERR_LEN, "the API's URL must begin with"
-                 " https://, for a token goes over it");
-        goto out;
-    }
-
-    if (user != NULL || query != NULL || fragment != NULL) {
-        snprintf(err, PCAPX_ERR_LEN, "the API's URL holds a user, a query"
-                 " or a fragment; https://HOST[:PORT][/PATH] is expected");
+    if (!conf_url_ok(u, err)) {
         goto out;
     }
 
@@ -223,10 +248,6 @@ conf_url(const char *s, char **host, char *err)
 
 out:
 
-    curl_free(scheme);
-    curl_free(user);
-    curl_free(query);
-    curl_free(fragment);
     curl_free(whole);
     curl_url_cleanup(u);
 

@@ -238,7 +238,8 @@ script_is(sub {
     my ($c) = @_;
 
     $c->begin("X-Evil: \e[2J");
-    $c->chunk(shb(opts => [ [ 1, "pcap-api START_CAPTURE_FAILED web/9: $evil" ] ])
+    $c->chunk(shb(opts => [ [ 1,
+        "pcap-api START_CAPTURE_FAILED web/9: $evil" ] ])
         . idb(name => "web\e[2J/0/eth0") . epb(0, $T, 'x'));
     $c->chunk(isb(0, $T, opts => [
         [ 1, "pcap-api CONGESTED web/0: $evil" ],

@@ -1,0 +1,261 @@
+/*
+ * cli/opt_table.c: the commands and options there are, and how each value is
+ * checked: by the same functions as the API and the agents use, so that all
+ * three say the same.
+ */
+
+#include <string.h>
+
+#include "opt.h"
+
+
+#define ON(cmd)     (1u << OPT_CMD_##cmd)
+#define ON_ALL      (ON(STATIC) | ON(STATUS) | ON(STOP))
+#define ON_CAPTURE  ON(STATIC)
+
+
+static int opt_check_interface(const opt_def_t *def, const char *s,
+    size_t len, char *err);
+static int opt_check_instance(const opt_def_t *def, const char *s,
+    size_t len, char *err);
+static int opt_check_filter(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_snaplen(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_format(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_duration(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_size(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_count(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_reason(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_nonempty(const opt_def_t *def, const char *s,
+    size_t len, char *err);
+static int opt_check_group(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_id(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+
+
+/* The interface list holds 8, as the API does; 1000 targets per capture. */
+
+const opt_def_t  opt_table[OPT_END] = {
+
+    { "ca-cert", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_nonempty,
+      "FILE", "trust only these certificates, in place of the system's"
+              " (PCAP_CA)" },
+
+    { "duration", '\0', OPT_SINGLE, ON_CAPTURE, 0, "duration",
+      opt_check_duration, "TIME", "end after this time: 30s, 5m, 2h" },
+
+    { "filter", 'f', OPT_SINGLE, ON_CAPTURE, 0, "filter", opt_check_filter,
+      "EXPR", "capture only what matches (pcap-filter(7))" },
+
+    { "force", 'F', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
+      "replace FILE when it exists" },
+
+    { "format", '\0', OPT_SINGLE, ON_CAPTURE, 0, NULL, opt_check_format,
+      "FORMAT", "pcapng (default) or pcap" },
+
+    { "help", 'h', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL, "show this" },
+
+    { "insecure", 'k', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
+      "do not verify the API's certificate: anyone on the way can read"
+      " token and packets" },
+
+    { "instance", '\0', OPT_LIST, ON_CAPTURE, 1000, "instance",
+      opt_check_instance, "NAME", "only this instance (repeatable)" },
+
+    { "interface", 'i', OPT_LIST, ON_CAPTURE, PCAPX_MAX_INTERFACES,
+      "interface", opt_check_interface, "NAME",
+      "interface on the instances, or any (repeatable)" },
+
+    { "json", '\0', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
+      "print the outcome as one JSON object" },
+
+    { "max-bytes", '\0', OPT_SINGLE, ON_CAPTURE, 0, "max_bytes",
+      opt_check_size, "SIZE", "end after so many packet bytes: 100m, 2g" },
+
+    { "max-packets", '\0', OPT_SINGLE, ON_CAPTURE, 0, "max_packets",
+      opt_check_count, "N", "end after so many packets" },
+
+    { "output", 'o', OPT_SINGLE, ON_CAPTURE, 0, NULL, opt_check_nonempty,
+      "FILE", "write here, - is standard output (default: a new file named"
+              " after target and time)" },
+
+    { "promiscuous", '\0', OPT_FLAG, ON_CAPTURE, 0, "promiscuous", NULL,
+      NULL, "also frames that are not for the instance" },
+
+    { "quiet", 'q', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
+      "no targets, live lines and summary; only what went wrong" },
+
+    { "reason", '\0', OPT_SINGLE, ON_CAPTURE, 0, "reason", opt_check_reason,
+      "TEXT", "why, for the audit trail and the file" },
+
+    { "snaplen", 's', OPT_SINGLE, ON_CAPTURE, 0, "snaplen",
+      opt_check_snaplen, "BYTES", "bytes per packet (default 262144)" },
+
+    { "timeout", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_duration,
+      "TIME", "give up when the API is silent for so long (default 60s)" },
+
+    { "token", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_nonempty,
+      "TOKEN", "access token; others may see it in the process list: prefer"
+               " PCAP_TOKEN or --token-file" },
+
+    { "token-file", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_nonempty,
+      "FILE", "read the access token from FILE" },
+
+    { "url", 'u', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_nonempty,
+      "URL", "the API (PCAP_API)" },
+
+    { "verbose", 'v', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
+      "show requests and answers, without token and packets" },
+
+    { "version", '\0', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
+      "show the version" },
+
+    { "yes", 'y', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
+      "do not ask, however many targets there are" },
+};
+
+
+const opt_cmd_def_t  opt_cmds[OPT_CMD_END] = {
+
+    { "static", "GROUP", opt_check_group,
+      "capture the instances that the API lists under GROUP" },
+
+    { "status", NULL, NULL, "is the API well, and what can it capture" },
+
+    { "stop", "ID", opt_check_id, "end the running capture ID" },
+};
+
+
+static int
+opt_check_interface(const opt_def_t *def, const char *s, size_t len,
+    char *err)
+{
+    (void) def;
+
+    return pcapx_valid_interface(s, len, err);
+}
+
+
+static int
+opt_check_instance(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+
+    return pcapx_valid_instance(s, len, err);
+}
+
+
+static int
+opt_check_filter(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+
+    return pcapx_valid_filter(s, len, err);
+}
+
+
+static int
+opt_check_snaplen(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    uint32_t  v;
+
+    (void) def;
+
+    return pcapx_parse_snaplen(s, len, &v, err);
+}
+
+
+static int
+opt_check_format(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    int  v;
+
+    (void) def;
+
+    return pcapx_parse_format(s, len, &v, err);
+}
+
+
+static int
+opt_check_duration(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    uint64_t  v;
+
+    (void) def;
+
+    return pcapx_parse_duration(s, len, &v, err);
+}
+
+
+static int
+opt_check_size(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    uint64_t  v;
+
+    (void) def;
+
+    return pcapx_parse_size(s, len, &v, err);
+}
+
+
+static int
+opt_check_count(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    uint64_t  v;
+
+    return pcapx_parse_number(def->name, s, len, 1, UINT64_MAX / 2, &v, err);
+}
+
+
+static int
+opt_check_reason(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    return pcapx_valid_text(def->name, s, len, 1000, err);
+}
+
+
+static int
+opt_check_nonempty(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+    (void) s;
+
+    if (len == 0) {
+        snprintf(err, PCAPX_ERR_LEN, "the value is empty");
+        return PCAPX_EINVAL;
+    }
+
+    return PCAPX_OK;
+}
+
+
+/* A static group is one part, so that it stays one segment of the path. */
+static int
+opt_check_group(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+
+    if (memchr(s, '/', len) != NULL) {
+        snprintf(err, PCAPX_ERR_LEN, "a group holds no \"/\"; name an"
+                 " instance with --instance");
+        return PCAPX_EINVAL;
+    }
+
+    return pcapx_valid_instance(s, len, err);
+}
+
+
+static int
+opt_check_id(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+
+    return pcapx_valid_capture_id(s, len, err);
+}

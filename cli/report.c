@@ -1,0 +1,173 @@
+/*
+ * cli/report.c: the end of a capture: gathers the facts, has them judged, and
+ * tells people and programs. Nothing here waits for anything.
+ */
+
+#include <string.h>
+
+#include "capture.h"
+#include "problem.h"
+#include "summary.h"
+#include "text.h"
+
+
+/* Which limits did the user set? */
+static unsigned
+report_user_limits(const opt_t *o)
+{
+    unsigned  bits;
+
+    bits = 0;
+
+    if (opt_count(o, OPT_DURATION)) {
+        bits |= LIMIT_DURATION;
+    }
+
+    if (opt_count(o, OPT_MAX_BYTES)) {
+        bits |= LIMIT_MAX_BYTES;
+    }
+
+    if (opt_count(o, OPT_MAX_PACKETS)) {
+        bits |= LIMIT_MAX_PACKETS;
+    }
+
+    return bits;
+}
+
+
+static void
+report_judge(capture_t *c, verdict_t *v)
+{
+    facts_t  f;
+
+    memset(&f, 0, sizeof(f));
+
+    f.stop = c->stop;
+    f.trailers = c->request.reply.trailers;
+    f.inband = &c->stream.stats.verdict;
+    f.packets = c->stream.stats.packets;
+    f.limits = c->stream.stats.limits;
+    f.user_limits = report_user_limits(c->opt);
+    f.late_stop = c->late_stop;
+    f.quit = c->quit && !c->silent;
+    f.ended = c->ended;
+
+    verdict_judge(v, &f);
+}
+
+
+/* There was no stream: say why. Returns a problem document or NULL. */
+static json_t *
+report_refused(capture_t *c, verdict_t *v)
+{
+    json_t   *doc;
+    reply_t  *reply;
+
+    reply = &c->request.reply;
+    memset(v, 0, sizeof(verdict_t));
+    v->code = CLI_FAILED;
+
+    if (c->stop == STOP_USER) {
+        snprintf(v->text, sizeof(v->text), "interrupted before the capture"
+                 " began");
+        msg_error(c->msg, "%s", v->text);
+        return NULL;
+    }
+
+    if (c->silent || reply->status == 0 || !reply->got_head) {
+        snprintf(v->text, sizeof(v->text), "no answer from %.100s: %.200s",
+                 c->conf->host, c->silent ? "timeout"
+                 : c->transferred ? api_error(&c->request, c->rc)
+                 : "the connection was given up");
+
+        if (!c->silent) {
+            msg_error(c->msg, "%s", v->text);
+        }
+
+        return NULL;
+    }
+
+    doc = problem_parse(reply);
+    problem_print(c->msg, reply, doc, v->text, sizeof(v->text));
+    v->code = verdict_http(reply->status);
+
+    return doc;
+}
+
+
+static void
+report_print_json(capture_t *c, const outcome_t *o, json_t *problem)
+{
+    FILE    *f;
+    json_t  *doc;
+
+    doc = summary_json(o, json_incref(c->messages), problem);
+    if (doc == NULL) {
+        msg_error(c->msg, "out of memory");
+        return;
+    }
+
+    /* Standard output may be the capture. */
+    f = c->path == NULL ? stderr : stdout;
+
+    msg_wipe(c->msg);
+    json_dumpf(doc, f, JSON_ENSURE_ASCII|JSON_COMPACT);
+    fprintf(f, "\n");
+    fflush(f);
+    json_decref(doc);
+}
+
+
+cli_exit_t
+report_print(capture_t *c)
+{
+    char        file[512];
+    json_t     *problem;
+    outcome_t   o;
+    verdict_t   v;
+
+    memset(&o, 0, sizeof(o));
+    problem = NULL;
+    o.began = c->began_ms != 0;
+
+    if (o.began) {
+        if (c->transferred && c->rc != CURLE_OK
+            && c->stop != STOP_BAD_STREAM)
+        {
+            msg_error(c->msg, "the connection broke: %s",
+                      api_error(&c->request, c->rc));
+        }
+
+        report_judge(c, &v);
+
+    } else {
+        problem = report_refused(c, &v);
+    }
+
+    if (c->path != NULL && c->out.bytes > 0) {
+        text_clean(file, sizeof(file), c->path, strlen(c->path));
+        o.file = file;
+    }
+
+    o.stats = &c->stream.stats;
+    o.verdict = &v;
+    o.capture_id = c->request.reply.capture_id;
+    o.request_id = c->request.reply.request_id;
+    o.target = c->opt->target;
+    o.format = c->convert ? "pcap" : "pcapng";
+    o.written_packets = c->written_packets;
+    o.written_bytes = c->out.bytes;
+    o.duration_ms = o.began ? c->ended_ms - c->began_ms : 0;
+    o.http_status = c->request.reply.status;
+
+    summary_print(c->msg, &o);
+
+    if (opt_count(c->opt, OPT_JSON)) {
+        report_print_json(c, &o, problem);
+
+    } else {
+        json_decref(problem);
+    }
+
+    return v.code;
+}
