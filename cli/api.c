@@ -147,8 +147,12 @@ api_debug_line(const api_request_t *q, char mark, const char *s, size_t len)
     }
 
     /* A NUL would hide what follows from the search for the token. */
+    memcpy(line, s, len);
+
     for (n = 0; n < len; n++) {
-        line[n] = s[n] != '\0' ? s[n] : '?';
+        if (line[n] == '\0') {
+            line[n] = '?';
+        }
     }
 
     line[n] = '\0';

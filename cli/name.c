@@ -29,7 +29,11 @@ name_default(char dst[NAME_MAX_LEN], const char *kind, const char *target,
     struct tm  tm;
 
     for (i = 0; i < NAME_MAX_TARGET && target[i] != '\0'; i++) {
-        clean[i] = name_is_plain(target[i]) ? target[i] : '_';
+        clean[i] = target[i];
+
+        if (!name_is_plain(target[i])) {
+            clean[i] = '_';
+        }
     }
 
     clean[i] = '\0';

@@ -95,7 +95,7 @@ opt_add(opt_t *o, const opt_def_t *def, const char *value)
         return opt_wrong(o, "--", def->name, " is given too often");
     }
 
-    if (def->check != NULL
+    if (def->check != NULL && value != NULL
         && def->check(def, value, strlen(value), err) != PCAPX_OK)
     {
         snprintf(o->err, sizeof(o->err), "--%s: %s", def->name, err);

@@ -25,7 +25,7 @@
  * piece of the network's (CURL_MAX_READ_SIZE is 512 KiB) with a carried
  * block.
  */
-#define OUT_MAX_BUF  (2 * 1024 * 1024)
+#define OUT_MAX_BUF  ((size_t) 2 * 1024 * 1024)
 
 
 static out_result_t

@@ -48,7 +48,7 @@ term_row(char *dst, size_t max, size_t width, const stats_instance_t *in,
     char    name[STATS_MAX_NAME + 1], bytes[16], speed[16];
     size_t  n;
 
-    n = text_clean(name, sizeof(name), in->name, strlen(in->name));
+    (void) text_clean(name, sizeof(name), in->name, strlen(in->name));
     n = text_cut(name, name_width);
     pad = (int) (name_width - n);
 

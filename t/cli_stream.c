@@ -359,7 +359,7 @@ test_floods(void)
     pcapx_put_shb(&o, NULL, 0);
     rc = feed_exact(&s, buf, (size_t) (o.pos - buf));
 
-    for (i = 0; rc == 0 && i < 2 * CLI_MAX_IFACES; i++) {
+    for (i = 0; rc == 0 && i < (size_t) 2 * CLI_MAX_IFACES; i++) {
         o.pos = buf;
         snprintf(name, sizeof(name), "i%zu/eth0", i);
         put_idb(&o, name, 1);
