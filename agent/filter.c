@@ -459,10 +459,19 @@ filter_cook(struct bpf_insn *code, unsigned n, int dlt)
 
         switch (BPF_MODE(code[i].code)) {
         case BPF_ABS:
-        case BPF_IND:
         case BPF_MSH:
             rc = filter_cook_offset(&code[i].k, link);
             break;
+
+        case BPF_IND:
+
+            /*
+             * The offset is X + k, and libpcap puts most of it in X: the sum
+             * is what must not be negative (net/core/filter.c).
+             */
+            code[i].k -= link->len;
+            break;
+
         default:
             break;
         }

@@ -490,9 +490,11 @@ run_output(run_state_t *st)
             return;
         }
 
-        /* What was taken out makes room: look at the rings in between. */
-
-        if (st->phase == RUN_ON) {
+        /*
+         * What was taken out makes room: when that is scarce, look at the
+         * rings in between. Else large chunks are better.
+         */
+        if (st->phase == RUN_ON && order_pressed(&st->run->capture->order)) {
             st->now = net_monotonic();
             run_intake(st);
         }
