@@ -22,7 +22,7 @@
 #include "request.h"
 
 
-#define FILTER_MAX_TEXT   (128 * 1024)
+#define FILTER_MAX_TEXT   (256 * 1024)
 #define FILTER_MAX_INSNS  4096         /* BPF_MAXINSNS of the kernel */
 
 typedef struct {

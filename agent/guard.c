@@ -3,9 +3,10 @@
  * average. Suspicion: a window of 128 KiB or more that is four times the
  * average. Hold: 200 to 400 ms; only its second half counts, because what
  * was written before is still on its way in the first. Proof: in that half
- * less than an eighth of the former rate, and within 500 ms after the hold
- * at least half of it again. Traffic that goes on during a hold clears the
- * capture and becomes the new average.
+ * less than an eighth of the former rate, and in the 500 to 1000 ms after the
+ * hold three quarters of it again, on the whole (traffic that goes on and off
+ * by itself does not keep that up, whatever its period). Traffic that goes on
+ * during a hold clears the capture and becomes the new average.
  */
 
 #include "guard.h"
@@ -16,7 +17,8 @@
 #define GUARD_WINDOW    (250 * MS)
 #define GUARD_MIN_HOLD  (200 * MS)
 #define GUARD_HOLD_VAR  (200 * MS)
-#define GUARD_RETURN    (500 * MS)
+#define GUARD_MIN_BACK  (500 * MS)
+#define GUARD_BACK_VAR  (500 * MS)
 #define GUARD_MIN_RATE  (128 * 1024)    /* bytes per window */
 #define GUARD_GROWTH    4
 
@@ -35,7 +37,12 @@ static guard_verdict_t guard_held(guard_t *g, uint64_t now_ns,
 static guard_verdict_t guard_after(guard_t *g, uint64_t now_ns,
     uint64_t bytes_in);
 static void guard_hold(guard_t *g, uint64_t now_ns, uint64_t bytes_in);
-static void guard_clear(guard_t *g, uint64_t now_ns, uint64_t bytes_in);
+static guard_verdict_t guard_clear(guard_t *g, uint64_t now_ns,
+    uint64_t bytes_in);
+static uint64_t guard_rate(const guard_t *g, uint64_t now_ns,
+    uint64_t bytes_in);
+static void guard_phase(guard_t *g, int state, uint64_t now_ns,
+    uint64_t bytes_in);
 static uint64_t guard_random(guard_t *g, uint64_t max);
 
 
@@ -58,8 +65,7 @@ guard_tick(guard_t *g, uint64_t now_ns, uint64_t bytes_in, int pressed)
 
             /* It goes on without our output: a busy link, no feedback. */
 
-            guard_clear(g, now_ns, bytes_in);
-            return GUARD_GO;
+            return guard_clear(g, now_ns, bytes_in);
         }
 
         return guard_held(g, now_ns, bytes_in);
@@ -76,17 +82,13 @@ guard_tick(guard_t *g, uint64_t now_ns, uint64_t bytes_in, int pressed)
 static guard_verdict_t
 guard_watch(guard_t *g, uint64_t now_ns, uint64_t bytes_in)
 {
-    uint64_t  rate, elapsed;
+    uint64_t  rate;
 
-    elapsed = now_ns - g->window_ns;
-
-    if (elapsed < GUARD_WINDOW) {
+    if (now_ns - g->window_ns < GUARD_WINDOW) {
         return GUARD_GO;
     }
 
-    /* A late call makes a long window: bring it to the usual length. */
-
-    rate = (bytes_in - g->bytes) * (GUARD_WINDOW / MS) / (elapsed / MS);
+    rate = guard_rate(g, now_ns, bytes_in);
 
     if (rate >= GUARD_MIN_RATE && rate / GUARD_GROWTH >= g->average) {
         g->before = rate;
@@ -105,34 +107,21 @@ guard_watch(guard_t *g, uint64_t now_ns, uint64_t bytes_in)
 static guard_verdict_t
 guard_held(guard_t *g, uint64_t now_ns, uint64_t bytes_in)
 {
-    uint64_t  rate, elapsed;
-
-    elapsed = now_ns - g->window_ns;
+    if (now_ns - g->window_ns < g->length_ns) {
+        return GUARD_HOLD;
+    }
 
     if (g->state == GUARD_HOLD_FIRST) {
-        if (elapsed >= g->length_ns / 2) {
-            g->state = GUARD_HOLD_SECOND;
-            g->window_ns = now_ns;
-            g->bytes = bytes_in;
-        }
-
+        guard_phase(g, GUARD_HOLD_SECOND, now_ns, bytes_in);
         return GUARD_HOLD;
     }
 
-    if (elapsed < g->length_ns / 2) {
-        return GUARD_HOLD;
+    if (guard_rate(g, now_ns, bytes_in) > g->before / 8) {
+        return guard_clear(g, now_ns, bytes_in);
     }
 
-    rate = (bytes_in - g->bytes) * (GUARD_WINDOW / MS) / (elapsed / MS);
-
-    if (rate > g->before / 8) {
-        guard_clear(g, now_ns, bytes_in);
-        return GUARD_GO;
-    }
-
-    g->state = GUARD_AFTER;
-    g->window_ns = now_ns;
-    g->bytes = bytes_in;
+    guard_phase(g, GUARD_AFTER, now_ns, bytes_in);
+    g->length_ns = GUARD_MIN_BACK + guard_random(g, GUARD_BACK_VAR);
 
     return GUARD_GO;
 }
@@ -141,44 +130,70 @@ guard_held(guard_t *g, uint64_t now_ns, uint64_t bytes_in)
 static guard_verdict_t
 guard_after(guard_t *g, uint64_t now_ns, uint64_t bytes_in)
 {
-    if (bytes_in - g->bytes >= g->before / 2) {
-        if (++g->proofs == GUARD_PROOFS) {
-            return GUARD_FEEDBACK;
-        }
-
-        guard_hold(g, now_ns, bytes_in);
-        return GUARD_HOLD;
+    if (now_ns - g->window_ns < g->length_ns) {
+        return GUARD_GO;
     }
 
-    if (now_ns - g->window_ns >= GUARD_RETURN) {
+    if (guard_rate(g, now_ns, bytes_in) < g->before / 4 * 3) {
 
         /* A burst that was over: nothing is proven. */
 
-        guard_clear(g, now_ns, bytes_in);
+        return guard_clear(g, now_ns, bytes_in);
     }
 
-    return GUARD_GO;
+    if (++g->proofs == GUARD_PROOFS) {
+        return GUARD_FEEDBACK;
+    }
+
+    guard_hold(g, now_ns, bytes_in);
+
+    return GUARD_HOLD;
+}
+
+
+/* Bytes since the phase began, brought to the length of a window. */
+
+static uint64_t
+guard_rate(const guard_t *g, uint64_t now_ns, uint64_t bytes_in)
+{
+    uint64_t  ms;
+
+    ms = (now_ns - g->window_ns) / MS;
+
+    return (bytes_in - g->bytes) * (GUARD_WINDOW / MS) / (ms ? ms : 1);
+}
+
+
+static void
+guard_phase(guard_t *g, int state, uint64_t now_ns, uint64_t bytes_in)
+{
+    g->state = state;
+    g->window_ns = now_ns;
+    g->bytes = bytes_in;
 }
 
 
 static void
 guard_hold(guard_t *g, uint64_t now_ns, uint64_t bytes_in)
 {
-    g->state = GUARD_HOLD_FIRST;
-    g->window_ns = now_ns;
-    g->bytes = bytes_in;
-    g->length_ns = GUARD_MIN_HOLD + guard_random(g, GUARD_HOLD_VAR);
+    guard_phase(g, GUARD_HOLD_FIRST, now_ns, bytes_in);
+    g->length_ns = (GUARD_MIN_HOLD + guard_random(g, GUARD_HOLD_VAR)) / 2;
 }
 
 
-static void
+/* No feedback: the highest rate that was seen is the usual one from now. */
+
+static guard_verdict_t
 guard_clear(guard_t *g, uint64_t now_ns, uint64_t bytes_in)
 {
-    g->state = GUARD_WATCH;
+    uint64_t  rate;
+
+    rate = guard_rate(g, now_ns, bytes_in);
+    g->average = rate > g->before ? rate : g->before;
     g->proofs = 0;
-    g->window_ns = now_ns;
-    g->bytes = bytes_in;
-    g->average = g->before;
+    guard_phase(g, GUARD_WATCH, now_ns, bytes_in);
+
+    return GUARD_GO;
 }
 
 

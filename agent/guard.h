@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 
-#define GUARD_PROOFS  4      /* times in a row */
+#define GUARD_PROOFS  3      /* times in a row */
 
 typedef enum {
     GUARD_GO = 0,            /* write */

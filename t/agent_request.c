@@ -1,0 +1,182 @@
+/*
+ * t/agent_request.c: the request parser: what it takes over, what it
+ * refuses, and that no cut or changed request makes it read outside of its
+ * buffer (run with the sanitizers).
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/request.h"
+#include "t/tap.h"
+
+
+/* Parses a copy of exactly the right size, so that a sanitizer sees all. */
+
+static int
+parse(const char *text, size_t len, request_t *req, problem_t *why)
+{
+    int    rc;
+    char  *copy;
+
+    copy = malloc(len ? len : 1);
+    memcpy(copy, text, len);
+    rc = request_parse(copy, len, req, why);
+    free(copy);
+
+    return rc;
+}
+
+
+static int
+refused(const char *text, int status)
+{
+    request_t  req;
+    problem_t  why;
+
+    memset(&why, 0, sizeof(why));
+
+    return parse(text, strlen(text), &req, &why) == -1
+           && why.status == status && why.detail[0];
+}
+
+
+static void
+everything(void)
+{
+    request_t           req;
+    problem_t           why;
+
+    static const char   text[] =
+        "GET /v1/capture?interface=eth0&interface=lo&filter=tcp+port%2080"
+        "&snaplen=96&format=pcap&promiscuous=1&heartbeat_ms=5"
+        "&id=0123456789abcdef0123456789abcdef&exclude=192.0.2.1:443"
+        "&exclude=[2001:db8::1]:8443&exclude_peer=198.51.100.1:1 HTTP/1.1\r\n"
+        "Host: x\r\nX: y\tz\r\n\r\n";
+
+    ok(parse(text, sizeof(text) - 1, &req, &why) == 0, "every option");
+    ok(req.kind == REQUEST_CAPTURE, "a capture");
+    ok(req.nifnames == 2 && strcmp(req.ifnames[0], "eth0") == 0
+       && strcmp(req.ifnames[1], "lo") == 0, "interface");
+    ok(strcmp(req.filter, "tcp port 80") == 0, "filter is decoded");
+    ok(req.snaplen == 96 && !req.pcapng && req.promiscuous
+       && req.heartbeat_ms == 5, "numbers");
+    ok(strcmp(req.id, "0123456789abcdef0123456789abcdef") == 0, "id");
+    ok(req.nexcludes == 2 && req.excludes[0].port == 443
+       && req.excludes[0].addr[3] == 1 && req.excludes[1].addr_len == 16,
+       "exclude");
+    ok(req.npeers == 1 && req.peers[0].port == 1, "exclude_peer");
+
+    ok(parse("GET /v1/capture HTTP/1.1\r\n\r\n", 28, &req, &why) == 0
+       && req.snaplen == PCAPX_MAX_SNAPLEN && req.pcapng
+       && !req.promiscuous && req.heartbeat_ms == 100
+       && req.filter[0] == '\0' && req.nifnames == 0, "defaults");
+    ok(parse("GET /v1/status HTTP/1.1\r\n\r\n", 27, &req, &why) == 0
+       && req.kind == REQUEST_STATUS, "status");
+    ok(parse("GET /v1/capture?filter=+%09 HTTP/1.1\r\n\r\n", 41, &req, &why)
+       == 0 && req.filter[0] == '\0', "white space is no filter");
+}
+
+
+static void
+refusals(void)
+{
+    ok(refused("", 400), "nothing");
+    ok(refused("GET /v1/status HTTP/1.1\r\n", 400), "no blank line");
+    ok(refused("GET  /v1/status HTTP/1.1\r\n\r\n", 400), "two spaces");
+    ok(refused("GET /v1/status\r\n\r\n", 400), "no version");
+    ok(refused("GET /v1/status HTTP/2.0\r\n\r\n", 400), "other version");
+    ok(refused("get /v1/status HTTP/1.1\r\n\r\n", 405), "lower case method");
+    ok(refused("GET http://x/v1/status HTTP/1.1\r\n\r\n", 404),
+       "absolute form");
+    ok(refused("GET /v1/status/ HTTP/1.1\r\n\r\n", 404), "a longer path");
+    ok(refused("GET /v1/%73tatus HTTP/1.1\r\n\r\n", 404), "encoded path");
+    ok(refused("GET /v1/status\tx HTTP/1.1\r\n\r\n", 400), "tab");
+    ok(refused("GET /v1/status HTTP/1.1\nHost: x\r\n\r\n", 400), "bare LF");
+    ok(refused("GET /v1/status HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+       "space before the colon");
+    ok(refused("GET /v1/status HTTP/1.1\r\nHost\r\n\r\n", 400), "no colon");
+    ok(refused("GET /v1/status HTTP/1.1\r\ncontent-LENGTH: 0\r\n\r\n", 400),
+       "body");
+    ok(refused("GET /v1/capture?=1 HTTP/1.1\r\n\r\n", 400), "no name");
+    ok(refused("GET /v1/capture?Interface=lo HTTP/1.1\r\n\r\n", 400),
+       "names keep their case");
+    ok(refused("GET /v1/capture?app=x HTTP/1.1\r\n\r\n", 400), "app");
+    ok(refused("GET /v1/capture?interface= HTTP/1.1\r\n\r\n", 400),
+       "empty interface");
+    ok(refused("GET /v1/capture?filter=%1 HTTP/1.1\r\n\r\n", 400),
+       "cut escape");
+    ok(refused("GET /v1/capture?filter=%01 HTTP/1.1\r\n\r\n", 400),
+       "control character");
+    ok(refused("GET /v1/capture?id=0 HTTP/1.1\r\n\r\n", 400), "short id");
+}
+
+
+static void
+heads(void)
+{
+    char        big[REQUEST_MAX_LEN + 1];
+    problem_t   why;
+
+    ok(request_head("GET", 3, &why) == 0, "head: more is needed");
+    ok(request_head("a\r\n\r\nb", 6, &why) == 5, "head: complete");
+
+    memset(big, 'a', sizeof(big));
+    ok(request_head(big, REQUEST_MAX_LEN - 1, &why) == 0, "head: still room");
+    ok(request_head(big, REQUEST_MAX_LEN, &why) == -1 && why.status == 414,
+       "head: line too long");
+
+    big[100] = '\n';
+    ok(request_head(big, REQUEST_MAX_LEN, &why) == -1 && why.status == 431,
+       "head: headers too long");
+
+    memcpy(big + REQUEST_MAX_LEN - 4, "\r\n\r\n", 4);
+    ok(request_head(big, REQUEST_MAX_LEN, &why) == REQUEST_MAX_LEN,
+       "head: the longest");
+}
+
+
+/* Every cut and every changed byte of a request: only the result is free. */
+
+static void
+mangled(void)
+{
+    char        copy[512];
+    size_t      i, len;
+    unsigned    c;
+    request_t   req;
+    problem_t   why;
+
+    static const char  text[] =
+        "GET /v1/capture?interface=eth0&filter=tcp+port%2080&snaplen=96"
+        "&exclude=[2001:db8::1]:8443&exclude_peer=198.51.100.1:1 HTTP/1.1\r\n"
+        "Host: x\r\n\r\n";
+
+    len = sizeof(text) - 1;
+
+    for (i = 0; i <= len; i++) {
+        (void) parse(text, i, &req, &why);
+    }
+
+    for (i = 0; i < len; i++) {
+        for (c = 0; c < 256; c++) {
+            memcpy(copy, text, len);
+            copy[i] = (char) c;
+            (void) parse(copy, len, &req, &why);
+        }
+    }
+
+    ok(1, "cut and changed requests");
+}
+
+
+int
+main(void)
+{
+    everything();
+    refusals();
+    heads();
+    mangled();
+
+    return tap_done();
+}
