@@ -402,14 +402,10 @@ capture_free(capture_t *c)
 static cli_exit_t
 capture_go(capture_t *c)
 {
-    if (sink_open(c) != 0) {
-        (void) out_close(&c->out);
-        return CLI_FAILED;
-    }
-
+    /* Before the file is there: a signal must not leave an empty one. */
     c->sig_fd = sig_open();
 
-    if (c->sig_fd == -1 || capture_start(c) != 0) {
+    if (c->sig_fd == -1 || sink_open(c) != 0 || capture_start(c) != 0) {
         (void) out_close(&c->out);
         return CLI_FAILED;
     }
@@ -448,6 +444,7 @@ capture_run(const opt_t *opt, const conf_t *conf, msg_t *msg)
     c->api.conf = conf;
     c->api.msg = msg;
     c->sig_fd = -1;
+    c->out.fd = -1;
     c->messages = json_array();
 
     format = opt_value(opt, OPT_FORMAT);

@@ -67,7 +67,7 @@ report_refused(capture_t *c, verdict_t *v)
     memset(v, 0, sizeof(verdict_t));
     v->code = CLI_FAILED;
 
-    if (c->stop == STOP_USER) {
+    if (c->stop == STOP_USER || c->stop == STOP_READER_GONE) {
         snprintf(v->text, sizeof(v->text), "interrupted before the capture"
                  " began");
         msg_error(c->msg, "%s", v->text);

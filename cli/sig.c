@@ -44,7 +44,8 @@ sig_set(int signo, void (*handler)(int))
 
     memset(&sa, 0, sizeof(sa));
     sa.sa_handler = handler;
-    sa.sa_flags = SA_RESTART;
+
+    /* No SA_RESTART: opening a pipe that nobody reads must be left. */
     sigemptyset(&sa.sa_mask);
     sigaction(signo, &sa, NULL);
 }

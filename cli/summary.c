@@ -153,14 +153,15 @@ summary_print(msg_t *m, const outcome_t *o)
                  o->file != NULL ? o->file : "");
     }
 
-    if (o->written_packets != st->packets) {
-        msg_error(m, "only %" PRIu64 " of %" PRIu64 " packets were written",
-                  o->written_packets, st->packets);
-    }
-
     /* Problems before the stream have been told already. */
     if (!o->began) {
         return;
+    }
+
+    if (o->written_packets != st->packets) {
+        (o->verdict->code == CLI_OK ? msg_note : msg_error)(m,
+            "only %" PRIu64 " of %" PRIu64 " packets were written",
+            o->written_packets, st->packets);
     }
 
     if (o->verdict->code == CLI_OK) {

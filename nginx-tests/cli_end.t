@@ -180,6 +180,19 @@ $run = against(sub {
 is($run->{code}, 1, 'interrupted before the answer');
 is_deeply([ cli_files($run) ], [], 'no empty file stays');
 
+# a pipe that nobody reads holds nobody
+$run = against(sub { die "asked\n" }, args => [ '-F' ], prefix => [ 'sh',
+    '-c', 'mkfifo x; exec "$@"', 'sh' ], meanwhile => sub {
+    my ($run) = @_;
+
+    wait_for(5, sub { slurp("/proc/$run->{pid}/wchan") =~ /fifo|wait_for/
+        || slurp("/proc/$run->{pid}/syscall") =~ /^257 / });
+    kill 'INT', $run->{pid};
+});
+
+is($run->{code}, 1, 'interrupted while it opens a pipe');
+is(scalar $api->events(), 0, 'nothing was asked');
+
 # --- kill -9 --------------------------------------------------------------
 
 $run = against(sub {

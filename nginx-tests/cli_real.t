@@ -24,7 +24,7 @@ my ($run, $file);
 sub traffic
 {
     return flood(ns => 'web0', to => $lab->{addr}[1], id => 1,
-        count => 100_000, pps => 2000);
+        count => 100_000, pps => 2000, size => 1200);
 }
 
 
