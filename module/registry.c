@@ -316,6 +316,14 @@ ngx_pcap_api_verdict_alloc(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
 }
 
 
+/* An empty one has no data, which memcpy() must not be given. */
+static u_char *
+ngx_pcap_api_copy_str(u_char *p, ngx_str_t *s)
+{
+    return s->len ? ngx_cpymem(p, s->data, s->len) : p;
+}
+
+
 void
 ngx_pcap_api_cache_put(ngx_shm_zone_t *zone, u_char hash[32],
     ngx_pcap_api_identity_t *id, ngx_msec_t ttl)
@@ -358,9 +366,9 @@ ngx_pcap_api_cache_put(ngx_shm_zone_t *zone, u_char hash[32],
         v->name_len = (uint16_t) id->name.len;
         v->scopes_len = (uint16_t) id->scopes.len;
 
-        p = ngx_cpymem(v->data, id->id.data, id->id.len);
-        p = ngx_cpymem(p, id->name.data, id->name.len);
-        ngx_memcpy(p, id->scopes.data, id->scopes.len);
+        p = ngx_pcap_api_copy_str(v->data, &id->id);
+        p = ngx_pcap_api_copy_str(p, &id->name);
+        (void) ngx_pcap_api_copy_str(p, &id->scopes);
 
         ngx_rbtree_insert(&sh->verdicts, &v->node);
         ngx_queue_insert_head(&sh->verdict_queue, &v->queue);
