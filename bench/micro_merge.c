@@ -183,7 +183,10 @@ run_merge(bench_t *t)
     pcapx_merge_init(&m, mem, t->nsrc);
 
     for (i = 0; i < t->nsrc; i++) {
-        next(t, &t->src[i], &b);
+        if (!next(t, &t->src[i], &b)) {
+            die("a source without a record");
+        }
+
         pcapx_merge_head(&m, i, b.ts_ns);
     }
 

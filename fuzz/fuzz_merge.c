@@ -62,7 +62,7 @@ undercut(const world_t *w, uint32_t i, uint64_t ts)
 
     for (k = 0; k < w->n; k++) {
         if (k != i && is_in(&w->src[k])
-            && (w->src[k].key < ts || (w->src[k].key == ts && k < i)))
+            && (w->src[k].key < ts || (k < i && w->src[k].key == ts)))
         {
             return 1;
         }

@@ -1,8 +1,8 @@
 /*
  * pcapx/form.c: application/x-www-form-urlencoded and query strings, in
  * place and without a copy. A decoded text is never longer than the encoded
- * one, and an encoded NUL is refused, so that no later C string function can
- * see less than was checked.
+ * one. A NUL is refused, encoded or not, so that no later C string function
+ * can see less than was checked.
  */
 
 #include <string.h>
@@ -43,8 +43,7 @@ pcapx_form_next(char **pos, char *end, pcapx_pair_t *pair, char *err)
 
     if (pcapx_form_decode(p, n, &pair->name_len) != PCAPX_OK) {
         return pcapx_invalid(err, "the name of an option has a \"%%\" "
-                             "without two hexadecimal digits or an encoded "
-                             "NUL");
+                             "without two hexadecimal digits or a NUL");
     }
 
     n = (size_t) (amp - pair->value);
@@ -52,7 +51,7 @@ pcapx_form_next(char **pos, char *end, pcapx_pair_t *pair, char *err)
     if (pcapx_form_decode(pair->value, n, &pair->value_len) != PCAPX_OK) {
         return pcapx_invalid_text(err, pair->name, pair->name_len,
                                   "this option has a \"%%\" without two "
-                                  "hexadecimal digits or an encoded NUL");
+                                  "hexadecimal digits or a NUL");
     }
 
     return PCAPX_OK;
@@ -73,6 +72,10 @@ pcapx_form_decode(char *s, size_t len, size_t *out)
         if (s[i] == '+') {
             *dst++ = ' ';
             continue;
+        }
+
+        if (s[i] == '\0') {
+            return PCAPX_EINVAL;
         }
 
         if (s[i] != '%') {

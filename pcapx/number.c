@@ -101,15 +101,15 @@ pcapx_duration_unit(const char *s, size_t len, uint64_t *ms)
         return PCAPX_OK;
 
     case 'm':
-        *ms = 60 * 1000;
+        *ms = 60000;
         return PCAPX_OK;
 
     case 'h':
-        *ms = 3600 * 1000;
+        *ms = 3600000;
         return PCAPX_OK;
 
     case 'd':
-        *ms = 24 * 3600 * 1000;
+        *ms = 86400000;
         return PCAPX_OK;
 
     default:

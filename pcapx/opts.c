@@ -15,18 +15,9 @@ void
 pcapx_opt_begin(pcapx_opt_iter_t *it, const pcapx_scan_t *s,
     const pcapx_block_t *b)
 {
-    unsigned  swapped;
-
-    swapped = s->swapped;
-
-    /*
-     * An SHB is looked at before the scanner has taken its byte order over:
-     * only in profile AGENT, where the order is the host's anyway.
-     */
-
     it->pos = b->opts;
     it->end = b->opts ? b->opts + b->opts_len : NULL;
-    it->swapped = swapped & 1;
+    it->swapped = s->swapped;
 }
 
 

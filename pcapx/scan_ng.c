@@ -179,7 +179,11 @@ pcapx_scan_shb_body(pcapx_scan_t *s, const uint8_t *p, unsigned swapped,
 }
 
 
-/* Every option allowed, none twice, nothing behind the end. Host order. */
+/*
+ * Every option allowed, none twice, nothing behind the end. The options of
+ * an SHB are walked before its byte order is taken over: an agent's is the
+ * host's, as the scanner starts with.
+ */
 static int
 pcapx_scan_agent_opts(pcapx_scan_t *s, const char *what,
     const pcapx_block_t *b, uint64_t allowed)

@@ -374,7 +374,11 @@ pcapx_invalid_text(char *err, const char *s, size_t len, const char *fmt, ...)
     va_list  ap;
 
     for (i = 0; i < len && i < PCAPX_SHOWN_LEN; i++) {
-        shown[i] = s[i] >= ' ' && s[i] <= '~' ? s[i] : '?';
+        shown[i] = s[i];
+
+        if (s[i] < ' ' || s[i] > '~') {
+            shown[i] = '?';
+        }
     }
 
     shown[i] = '\0';

@@ -15,7 +15,8 @@
 #define PCAPX_ERR_LEN   256
 
 /*
- * All return PCAPX_OK or PCAPX_EINVAL with err filled.
+ * All return PCAPX_OK, or PCAPX_EINVAL with err filled and the results
+ * unchanged (pcapx_parse_endpoint(): undefined). Nothing is retained.
  */
 
 /* A Linux interface name (dev_valid_name: 1..15 bytes, no '/', ':', white
@@ -43,7 +44,7 @@ int pcapx_parse_size(const char *s, size_t len, uint64_t *bytes, char *err);
 int pcapx_parse_number(const char *name, const char *s, size_t len,
     uint64_t min, uint64_t max, uint64_t *out, char *err);
 
-/* "0", "1", "true", "false", "on", "off", "yes", "no". */
+/* "0", "1", "true", "false", "on", "off", "yes", "no"; *out is 0 or 1. */
 int pcapx_parse_flag(const char *name, const char *s, size_t len, int *out,
     char *err);
 
@@ -66,7 +67,11 @@ int pcapx_valid_capture_id(const char *s, size_t len, char *err);
  */
 int pcapx_valid_instance(const char *s, size_t len, char *err);
 
-/* Free text of a user (reason): at most max bytes, no control characters. */
+/*
+ * Free text of a user (reason): UTF-8 of at most max bytes (none is fine), no
+ * control characters (C0, DEL, C1) and no line or paragraph separators. name
+ * is used in err.
+ */
 int pcapx_valid_text(const char *name, const char *s, size_t len, size_t max,
     char *err);
 
@@ -75,8 +80,8 @@ int pcapx_valid_text(const char *name, const char *s, size_t len, size_t max,
  * application/x-www-form-urlencoded and query strings, in place: takes the
  * next name=value pair out of [*pos, end), decodes "+" and %XX within the
  * same memory and moves *pos behind it. Empty pairs ("a=1&&b=2") are
- * skipped. PCAPX_OK, PCAPX_END, or PCAPX_EINVAL with err (bad escape or an
- * encoded NUL).
+ * skipped. PCAPX_OK, PCAPX_END, or PCAPX_EINVAL with err (a bad escape, or a
+ * NUL, encoded or not); *pos is behind the pair then, too.
  */
 typedef struct {
     char           *name;

@@ -350,7 +350,7 @@ craft_pcap_stream(craft_t *c, uint32_t magic, unsigned swap)
 
 /* A window that ends where reading is deadly. */
 
-#define GUARD_MAX   (2 * CRAFT_MAX)
+#define GUARD_MAX   ((size_t) 131072)
 
 typedef struct {
     uint8_t  *end;

@@ -77,6 +77,8 @@ static const struct {
     { S("a=%c3%A4"), "a=<c3><a4>;", "digits in both cases" },
     { S("a=%00"), "!", "an encoded NUL" },
     { S("%00=1"), "!", "an encoded NUL in the name" },
+    { S("a=b\0c"), "!", "a NUL" },
+    { S("a\0=b"), "!", "a NUL in the name" },
     { S("a=%"), "!", "a bare percent sign" },
     { S("a=%1"), "!", "half an escape" },
     { S("a=%1&b=2"), "!", "half an escape before the next pair" },

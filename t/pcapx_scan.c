@@ -35,7 +35,7 @@ scan_all(craft_t *c, pcapx_scan_t *s, pcapx_iface_t *ifaces, uint32_t nifaces,
 static void
 test_packets(unsigned swap)
 {
-    seen_t            seen[8];
+    seen_t            seen[8] = { 0 };
     pcapx_scan_t      s;
     pcapx_iface_t     ifaces[2];
     static craft_t    c;
@@ -84,7 +84,7 @@ test_agent(void)
 {
     int             rc;
     size_t          n;
-    seen_t          seen[4];
+    seen_t          seen[4] = { 0 };
     pcapx_scan_t    s;
     pcapx_stats_t   st;
     pcapx_iface_t   ifaces[2];
@@ -122,7 +122,7 @@ test_agent(void)
 static void
 test_other_packets(unsigned swap)
 {
-    seen_t          seen[8];
+    seen_t          seen[8] = { 0 };
     pcapx_scan_t    s;
     pcapx_iface_t   ifaces[1];
     static craft_t  c;
@@ -179,7 +179,7 @@ test_other_packets(unsigned swap)
 static void
 test_spb_without_snaplen(void)
 {
-    seen_t          seen[4];
+    seen_t          seen[4] = { 0 };
     pcapx_scan_t    s;
     pcapx_iface_t   ifaces[1];
     static craft_t  c;
@@ -200,7 +200,7 @@ test_spb_without_snaplen(void)
 static void
 test_other_blocks(void)
 {
-    seen_t          seen[8];
+    seen_t          seen[8] = { 0 };
     pcapx_scan_t    s;
     pcapx_iface_t   ifaces[1];
     static craft_t  c;
@@ -242,7 +242,7 @@ test_other_blocks(void)
 static void
 test_sections(void)
 {
-    seen_t          seen[8];
+    seen_t          seen[8] = { 0 };
     pcapx_scan_t    s;
     pcapx_iface_t   ifaces[2];
     static craft_t  c;
@@ -276,7 +276,7 @@ test_sections(void)
 static void
 test_version_12(void)
 {
-    seen_t          seen[1];
+    seen_t          seen[1] = { 0 };
     pcapx_scan_t    s;
     pcapx_iface_t   ifaces[1];
     static craft_t  c;
@@ -343,7 +343,7 @@ test_clock(const clock_t_ *k, unsigned swap)
 {
     int              rc;
     size_t           n;
-    seen_t           seen[4];
+    seen_t           seen[4] = { 0 };
     uint64_t         ns;
     pcapx_scan_t     s;
     pcapx_iface_t    ifaces[1];
@@ -384,7 +384,7 @@ test_clock(const clock_t_ *k, unsigned swap)
 static void
 test_pcap(uint32_t magic, unsigned swap, uint64_t frac_ns)
 {
-    seen_t          seen[4];
+    seen_t          seen[4] = { 0 };
     pcapx_scan_t    s;
     pcapx_iface_t   ifaces[1];
     static craft_t  c;
@@ -422,7 +422,7 @@ static void
 test_options(unsigned swap)
 {
     int               rc;
-    seen_t            seen[4];
+    seen_t            seen[4] = { 0 };
     pcapx_opt_t       opt;
     pcapx_scan_t      s;
     pcapx_iface_t     ifaces[1];
@@ -502,7 +502,7 @@ test_broken_options(void)
 static void
 test_stats(unsigned swap)
 {
-    seen_t          seen[4];
+    seen_t          seen[4] = { 0 };
     pcapx_scan_t    s;
     pcapx_stats_t   st;
     pcapx_iface_t   ifaces[1];
@@ -552,7 +552,7 @@ test_stats(unsigned swap)
 static void
 test_bad_stats(void)
 {
-    seen_t          seen[8];
+    seen_t          seen[8] = { 0 };
     pcapx_scan_t    s;
     pcapx_stats_t   st;
     pcapx_iface_t   ifaces[1];

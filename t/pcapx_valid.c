@@ -75,8 +75,11 @@ show(const char *text, size_t len)
     static char  buf[48];
 
     for (i = 0; i < len && i < sizeof(buf) - 1; i++) {
-        buf[i] = text[i] > ' ' && text[i] <= '~' && text[i] != '#'
-                 ? text[i] : '_';
+        buf[i] = text[i];
+
+        if (text[i] <= ' ' || text[i] > '~' || text[i] == '#') {
+            buf[i] = '_';
+        }
     }
 
     buf[i] = '\0';
