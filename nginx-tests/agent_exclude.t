@@ -111,6 +111,10 @@ for my $tags ([], [ 10 ], [ 10, 20 ]) {
     }
 }
 
+# the last one is seen by every filter below
+push @stay, $seq;
+push @frames, tcp($seq++, '203.0.113.5', 1, '203.0.113.6', 2);
+
 my $last = pack 'NN', 1, $seq - 1;
 
 for my $where ([ 'in', $hb ], [ 'out', $ha ]) {
