@@ -156,6 +156,8 @@ for my $case (
     [ 'no HTTP', raw => "hello\r\n\r\n" ],
     [ 'cut body', raw => "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"
         . "{$ok" ],
+    [ 'cut behind the JSON', raw => "HTTP/1.1 200 OK\r\nContent-Length: "
+        . "9999\r\n\r\n{$ok}" ],
     [ 'X-Accel-Redirect', raw => "HTTP/1.1 200 OK\r\nX-Accel-Redirect: "
         . "/v1/status\r\nContent-Length: 0\r\n\r\n" ],
 ) {

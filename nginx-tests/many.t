@@ -13,7 +13,7 @@ my $AGENTS = 200;
 
 
 my $lab = lab(fakes => $AGENTS, nginx => { conns => 2048, pcap =>
-    'pcap_api_start_timeout 30s; pcap_api_heartbeat 1s;'
+    'pcap_api_start_timeout ' . limit(30) . 's; pcap_api_heartbeat 1s;'
     . ' pcap_api_max_targets 200; pcap_api_reorder_window 10s;'
     . ' pcap_api_heartbeat_timeout 20s;' }, script => sub {
     my ($c) = @_;
@@ -29,7 +29,7 @@ my ($worker) = $nginx->workers();
 my $fds = sub { scalar(() = glob "/proc/$worker/fd/*") };
 my $before = $fds->();
 my $c = $nginx->get('/v1/capture/static/demo?filter=icmp',
-    header_seconds => 40);
+    header_seconds => 35);
 
 status_is($c, 200);
 is($fake->connections(), $AGENTS, 'all agents are open');

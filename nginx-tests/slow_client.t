@@ -53,7 +53,7 @@ my $half = $c->{bytes};
 $c->read_end(4, rate => 2_000_000);
 cmp_ok($c->{bytes} - $half, '<', 9_000_000 * limit(1), 'it was slow');
 cmp_ok($c->{bytes} - $half, '>', 5_000_000, 'it came through');
-cmp_ok(worker_rss() - $rss, '<=', sanitized() ? 65536 : 1024,
+cmp_ok(worker_rss() - $rss, '<=', sanitized() ? 400_000 : 1024,
     'memory of the worker is flat');
 stop_capture($lab, $c);
 

@@ -93,9 +93,16 @@ sub end_one
         return $c->vanish(rand() < 0.5);
     }
 
+    # not before it has begun
+    if (!$c->{status}) {
+        $c->{lazy} = 0;
+        $c->{until} = time() + 0.2;
+        return;
+    }
+
     $c->{ending} = time() + limit(15);
     $c->{lazy} = 0;
-    return if $c->{complete} || !$c->{status} || $c->{status} != 200;
+    return if $c->{complete} || $c->{status} != 200;
 
     $n{stop}++;
     $nginx->fetch('/v1/captures/' . capture_id($c), method => 'DELETE');
