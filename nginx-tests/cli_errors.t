@@ -55,7 +55,7 @@ script_is(sub {
         map { { name => "web/$_", detail => 'x' } } 1 .. 60 ])
         if $group eq 'many';
     return $c->reply(302, 'text/html', '<html>moved</html>',
-        'Location: https://evil.example/') if $group eq 'moved';
+        'Location: https://localhost:8443/v1/elsewhere') if $group eq 'moved';
     return $c->reply(500, 'text/html', '<html>\e[2J</html>')
         if $group eq 'html';
     return $c->reply(200, 'text/html', '<html>hello</html>')
@@ -80,7 +80,7 @@ pcap-cli:   web\/0: START_CAPTURE_FAILED: no such interface
 pcap-cli:   web\/\?\[31m1: CONNECTION_ERROR: a b\?31m
 /m ],
     [ 'many', 1, qr/  \.\.\. and 10 more/ ],
-    [ 'moved', 1, qr/redirects to https:\/\/evil\.example\/ \(HTTP 302\)/ ],
+    [ 'moved', 1, qr/redirects to https:\/\/localhost:8443\/v1\/elsewhere/ ],
     [ 'html', 1, qr/HTTP 500, without a word why/ ],
     [ 'page', 1, qr/the answer is not a capture/ ],
     [ 'broken', 1, qr/HTTP 404/ ],
@@ -96,6 +96,9 @@ pcap-cli:   web\/\?\[31m1: CONNECTION_ERROR: a b\?31m
     unlike($run->{stderr}, qr/<html|[^\n -~]/, "$group: nothing else");
     is_deeply([ cli_files($run) ], [], "$group: no file");
 }
+
+is(scalar(grep { $_->{path} =~ /elsewhere/ } $api->events('request')), 0,
+    'a redirect is not followed');
 
 $run = cli($api, [ 'static', 'targets', '--json' ]);
 is($run->{json}{problem}{targets}[0]{name}, 'web/0', 'problem in JSON');
