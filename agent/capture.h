@@ -18,6 +18,9 @@
 
 #define CAPTURE_REASON_LEN  160
 
+/* How much older than its predecessor in the ring a record may be. */
+#define CAPTURE_SLACK_NS    UINT64_C(5000000)
+
 typedef struct capture_s  capture_t;
 
 typedef struct {
@@ -81,9 +84,12 @@ int capture_wants(const capture_t *c, unsigned i);
  */
 uint64_t capture_limit(const capture_t *c);
 
+/* Adds the kernel's counters of one interface to the totals. 0 or -1. */
+int capture_count(capture_if_t *ci);
+
 /*
- * Adds the kernel's counters to the totals and looks whether the interfaces
- * are still there. Returns 0, or -1 with c->reason.
+ * Does that for all interfaces and looks whether they are still there.
+ * Returns 0, or -1 with c->reason.
  */
 int capture_stats(capture_t *c);
 

@@ -38,7 +38,13 @@ typedef struct {
 
 static int conf_flags(conf_t *conf, int argc, char **argv, int files,
     char *err);
+static int conf_switch(conf_t *conf, const char *arg);
+static const char *conf_split(const char *arg, char *name, char *err);
+static int conf_flag(conf_t *conf, const char *name, const char *value,
+    char *err);
 static int conf_file(conf_t *conf, const char *path, char *err);
+static int conf_keys_of(conf_t *conf, json_t *root, const char *path,
+    char *err);
 static int conf_json(conf_t *conf, const conf_key_t *k, const json_t *value,
     char *err);
 static int conf_set(conf_t *conf, const conf_key_t *k, const char *value,
@@ -54,6 +60,8 @@ static const conf_key_t *conf_find(const char *key);
     ((type *) (void *) ((char *) (conf) + (k)->offset))
 
 #define MIB  (UINT64_C(1) << 20)
+
+#define CONF_FLAG_LEN  48
 
 
 static const conf_key_t  conf_keys[] = {
@@ -136,75 +144,40 @@ conf_load(conf_t *conf, int argc, char **argv, char *err)
 static int
 conf_flags(conf_t *conf, int argc, char **argv, int files, char *err)
 {
-    int                i;
-    char               name[48], *p;
-    const char        *value;
-    const conf_key_t  *k;
+    int          i, rc;
+    char         name[CONF_FLAG_LEN];
+    const char  *value;
 
     for (i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--check") == 0) {
-            conf->check = 1;
+        if (conf_switch(conf, argv[i])) {
             continue;
         }
 
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            conf->help = 1;
-            continue;
-        }
+        value = conf_split(argv[i], name, err);
 
-        if (strcmp(argv[i], "--version") == 0) {
-            conf->version = 1;
-            continue;
-        }
-
-        if (strncmp(argv[i], "--", 2) != 0) {
-            snprintf(err, CONF_ERR_LEN, "%.100s: not a flag (see --help)",
-                     argv[i]);
+        if (value == NULL) {
             return -1;
         }
 
-        snprintf(name, sizeof(name), "%s", argv[i] + 2);
-        value = strchr(argv[i], '=');
-
-        if (value) {
-            value++;
-            name[strcspn(name, "=")] = '\0';
-
-        } else if (i + 1 < argc) {
+        if (*value == '\0' && strchr(argv[i], '=') == NULL) {
             value = argv[++i];
+        }
 
-        } else {
+        if (value == NULL) {
             snprintf(err, CONF_ERR_LEN, "--%s: a value is missing", name);
             return -1;
         }
 
-        for (p = name; *p; p++) {
-            if (*p == '-') {
-                *p = '_';
-            }
+        rc = 0;
+
+        if (strcmp(name, "config") != 0) {
+            rc = files ? 0 : conf_flag(conf, name, value, err);
+
+        } else if (files) {
+            rc = conf_file(conf, value, err);
         }
 
-        if (strcmp(name, "config") == 0) {
-            if (files && conf_file(conf, value, err) != 0) {
-                return -1;
-            }
-
-            continue;
-        }
-
-        if (files) {
-            continue;
-        }
-
-        k = conf_find(name);
-
-        if (k == NULL) {
-            snprintf(err, CONF_ERR_LEN, "--%s: unknown flag (see --help)",
-                     name);
-            return -1;
-        }
-
-        if (conf_set(conf, k, value, err) != 0) {
+        if (rc != 0) {
             return -1;
         }
     }
@@ -213,16 +186,81 @@ conf_flags(conf_t *conf, int argc, char **argv, int files, char *err)
 }
 
 
+/* The flags without a value. */
+
+static int
+conf_switch(conf_t *conf, const char *arg)
+{
+    if (strcmp(arg, "--check") == 0) {
+        conf->check = 1;
+        return 1;
+    }
+
+    if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
+        conf->help = 1;
+        return 1;
+    }
+
+    if (strcmp(arg, "--version") == 0) {
+        conf->version = 1;
+        return 1;
+    }
+
+    return 0;
+}
+
+
+/* "--log-level=debug": name becomes log_level; returns what is behind "=". */
+
+static const char *
+conf_split(const char *arg, char *name, char *err)
+{
+    char    *p;
+    size_t   len;
+
+    if (strncmp(arg, "--", 2) != 0) {
+        snprintf(err, CONF_ERR_LEN, "%.100s: not a flag (see --help)", arg);
+        return NULL;
+    }
+
+    arg += 2;
+    len = strcspn(arg, "=");
+    snprintf(name, CONF_FLAG_LEN, "%.*s", (int) len, arg);
+
+    for (p = name; *p; p++) {
+        if (*p == '-') {
+            *p = '_';
+        }
+    }
+
+    return arg[len] ? arg + len + 1 : arg + len;
+}
+
+
+static int
+conf_flag(conf_t *conf, const char *name, const char *value, char *err)
+{
+    const conf_key_t  *k;
+
+    k = conf_find(name);
+
+    if (k == NULL) {
+        snprintf(err, CONF_ERR_LEN, "--%s: unknown flag (see --help)", name);
+        return -1;
+    }
+
+    return conf_set(conf, k, value, err);
+}
+
+
 static int
 conf_file(conf_t *conf, const char *path, char *err)
 {
-    int                rc, fd;
-    char              *text;
-    json_t            *root, *value;
-    ssize_t            n;
-    const char        *key;
-    json_error_t       jerr;
-    const conf_key_t  *k;
+    int            rc, fd;
+    char          *text;
+    json_t        *root;
+    ssize_t        n;
+    json_error_t   jerr;
 
     rc = -1;
     root = NULL;
@@ -256,21 +294,7 @@ conf_file(conf_t *conf, const char *path, char *err)
         goto out;
     }
 
-    json_object_foreach(root, key, value) {
-        k = conf_find(key);
-
-        if (k == NULL) {
-            snprintf(err, CONF_ERR_LEN, "%.200s: unknown key \"%.60s\"", path,
-                     key);
-            goto out;
-        }
-
-        if (conf_json(conf, k, value, err) != 0) {
-            goto out;
-        }
-    }
-
-    rc = 0;
+    rc = conf_keys_of(conf, root, path, err);
 
 out:
 
@@ -283,6 +307,31 @@ out:
     free(text);
 
     return rc;
+}
+
+
+static int
+conf_keys_of(conf_t *conf, json_t *root, const char *path, char *err)
+{
+    json_t            *value;
+    const char        *key;
+    const conf_key_t  *k;
+
+    json_object_foreach(root, key, value) {
+        k = conf_find(key);
+
+        if (k == NULL) {
+            snprintf(err, CONF_ERR_LEN, "%.200s: unknown key \"%.60s\"", path,
+                     key);
+            return -1;
+        }
+
+        if (conf_json(conf, k, value, err) != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
 }
 
 

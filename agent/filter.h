@@ -22,7 +22,7 @@
 #include "request.h"
 
 
-#define FILTER_MAX_TEXT   (256 * 1024)
+#define FILTER_MAX_TEXT   262144
 #define FILTER_MAX_INSNS  4096         /* BPF_MAXINSNS of the kernel */
 
 typedef struct {
@@ -33,6 +33,18 @@ typedef struct {
     const endpoint_t  *peers;              /* exclude_peer= */
     unsigned     npeers;
 } filter_exclude_t;
+
+
+/*
+ * Where a link type keeps its protocol field and how long its header is;
+ * len 0: only plain expressions are known.
+ */
+typedef struct {
+    int         dlt;
+    unsigned    proto;
+    unsigned    len;
+    unsigned    cooked;
+} filter_link_t;
 
 
 /*
@@ -98,6 +110,9 @@ int filter_cook(struct bpf_insn *code, unsigned n, int dlt);
  */
 int filter_exclusion(const filter_exclude_t *ex, int dlt, unsigned tags,
     char *dst, size_t max);
+
+/* What is known about a link type; never NULL. */
+const filter_link_t *filter_link(int dlt);
 
 
 #endif /* AGENT_FILTER_H */

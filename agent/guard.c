@@ -19,7 +19,7 @@
 #define GUARD_HOLD_VAR  (200 * MS)
 #define GUARD_MIN_BACK  (500 * MS)
 #define GUARD_BACK_VAR  (500 * MS)
-#define GUARD_MIN_RATE  (128 * 1024)    /* bytes per window */
+#define GUARD_MIN_RATE  131072          /* bytes per window */
 #define GUARD_GROWTH    4
 
 enum {

@@ -637,22 +637,21 @@ listener_decide(listener_t *l, child_t *ch, control_msg_t *msg)
     msg->captures_running = listener_count(l, CHILD_CAPTURE);
     msg->captures_max = (uint32_t) l->conf->max_captures;
 
+    msg->verdict = CONTROL_GRANTED;
+
     if (l->drain_until) {
         msg->verdict = CONTROL_DRAINING;
 
-    } else if (msg->type == CONTROL_ASK_STATUS) {
-        msg->verdict = CONTROL_GRANTED;
+    } else if (msg->type == CONTROL_ASK_CAPTURE) {
 
-    } else if (msg->captures_running >= msg->captures_max) {
-        msg->verdict = CONTROL_FULL;
+        if (msg->captures_running >= msg->captures_max) {
+            msg->verdict = CONTROL_FULL;
 
-    } else if (msg->ring_bytes > l->conf->buffer_bytes_total
-               || rings > l->conf->buffer_bytes_total - msg->ring_bytes)
-    {
-        msg->verdict = CONTROL_NO_MEMORY;
-
-    } else {
-        msg->verdict = CONTROL_GRANTED;
+        } else if (msg->ring_bytes > l->conf->buffer_bytes_total
+                   || rings > l->conf->buffer_bytes_total - msg->ring_bytes)
+        {
+            msg->verdict = CONTROL_NO_MEMORY;
+        }
     }
 
     /* Refused ones only have to send their answer, like a status. */

@@ -24,7 +24,7 @@
  * hold about 90 ms, the time a record waits for the watermark, of a stream of
  * 35 MB/s; above that order_pressed() says so and records wait less.
  */
-#define ORDER_SEGMENT_LEN   (384 * 1024)
+#define ORDER_SEGMENT_LEN   393216
 #define ORDER_SEGMENTS      8
 #define ORDER_ENTRIES       32768
 

@@ -14,6 +14,7 @@
 #include <pwd.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -180,7 +181,7 @@ privs_permitted(void)
         return 0;
     }
 
-    return (data[0].permitted >> CAP_NET_RAW) & 1;
+    return (data[0].permitted & (1u << CAP_NET_RAW)) != 0;
 }
 
 
@@ -236,6 +237,7 @@ static int
 privs_memory(size_t max_bytes)
 {
     FILE           *f;
+    char            text[64];
     unsigned long   pages;
 
     if (!PRIVS_LIMIT_MEMORY) {
@@ -249,13 +251,13 @@ privs_memory(size_t max_bytes)
         return -1;
     }
 
-    if (fscanf(f, "%lu", &pages) != 1) {
-        fclose(f);
+    pages = fgets(text, sizeof(text), f) ? strtoul(text, NULL, 10) : 0;
+    fclose(f);
+
+    if (pages == 0) {
         errno = EIO;
         return -1;
     }
-
-    fclose(f);
 
     return privs_limit(RLIMIT_AS, (rlim_t) pages
                                   * (rlim_t) sysconf(_SC_PAGESIZE)

@@ -113,14 +113,15 @@ request_head(const char *buf, size_t len, problem_t *why)
 int
 request_parse(char *buf, size_t len, request_t *req, problem_t *why)
 {
-    char  *eol, *query;
+    char  *eol, *query, none[1];
 
     memset(req, 0, sizeof(*req));
     req->snaplen = PCAPX_MAX_SNAPLEN;
     req->heartbeat_ms = REQUEST_HEARTBEAT_MS;
     req->pcapng = 1;
 
-    query = NULL;
+    none[0] = '\0';
+    query = none;
     eol = memmem(buf, len, "\r\n", 2);
 
     if (eol == NULL) {
@@ -473,7 +474,11 @@ request_printable(const char *s, size_t len, char *dst, size_t max)
     size_t  i;
 
     for (i = 0; i < len && i < max - 1; i++) {
-        dst[i] = s[i] > 0x20 && s[i] < 0x7f ? s[i] : '?';
+        dst[i] = s[i];
+
+        if (s[i] <= 0x20 || s[i] >= 0x7f) {
+            dst[i] = '?';
+        }
     }
 
     dst[i] = '\0';

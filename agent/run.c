@@ -11,21 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/utsname.h>
 
+#include "blocks.h"
 #include "control.h"
 #include "guard.h"
-#include "pcapx/version.h"
-#include "pcapx/write.h"
 #include "run.h"
 #include "stream.h"
 
 
 #define MS  UINT64_C(1000000)
 
-/* Eight IDBs with a filter text of 9 KiB each, and the rest. */
-#define RUN_START_LEN      (128 * 1024)
-#define RUN_FILTER_LEN     (9 * 1024)
+/* Eight IDBs with BLOCKS_FILTER_LEN each, and the rest. */
+#define RUN_START_LEN      131072
 
 #define RUN_START_NS       (10000 * MS)   /* for the first chunk to go out */
 #define RUN_DRAIN_NS       (1000 * MS)    /* for the rings to empty */
@@ -70,12 +67,6 @@ typedef struct {
 
 
 static int run_start(run_state_t *st);
-static int run_header(const run_t *run, char *dst, size_t max);
-static int run_first_blocks(run_state_t *st, pcapx_out_t *out);
-static int run_put_shb(const run_t *run, pcapx_out_t *out);
-static int run_put_idb(const run_t *run, const capture_if_t *ci,
-    const char *filter, pcapx_out_t *out);
-static int run_put_isbs(run_state_t *st, pcapx_out_t *out, uint64_t ts_ns);
 static void run_turn(run_state_t *st);
 static void run_stalled(run_state_t *st);
 static void run_intake(run_state_t *st);
@@ -156,7 +147,7 @@ run_start(run_state_t *st)
         goto out;
     }
 
-    n = run_header(run, (char *) buf, RUN_START_LEN);
+    n = blocks_header(run->capture, (char *) buf, RUN_START_LEN);
     rc = tls_write_all(run->tls, buf, (size_t) n, st->now + RUN_START_NS);
 
     if (rc != 0) {
@@ -169,7 +160,9 @@ run_start(run_state_t *st)
     out.pos = body;
     out.end = buf + RUN_START_LEN - 2;
 
-    if (run_first_blocks(st, &out) != PCAPX_OK) {
+    if (blocks_first(run->capture, run->exclude, run->req->filter, &out)
+        != PCAPX_OK)
+    {
         rc = -1;
         goto out;
     }
@@ -187,148 +180,6 @@ run_start(run_state_t *st)
 out:
 
     free(buf);
-
-    return rc;
-}
-
-
-static int
-run_header(const run_t *run, char *dst, size_t max)
-{
-    return snprintf(dst, max, "HTTP/1.1 200 OK\r\n"
-                    "Server: pcap-agent/" PCAP_VERSION "\r\n"
-                    "Content-Type: %s\r\n"
-                    "Transfer-Encoding: chunked\r\n"
-                    "Cache-Control: no-store\r\n"
-                    "Connection: close\r\n\r\n",
-                    run->req->pcapng ? "application/x-pcapng"
-                                     : "application/vnd.tcpdump.pcap");
-}
-
-
-static int
-run_first_blocks(run_state_t *st, pcapx_out_t *out)
-{
-    int               rc;
-    char             *filter;
-    unsigned          i;
-    const run_t      *run;
-    const capture_t  *c;
-
-    run = st->run;
-    c = run->capture;
-
-    if (!c->pcapng) {
-        pcapx_pcap_header(out->pos, c->snaplen, c->ifs[0].linktype);
-        out->pos += PCAPX_PCAP_HEADER_LEN;
-        return PCAPX_OK;
-    }
-
-    filter = malloc(RUN_FILTER_LEN);
-    if (filter == NULL) {
-        return PCAPX_ENOSPC;
-    }
-
-    filter_text(run->exclude, run->req->filter, filter, RUN_FILTER_LEN);
-    rc = run_put_shb(run, out);
-
-    for (i = 0; i < c->nifs && rc == PCAPX_OK; i++) {
-        rc = run_put_idb(run, &c->ifs[i], filter, out);
-    }
-
-    free(filter);
-
-    return rc == PCAPX_OK ? run_put_isbs(st, out, c->watermark_ns) : rc;
-}
-
-
-static int
-run_put_shb(const run_t *run, pcapx_out_t *out)
-{
-    char             os[160];
-    pcapx_opt_t      opts[2];
-    struct utsname   uts;
-
-    (void) run;
-
-    if (uname(&uts) != 0) {
-        memset(&uts, 0, sizeof(uts));
-    }
-
-    snprintf(os, sizeof(os), "%.40s %.80s", uts.sysname, uts.release);
-
-    opts[0].code = PCAPX_SHB_OS;
-    opts[0].len = (uint16_t) strlen(os);
-    opts[0].value = (const uint8_t *) os;
-    opts[1].code = PCAPX_SHB_USERAPPL;
-    opts[1].len = sizeof("pcap-agent " PCAP_VERSION) - 1;
-    opts[1].value = (const uint8_t *) "pcap-agent " PCAP_VERSION;
-
-    return pcapx_put_shb(out, opts, 2);
-}
-
-
-static int
-run_put_idb(const run_t *run, const capture_if_t *ci, const char *filter,
-    pcapx_out_t *out)
-{
-    char            text[RUN_FILTER_LEN + 1], os[160];
-    size_t          n;
-    pcapx_opt_t     opts[3];
-    struct utsname  uts;
-
-    n = 0;
-    opts[n].code = PCAPX_IF_NAME;
-    opts[n].len = (uint16_t) strlen(ci->name);
-    opts[n++].value = (const uint8_t *) ci->name;
-
-    if (filter[0]) {
-
-        /* 0: a libpcap filter in text form (pcapng 4.2, if_filter). */
-
-        text[0] = '\0';
-        snprintf(text + 1, sizeof(text) - 1, "%s", filter);
-        opts[n].code = PCAPX_IF_FILTER;
-        opts[n].len = (uint16_t) (1 + strlen(text + 1));
-        opts[n++].value = (const uint8_t *) text;
-    }
-
-    if (uname(&uts) == 0) {
-        snprintf(os, sizeof(os), "%.40s %.80s", uts.sysname, uts.release);
-        opts[n].code = PCAPX_IF_OS;
-        opts[n].len = (uint16_t) strlen(os);
-        opts[n++].value = (const uint8_t *) os;
-    }
-
-    return pcapx_put_idb(out, ci->linktype, run->capture->snaplen, opts, n);
-}
-
-
-/* One ISB per interface, all with the same promise ts_ns. */
-
-static int
-run_put_isbs(run_state_t *st, pcapx_out_t *out, uint64_t ts_ns)
-{
-    int                   rc;
-    unsigned              i;
-    pcapx_stats_t         stats;
-    const capture_t      *c;
-    const capture_if_t   *ci;
-
-    c = st->run->capture;
-    memset(&stats, 0, sizeof(stats));
-
-    stats.present = PCAPX_HAS_ENDTIME | PCAPX_HAS_FILTERACCEPT
-                    | PCAPX_HAS_OSDROP | PCAPX_HAS_USRDELIV;
-    stats.endtime_ns = net_realtime();
-
-    for (i = 0, rc = PCAPX_OK; i < c->nifs && rc == PCAPX_OK; i++) {
-        ci = &c->ifs[i];
-        stats.filteraccept = ci->accepted;
-        stats.osdrop = ci->dropped;
-        stats.usrdeliv = st->written[i];
-        rc = pcapx_put_isb(out, i, ts_ns, &stats, NULL, 0);
-    }
 
     return rc;
 }
@@ -622,7 +473,7 @@ run_beat(run_state_t *st)
     out.pos = st->stream.extra;
     out.end = st->stream.extra + sizeof(st->stream.extra);
 
-    if (run_put_isbs(st, &out, ts_ns) != PCAPX_OK) {
+    if (blocks_isbs(c, st->written, ts_ns, &out) != PCAPX_OK) {
         log_error(st->run->log, "a heartbeat does not fit its buffer");
     }
 
@@ -648,7 +499,7 @@ run_sleep(run_state_t *st)
     pfd[0].events = st->half_closed ? 0 : POLLIN;
 
     if (!stream_idle(&st->stream)) {
-        pfd[0].events |= run->tls->want_write;
+        pfd[0].events = (short) (pfd[0].events | run->tls->want_write);
     }
 
     pfd[1].fd = run->control;

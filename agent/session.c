@@ -224,7 +224,6 @@ session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
     capture_t         *c;
     filter_exclude_t  *ex;
 
-    rc = -1;
     c = calloc(1, sizeof(*c));
     ex = calloc(1, sizeof(*ex));
 

@@ -13,7 +13,7 @@
 
 
 #define STREAM_MAX_SPANS    256
-#define STREAM_CHUNK_BYTES  (256 * 1024)   /* a chunk ends soon after */
+#define STREAM_CHUNK_BYTES  262144         /* a chunk ends soon after */
 #define STREAM_EXTRA_LEN    2048           /* eight ISBs have 1100 bytes */
 
 /* The most that one TLS record carries (RFC 8446 5.1). */

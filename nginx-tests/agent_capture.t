@@ -100,7 +100,8 @@ is(scalar @{ $f->{isbs} }, 1, 'one ISB in the first chunk');
 like($f->{ifaces}[0]{filter}, qr/^\0not \(.*\Q$ha->{addr}\E/,
     'if_filter tells the exclusion');
 
-ok($c->read_until(5, sub { $_[0]{chunks} >= 12 }), 'heartbeats on an idle link');
+ok($c->read_until(5, sub { $_[0]{chunks} >= 12 }),
+    'heartbeats on an idle link');
 $c->half_close();
 $c->read_to_end();
 ok($c->{complete}, 'a half-close ends it with the last chunk');
