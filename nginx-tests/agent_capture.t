@@ -363,6 +363,26 @@ my ($pss) = slurp("/proc/$child/smaps_rollup") =~ /^Pss:\s+(\d+)/m;
 cmp_ok($pss - 8192, '<=', 8192, "at most 8 MiB beside the ring ($pss kB)")
     if !sanitized();
 
+# while a slow client holds up the end, the agent says that it is draining
+my $slow = $C->new($agent, rcvbuf => 16384);
+$slow->get('/v1/capture?interface=eth0&filter=udp');
+ok($slow->started(), 'draining: a capture whose client does not read');
+wait_exit(flood(ns => $hb->{ns}, to => $addr_a, id => 1, count => 10000,
+    pps => 40000, size => 1400), 60);
+kill 'TERM', $agent->{pid};
+ok(wait_for(5, sub { slurp($agent->{log}) =~ /draining \d+ captures/ }),
+    'draining: begun');
+is(($C->fetch($agent, '/v1/capture?interface=eth0'))[0], 503,
+    'draining: no new capture');
+my (undef, $doc) = $C->fetch($agent, '/v1/status');
+is_deeply([ @$doc{qw(healthy message)} ], [ JSON::PP::false, 'draining' ],
+    'draining: status');
+$_->read_to_end(10) for $slow, $c;
+ok($slow->{complete} && $c->{complete}, 'draining: both end well');
+is(wait_exit(delete $agent->{pid}, 10), 0, 'draining: done');
+$agent->start();
+$c = running();
+
 # SIGTERM drains
 my $other = running(interface => 'lo');
 my $exit = stop_child(delete $agent->{pid}, 'TERM', 10);
