@@ -219,15 +219,18 @@ demo-down:
 	@demo/run down
 
 
+DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/pcap-api
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
-	    $(DESTDIR)$(NGINX_MODULES_DIR) $(DESTDIR)$(PREFIX)/share/doc/pcap-api
+	    $(DESTDIR)$(NGINX_MODULES_DIR) $(DOCDIR)/examples
 	install -m 755 $(B)/pcap-agent $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(B)/pcap-cli $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(B)/ngx_pcap_api_module.so \
 	    $(DESTDIR)$(NGINX_MODULES_DIR)/
-	install -m 644 docs/*.md examples/* \
-	    $(DESTDIR)$(PREFIX)/share/doc/pcap-api/
+	install -m 644 README.md docs/*.md docs/*.svg $(DOCDIR)/
+	install -m 644 examples/*.* $(DOCDIR)/examples/
+	install -m 755 examples/make-keys $(DOCDIR)/examples/
 	set -e; for m in $(wildcard docs/man/*.[1-8]); do \
 	    d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; \
 	    install -d $$d; install -m 644 $$m $$d/; \
