@@ -97,7 +97,9 @@ ok(wait_for(5, sub {
 
 my (%count, $limited);
 
-for my $n (1 .. 15) {
+for my $n (1 .. 60) {
+    last if ($count{429} || 0) >= 5;
+
     my $r = $nginx->fetch($path, token => "rate$n", local => '127.0.4.1');
 
     $count{ $r->{status} }++;

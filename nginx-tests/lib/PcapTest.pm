@@ -66,6 +66,9 @@ BEGIN {
     delete @ENV{qw(http_proxy https_proxy all_proxy no_proxy
         HTTP_PROXY HTTPS_PROXY ALL_PROXY SSLKEYLOGFILE)};
     $SIG{PIPE} = 'IGNORE';
+
+    # process 1 gets no signal that it has no handler for
+    $SIG{TERM} = $SIG{INT} = sub { die "stopped by a signal\n" };
 }
 
 
@@ -215,6 +218,7 @@ sub fork_child
     die "fork: $!" if !defined $pid;
 
     if ($pid == 0) {
+        $SIG{TERM} = $SIG{INT} = 'DEFAULT';
         my $ok = eval { $code->(); 1 };
         print STDERR "# $name: $@" if !$ok;
         POSIX::_exit($ok ? 0 : 1);
@@ -342,19 +346,18 @@ sub finish
 }
 
 
-# What sanitizers have written into any log, the place in our code included.
+# What sanitizers have written into any log, with what follows.
 sub sanitizer_reports
 {
     my @found;
 
     find({ no_chdir => 1, wanted => sub {
-        return if !-f || -s _ > 16 << 20 || /\.pcap(?:ng)?$/;
+        return if !-f || !/\.(?:log|out|err)$/;
 
         my $text = slurp($_);
-        my $at = $text =~ /(?:(?:ERROR|WARNING): \w+Sanitizer
-            |\S*runtime\ error:)/x ? $-[0] : return;
 
-        push @found, "$_: " . substr $text, $at, 2000;
+        push @found, "$_: " . substr $text, $-[0], 2000
+            if $text =~ /(?:ERROR|WARNING): \w+Sanitizer|runtime error: /;
     } }, work_dir());
 
     return @found;
