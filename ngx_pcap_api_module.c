@@ -450,7 +450,10 @@ ngx_pcap_api_variable_capture(ngx_http_request_t *r,
 static ngx_int_t
 ngx_pcap_api_add_variables(ngx_conf_t *cf)
 {
-    ngx_http_variable_t  *var, *v;
+    ngx_http_variable_t       *var, *v;
+    ngx_pcap_api_main_conf_t  *pmcf;
+
+    static ngx_str_t  token = ngx_string("pcap_token");
 
     for (v = ngx_pcap_api_vars; v->name.len; v++) {
         var = ngx_http_add_variable(cf, &v->name, v->flags);
@@ -462,7 +465,10 @@ ngx_pcap_api_add_variables(ngx_conf_t *cf)
         var->data = v->data;
     }
 
-    return NGX_OK;
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
+    pmcf->token_index = ngx_http_get_variable_index(cf, &token);
+
+    return pmcf->token_index == NGX_ERROR ? NGX_ERROR : NGX_OK;
 }
 
 

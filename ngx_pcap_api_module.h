@@ -39,7 +39,7 @@
 #define NGX_PCAP_API_BATCH_LINKS     64
 
 #define NGX_PCAP_API_TICK            100      /* ms */
-#define NGX_PCAP_API_TURNS           32       /* before others have one */
+#define NGX_PCAP_API_TURNS           64       /* before others have one */
 #define NGX_PCAP_API_MESSAGES        32       /* waiting for the client */
 #define NGX_PCAP_API_COMMENTS        4        /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
@@ -62,6 +62,7 @@ typedef struct {
 
 typedef struct {
     ngx_shm_zone_t            *zone;
+    ngx_int_t                  token_index;  /* of $pcap_token */
 } ngx_pcap_api_main_conf_t;
 
 typedef struct {
@@ -165,7 +166,6 @@ struct ngx_pcap_api_agent_s {
     ngx_http_event_handler_pt  wake;         /* upstream's own handler */
     ngx_http_posted_request_t  posted;
     ngx_uint_t                 status;       /* HTTP status, 0: no header */
-    ngx_uint_t                 connect_rc;   /* when there was no header */
 
     /* bytes that are here: links to the upstream's buffers */
     ngx_chain_t               *in;           /* in->buf is being scanned */
@@ -187,9 +187,15 @@ struct ngx_pcap_api_agent_s {
     pcapx_block_t              head;         /* valid if has_head */
     uint64_t                   watermark;    /* none below will come */
     uint64_t                   max_ts;       /* above it is garbage; 0: any */
+    ngx_uint_t                 nlinks;       /* buffers held */
 
-    ngx_msec_t                 heard;        /* last byte or unblocking */
+    ngx_msec_t                 heard;        /* last whole block */
+    ngx_msec_t                 filled;       /* since when bytes wait here */
+    ngx_msec_t                 resumed;      /* we made it wait until then */
+    uint64_t                   arrived_ns;   /* its first bytes, our clock */
     int64_t                    offset_ns;    /* its clock minus ours */
+    int64_t                    lead_ns;      /* best of watermark - now */
+    ngx_msec_t                 lead_at;
     uint64_t                   packets;
     uint64_t                   bytes;
     uint64_t                   late;
@@ -219,6 +225,8 @@ struct ngx_pcap_api_agent_s {
     unsigned                   opening:1;    /* counted in ctx->nopening */
     unsigned                   unfit:1;      /* 200, but no chunks */
     unsigned                   in_file:1;    /* its IDBs are written */
+    unsigned                   timed_out:1;  /* it did not answer at all */
+    unsigned                   cut:1;        /* at the stop, not drained */
     unsigned                   congested:1;  /* a CONGESTED is due */
 };
 
@@ -323,6 +331,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_str_t                  agent_uri;
     ngx_msec_t                 deadline;     /* of the phase, before stream */
     ngx_queue_t                dirty;
+    uint64_t                   wall_ns;      /* CLOCK_REALTIME - MONOTONIC */
 
     /* stream */
     pcapx_merge_t              merge;
@@ -362,6 +371,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_row_t        *row;
 
     unsigned                   is_posted:1;
+    unsigned                   running:1;    /* step() is at work */
     unsigned                   header_sent:1;
     unsigned                   introspected:1;
     unsigned                   reply_whole:1;
@@ -390,6 +400,16 @@ ngx_int_t ngx_pcap_api_problem_handler(ngx_http_request_t *r);
 
 /* Runs main soon, from the posted requests; safe from any handler. */
 void ngx_pcap_api_post(ngx_pcap_api_ctx_t *ctx);
+
+/*
+ * Takes a turn of work (a step, a batch). NGX_AGAIN: the worker's other
+ * connections come first, main will run again behind them. A fast agent and
+ * a fast client could keep the posted requests running for ever otherwise.
+ */
+ngx_int_t ngx_pcap_api_turn(ngx_pcap_api_ctx_t *ctx);
+
+/* Gives the place among the introspections in flight back; idempotent. */
+void ngx_pcap_api_give_slot(ngx_pcap_api_ctx_t *ctx);
 
 /*
  * Sets what the refusal will say and returns status, so that a phase can end
@@ -512,6 +532,18 @@ ngx_int_t ngx_pcap_api_agent_next(ngx_pcap_api_agent_t *a);
 void ngx_pcap_api_agent_settle(ngx_pcap_api_agent_t *a);
 /* The client has taken the carry, or it was copied. */
 void ngx_pcap_api_agent_carry_free(ngx_pcap_api_agent_t *a);
+/* Takes the reports out of what is here and throws the records away. */
+void ngx_pcap_api_agent_discard(ngx_pcap_api_agent_t *a);
+/*
+ * How long the agent's watermark is behind what its own best days promise,
+ * in ms; 0 or less when it keeps up.
+ */
+ngx_msec_int_t ngx_pcap_api_agent_lag(ngx_pcap_api_agent_t *a);
+/* Our wall clock, which no step of CLOCK_REALTIME moves during a capture. */
+uint64_t ngx_pcap_api_now_ns(ngx_pcap_api_ctx_t *ctx);
+uint64_t ngx_pcap_api_wall_base(void);
+/* Frees the carry, unless the client still has it. */
+void ngx_pcap_api_agent_drop_carry(ngx_pcap_api_agent_t *a);
 
 /* module/stream.c: the merged stream */
 
@@ -535,6 +567,8 @@ ngx_int_t ngx_pcap_api_span(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
 /* Memory of ngx_alloc() goes out and is freed by this room, in any case. */
 ngx_int_t ngx_pcap_api_give(ngx_pcap_api_ctx_t *ctx, u_char *memory,
     size_t len);
+/* The stages' memory; NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_pcap_api_output_init(ngx_pcap_api_ctx_t *ctx);
 /* Frees what the client will never take; for the cleanup. */
 void ngx_pcap_api_output_free(ngx_pcap_api_ctx_t *ctx);
 /* Sends the chain; NGX_OK, NGX_AGAIN (client blocks), NGX_ERROR. */

@@ -12,6 +12,13 @@
 
 
 #define NGX_PCAP_API_CARRY_KEEP  (64 * 1024)   /* larger ones are freed */
+#define NGX_PCAP_API_MAX_COUNT   (1ULL << 53)  /* so that sums are right */
+
+/* Buffers of one agent: 64 KiB in chunks of 32 bytes; ours are 16 KiB. */
+#define NGX_PCAP_API_MAX_LINKS   2048
+
+/* Clocks may drift apart by so much (NTP slews by 500 ppm at most). */
+#define NGX_PCAP_API_DRIFT       2000          /* one in */
 
 
 
@@ -35,13 +42,28 @@ ngx_pcap_api_agent_mark(ngx_pcap_api_agent_t *a)
 
 
 static uint64_t
-ngx_pcap_api_now_ns(void)
+ngx_pcap_api_clock_ns(clockid_t id)
 {
     struct timespec  ts;
 
-    (void) clock_gettime(CLOCK_REALTIME, &ts);
+    (void) clock_gettime(id, &ts);
 
     return (uint64_t) ts.tv_sec * 1000000000ULL + (uint64_t) ts.tv_nsec;
+}
+
+
+uint64_t
+ngx_pcap_api_wall_base(void)
+{
+    return ngx_pcap_api_clock_ns(CLOCK_REALTIME)
+           - ngx_pcap_api_clock_ns(CLOCK_MONOTONIC);
+}
+
+
+uint64_t
+ngx_pcap_api_now_ns(ngx_pcap_api_ctx_t *ctx)
+{
+    return ctx->wall_ns + ngx_pcap_api_clock_ns(CLOCK_MONOTONIC);
 }
 
 
@@ -116,9 +138,19 @@ ngx_pcap_api_agent_carry_free(ngx_pcap_api_agent_t *a)
     a->carry_busy = 0;
 
     if (a->carry_size > NGX_PCAP_API_CARRY_KEEP) {
+        ngx_pcap_api_agent_drop_carry(a);
+    }
+}
+
+
+void
+ngx_pcap_api_agent_drop_carry(ngx_pcap_api_agent_t *a)
+{
+    if (a->carry != NULL && !a->carry_busy) {
         ngx_free(a->carry);
         a->carry = NULL;
         a->carry_size = 0;
+        a->carry_len = 0;
     }
 }
 
@@ -131,7 +163,7 @@ static ngx_int_t
 ngx_pcap_api_agent_scan(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 {
     int      rc;
-    size_t   n, have;
+    size_t   n, have, room;
     u_char  *p;
 
     for ( ;; ) {
@@ -163,11 +195,17 @@ ngx_pcap_api_agent_scan(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
             return NGX_AGAIN;
         }
 
-        /* what is missing of the block, as far as it is here */
+        /*
+         * What is missing of the block, as far as it is here; a length that
+         * is only claimed gets no memory.
+         */
 
         n = ngx_min(a->scan.need - a->carry_len, have);
+        room = ngx_max(2048, 2 * (a->carry_len + n));
 
-        if (ngx_pcap_api_agent_carry_grow(a, a->scan.need) != NGX_OK) {
+        if (ngx_pcap_api_agent_carry_grow(a, ngx_min(a->scan.need, room))
+            != NGX_OK)
+        {
             ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_UNKNOWN, "no memory");
             return NGX_ERROR;
         }
@@ -241,11 +279,10 @@ ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 static ngx_int_t
 ngx_pcap_api_agent_ready(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 {
-    uint64_t       theirs, now;
+    uint64_t       theirs;
     int64_t        skew;
     pcapx_stats_t  st;
 
-    now = ngx_pcap_api_now_ns();
     theirs = b->ts_ns;
 
     if (b->type == PCAPX_BT_ISB
@@ -255,7 +292,9 @@ ngx_pcap_api_agent_ready(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
         theirs = st.endtime_ns;
     }
 
-    a->offset_ns = (int64_t) (theirs - now);
+    a->offset_ns = (int64_t) (theirs - a->arrived_ns);
+    a->lead_ns = (int64_t) (b->ts_ns - a->arrived_ns);
+    a->lead_at = ngx_current_msec;
     skew = (int64_t) a->ctx->conf->max_clock_skew * 1000000;
 
     if (skew && a->ctx->nagents > 1
@@ -281,6 +320,7 @@ ngx_pcap_api_agent_ready(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 static ngx_int_t
 ngx_pcap_api_agent_isb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 {
+    int64_t                lead;
     ngx_uint_t             i;
     pcapx_stats_t          st;
     ngx_pcap_api_iface_t  *f;
@@ -289,6 +329,14 @@ ngx_pcap_api_agent_isb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 
     if (pcapx_scan_stats(&a->scan, b, &st) != PCAPX_OK) {
         ngx_pcap_api_agent_garbage(a, "a counter of wrong size");
+        return NGX_ERROR;
+    }
+
+    if (st.filteraccept > NGX_PCAP_API_MAX_COUNT
+        || st.osdrop > NGX_PCAP_API_MAX_COUNT
+        || st.usrdeliv > NGX_PCAP_API_MAX_COUNT)
+    {
+        ngx_pcap_api_agent_garbage(a, "a counter that cannot be");
         return NGX_ERROR;
     }
 
@@ -321,7 +369,31 @@ ngx_pcap_api_agent_isb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
         a->watermark = b->ts_ns;
     }
 
+    lead = (int64_t) (a->watermark - ngx_pcap_api_now_ns(a->ctx));
+
+    if (lead > a->lead_ns) {
+        a->lead_ns = lead;
+        a->lead_at = ngx_current_msec;
+    }
+
     return NGX_OK;
+}
+
+
+ngx_msec_int_t
+ngx_pcap_api_agent_lag(ngx_pcap_api_agent_t *a)
+{
+    int64_t  lead;
+
+    if (a->ctx->conf->max_clock_skew == 0) {
+        return 0;                          /* a replay: no clock is true */
+    }
+
+    lead = (int64_t) (a->watermark - ngx_pcap_api_now_ns(a->ctx));
+
+    return (ngx_msec_int_t) ((a->lead_ns - lead) / 1000000)
+           - (ngx_msec_int_t) (ngx_current_msec - a->lead_at)
+             / NGX_PCAP_API_DRIFT;
 }
 
 
@@ -385,6 +457,8 @@ ngx_pcap_api_agent_to_head(ngx_pcap_api_agent_t *a)
             return NGX_AGAIN;
         }
 
+        a->heard = ngx_current_msec;
+
         if (rc == NGX_DONE) {
             ngx_pcap_api_agent_skip(a, a->head.len);
         }
@@ -432,7 +506,11 @@ ngx_pcap_api_agent_release(ngx_pcap_api_agent_t *a)
     }
 
     a->last_scanned = &a->scanned;
-    a->heard = ngx_current_msec;           /* from now on we read again */
+    a->nlinks = 0;
+
+    if (ngx_current_msec - a->filled >= NGX_PCAP_API_TICK) {
+        a->resumed = ngx_current_msec;     /* we had let it wait */
+    }
 
     ngx_pcap_api_agent_post(a);
 }
@@ -449,7 +527,6 @@ ngx_pcap_api_agent_settle(ngx_pcap_api_agent_t *a)
     }
 
     if (a->has_head) {
-        a->released = 0;
         pcapx_merge_head(&a->ctx->merge, a->index, a->head.ts_ns);
         return;
     }
@@ -459,8 +536,12 @@ ngx_pcap_api_agent_settle(ngx_pcap_api_agent_t *a)
         return;
     }
 
-    a->released = 0;
-    pcapx_merge_wait(&a->ctx->merge, a->index, a->watermark);
+    if (a->released) {
+        pcapx_merge_release(&a->ctx->merge, a->index);
+
+    } else {
+        pcapx_merge_wait(&a->ctx->merge, a->index, a->watermark);
+    }
 }
 
 
@@ -501,6 +582,29 @@ ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a)
 }
 
 
+void
+ngx_pcap_api_agent_discard(ngx_pcap_api_agent_t *a)
+{
+    ngx_int_t      rc;
+    pcapx_block_t  b;
+
+    if (a->has_head) {
+        a->has_head = 0;
+        ngx_pcap_api_agent_skip(a, a->head.len);
+    }
+
+    while (ngx_pcap_api_agent_scan(a, &b) == NGX_OK) {
+        rc = ngx_pcap_api_agent_block(a, &b);
+
+        if (rc == NGX_ERROR) {
+            return;
+        }
+
+        ngx_pcap_api_agent_skip(a, b.len);
+    }
+}
+
+
 static void
 ngx_pcap_api_agent_feed(ngx_pcap_api_agent_t *a, uint64_t now)
 {
@@ -516,6 +620,11 @@ ngx_pcap_api_agent_feed(ngx_pcap_api_agent_t *a, uint64_t now)
 
     if (skew && a->state == NGX_PCAP_API_AGENT_READY) {
         a->max_ts = now + (uint64_t) a->offset_ns + skew;
+    }
+
+    if (a->nlinks > NGX_PCAP_API_MAX_LINKS) {
+        ngx_pcap_api_agent_garbage(a, "too many small chunks");
+        return;
     }
 
     if (!a->has_head && a->status == NGX_HTTP_OK) {
@@ -537,7 +646,7 @@ ngx_pcap_api_feed_dirty(ngx_pcap_api_ctx_t *ctx)
         return;
     }
 
-    now = ngx_pcap_api_now_ns();
+    now = ngx_pcap_api_now_ns(ctx);
 
     while (!ngx_queue_empty(&ctx->dirty)) {
         q = ngx_queue_head(&ctx->dirty);

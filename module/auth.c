@@ -309,12 +309,13 @@ ngx_pcap_api_introspection_done(ngx_http_request_t *sr, void *data,
 
     ngx_pcap_api_main_conf_t  *pmcf;
 
-    pmcf = ngx_http_get_module_main_conf(sr, ngx_pcap_api_module);
+    ngx_pcap_api_give_slot(ctx);
 
-    if (ctx->slot) {
-        ctx->slot = 0;
-        ngx_pcap_api_slot_free(pmcf->zone);
-    }
+    /* variables are shared with main, whose access log may not see a token */
+
+    pmcf = ngx_http_get_module_main_conf(sr, ngx_pcap_api_module);
+    sr->variables[pmcf->token_index].valid = 0;
+    sr->variables[pmcf->token_index].not_found = 0;
 
     ctx->introspection = NULL;
     ctx->introspected = 1;

@@ -263,7 +263,12 @@ ngx_pcap_api_write_start(ngx_pcap_api_ctx_t *ctx)
     }
 
     if (!ctx->opts.pcapng) {
-        for (i = 0; ctx->agents[i].nifaces == 0; i++) { /* one has some */ }
+        for (i = 0;
+             ctx->agents[i].state == NGX_PCAP_API_AGENT_FAILED;
+             i++)
+        {
+            /* at least one has started */
+        }
 
         pcapx_pcap_header(p, ctx->opts.snaplen,
                           ctx->agents[i].ifaces[0].linktype);
@@ -359,7 +364,7 @@ ngx_pcap_api_attach(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len)
 }
 
 
-/* An ISB with a comment; NGX_AGAIN when there is no room now. */
+/* An ISB with a comment, ts 0 for now; NGX_AGAIN when there is no room now. */
 static ngx_int_t
 ngx_pcap_api_put_stats(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_iface_t *f,
     uint64_t ts, u_char *text, size_t len)
@@ -386,6 +391,10 @@ ngx_pcap_api_put_stats(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_iface_t *f,
 
     ngx_pcap_api_opt(&opt, PCAPX_OPT_COMMENT, text, len);
 
+    if (ts == 0) {                         /* no report of it has come yet */
+        ts = ngx_pcap_api_now_ns(ctx);
+    }
+
     rc = pcapx_put_isb(&o, f->out, ts, &st, &opt, len ? 1 : 0);
     if (rc != PCAPX_OK) {
         return NGX_ERROR;
@@ -410,17 +419,6 @@ ngx_pcap_api_first_iface(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-static uint64_t
-ngx_pcap_api_wall_ns(void)
-{
-    ngx_time_t  *tp;
-
-    tp = ngx_timeofday();
-
-    return (uint64_t) tp->sec * 1000000000 + (uint64_t) tp->msec * 1000000;
-}
-
-
 ngx_int_t
 ngx_pcap_api_write_messages(ngx_pcap_api_ctx_t *ctx)
 {
@@ -438,8 +436,7 @@ ngx_pcap_api_write_messages(ngx_pcap_api_ctx_t *ctx)
         len = ngx_pcap_api_comment(text, sizeof(text), m->agent, m->type,
                                    m->text, m->len);
 
-        rc = ngx_pcap_api_put_stats(ctx, f, ngx_pcap_api_wall_ns(), text,
-                                    len);
+        rc = ngx_pcap_api_put_stats(ctx, f, 0, text, len);
         if (rc != NGX_OK) {
             return rc;
         }
@@ -560,8 +557,8 @@ ngx_pcap_api_agent_verdict(ngx_pcap_api_agent_t *a, u_char *dst, size_t max)
                      &a->target->instance, status, received, dropped,
                      a->packets, a->late);
 
-    if (a->state == NGX_PCAP_API_AGENT_FAILED) {
-        n = ngx_pcap_api_time(time, sizeof(time), a->ifaces[0].stats_ts);
+    if (a->state == NGX_PCAP_API_AGENT_FAILED || a->cut) {
+        n = ngx_pcap_api_time(time, sizeof(time), a->watermark);
         p = ngx_slprintf(p, dst + max, " unknown_since=%*s", n, time);
     }
 
@@ -602,6 +599,6 @@ ngx_pcap_api_write_end(ngx_pcap_api_ctx_t *ctx)
 
     n = ngx_pcap_api_verdict(ctx, text, sizeof(text));
 
-    return ngx_pcap_api_put_stats(ctx, ngx_pcap_api_first_iface(ctx),
-                                  ngx_pcap_api_wall_ns(), text, n);
+    return ngx_pcap_api_put_stats(ctx, ngx_pcap_api_first_iface(ctx), 0, text,
+                                  n);
 }

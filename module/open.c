@@ -234,16 +234,25 @@ ngx_pcap_api_build_uri(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 static ngx_int_t
 ngx_pcap_api_open_init(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    void                  *mem;
-    ngx_int_t              rc;
-    ngx_uint_t             i;
-    ngx_pcap_api_agent_t  *a;
+    void                      *mem;
+    ngx_int_t                  rc;
+    ngx_uint_t                 i;
+    ngx_pcap_api_agent_t      *a;
+    ngx_http_core_loc_conf_t  *clcf;
 
-    if (!ctx->opts.pcapng && r->http_version < NGX_HTTP_VERSION_11) {
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (!ctx->opts.pcapng
+        && (r->http_version < NGX_HTTP_VERSION_11
+            || (r->http_version < NGX_HTTP_VERSION_20
+                && !clcf->chunked_transfer_encoding)))
+    {
         return ngx_pcap_api_refuse(ctx, NGX_PCAP_API_NOT_ACCEPTABLE,
                    "format \"pcap\" needs HTTP/1.1 or later, because its "
                    "verdict is sent in trailers; \"pcapng\" does not");
     }
+
+    ctx->wall_ns = ngx_pcap_api_wall_base();
 
     rc = ngx_pcap_api_build_uri(r, ctx);
     if (rc != NGX_OK) {
@@ -308,6 +317,7 @@ ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         a = &ctx->agents[i];
 
         if (a->state <= NGX_PCAP_API_AGENT_OPENING) {
+            a->timed_out = 1;
             ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
                                     "did not start within %M ms",
                                     ctx->conf->start_timeout);
@@ -323,11 +333,12 @@ static ngx_int_t
 ngx_pcap_api_open_result(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     ngx_int_t              linktype;
-    ngx_uint_t             i, k, started, same;
+    ngx_uint_t             i, k, started, same, timed_out;
     ngx_pcap_api_agent_t  *a, *first;
 
     started = 0;
     same = 1;
+    timed_out = 1;
     first = &ctx->agents[0];
     linktype = -1;
 
@@ -336,6 +347,7 @@ ngx_pcap_api_open_result(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
         if (a->state == NGX_PCAP_API_AGENT_FAILED) {
             same &= a->status == first->status;
+            timed_out &= a->timed_out;
             continue;
         }
 
@@ -374,7 +386,8 @@ ngx_pcap_api_open_result(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                                    &first->fail_text);
     }
 
-    return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_GATEWAY,
+    return ngx_pcap_api_refuse(ctx, timed_out ? NGX_HTTP_GATEWAY_TIME_OUT
+                                              : NGX_HTTP_BAD_GATEWAY,
                                "no instance could start the capture: %V",
                                &first->fail_text);
 }
@@ -385,6 +398,7 @@ ngx_pcap_api_agent_open(ngx_pcap_api_agent_t *a)
 {
     a->state = NGX_PCAP_API_AGENT_OPENING;
     a->heard = ngx_current_msec;
+    a->resumed = ngx_current_msec;
     a->opening = 1;
     a->ctx->nopening++;
 
@@ -401,6 +415,29 @@ ngx_pcap_api_agent_answered(ngx_pcap_api_agent_t *a)
         a->ctx->nopening--;
         ngx_pcap_api_post(a->ctx);         /* the next one may be opened */
     }
+}
+
+
+/*
+ * When every agent has said all it will say, one of the records that are
+ * still here is the last one of all.
+ */
+static void
+ngx_pcap_api_last_agents(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    if (ctx->nopened < ctx->nagents) {
+        return;
+    }
+
+    for (i = 0; i < ctx->nagents; i++) {
+        if (ctx->agents[i].sr != NULL) {
+            return;
+        }
+    }
+
+    ctx->hold = ctx->opts.pcapng;
 }
 
 
@@ -508,9 +545,16 @@ ngx_pcap_api_agent_body(ngx_http_request_t *sr, ngx_pcap_api_agent_t *a,
             a->pos = ln->buf->pos;
         }
 
+        if (a->nlinks++ == 0) {
+            a->filled = ngx_current_msec;
+        }
+
         *a->last_in = ln;
         a->last_in = &ln->next;
-        a->heard = ngx_current_msec;
+    }
+
+    if (a->arrived_ns == 0) {
+        a->arrived_ns = ngx_pcap_api_now_ns(a->ctx);
     }
 
     if (in != NULL) {
@@ -557,10 +601,9 @@ ngx_pcap_api_agent_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     }
 
     a->sr = NULL;
+    ngx_pcap_api_last_agents(a->ctx);
 
-    if (a->status == 0) {
-        a->connect_rc = (rc > 0) ? rc : NGX_HTTP_BAD_GATEWAY;
-    }
+    a->timed_out = (a->status == 0 && rc == NGX_HTTP_GATEWAY_TIME_OUT);
 
     ngx_pcap_api_agent_answered(a);
     ngx_pcap_api_agent_mark(a);
@@ -613,6 +656,8 @@ ngx_pcap_api_agent_fail(ngx_pcap_api_agent_t *a, ngx_pcap_api_msg_e type,
     ngx_pcap_api_agent_abort(a);
     pcapx_merge_end(&a->ctx->merge, a->index);
     a->has_head = 0;
+    ngx_pcap_api_agent_drop_carry(a);
+    ngx_pcap_api_last_agents(a->ctx);
 
     ngx_log_error(NGX_LOG_WARN, a->ctx->request->connection->log, 0,
                   "pcap agent %V at %V: %s: %V", &a->target->instance,
@@ -638,7 +683,7 @@ ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
 
     if (a->status == 0) {
         ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
-            a->connect_rc == NGX_HTTP_GATEWAY_TIME_OUT
+            a->timed_out
             ? "the agent does not answer"
             : "no connection to the agent, or its certificate is not "
               "the one expected");

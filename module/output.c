@@ -11,6 +11,27 @@
 #include "ngx_pcap_api_module.h"
 
 
+ngx_int_t
+ngx_pcap_api_output_init(ngx_pcap_api_ctx_t *ctx)
+{
+    u_char      *p;
+    ngx_uint_t   i;
+
+    p = ngx_palloc(ctx->request->pool,
+                   NGX_PCAP_API_STAGES * NGX_PCAP_API_STAGE_SIZE);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < NGX_PCAP_API_STAGES; i++) {
+        ctx->stages[i].start = p + i * NGX_PCAP_API_STAGE_SIZE;
+        ctx->stages[i].pos = ctx->stages[i].start;
+    }
+
+    return NGX_OK;
+}
+
+
 u_char *
 ngx_pcap_api_reserve(ngx_pcap_api_ctx_t *ctx, size_t len)
 {
@@ -19,16 +40,6 @@ ngx_pcap_api_reserve(ngx_pcap_api_ctx_t *ctx, size_t len)
 
     for (i = 0; i < NGX_PCAP_API_STAGES; i++) {
         st = &ctx->stages[(ctx->stage + i) % NGX_PCAP_API_STAGES];
-
-        if (st->start == NULL) {
-            st->start = ngx_palloc(ctx->request->pool,
-                                   NGX_PCAP_API_STAGE_SIZE);
-            if (st->start == NULL) {
-                return NULL;
-            }
-
-            st->pos = st->start;
-        }
 
         if (st->refs == 0) {
             st->pos = st->start;

@@ -517,6 +517,7 @@ ngx_int_t
 ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 {
     u_char               hash[32];
+    ngx_queue_t         *q;
     ngx_slab_pool_t     *shpool;
     ngx_pcap_api_row_t  *row;
     ngx_pcap_api_shm_t  *sh;
@@ -528,7 +529,19 @@ ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    row = ngx_slab_calloc_locked(shpool, sizeof(ngx_pcap_api_row_t));
+    /* a capture is worth more than a verdict that can be asked for again */
+
+    for ( ;; ) {
+        row = ngx_slab_calloc_locked(shpool, sizeof(ngx_pcap_api_row_t));
+
+        if (row != NULL || ngx_queue_empty(&sh->verdict_queue)) {
+            break;
+        }
+
+        q = ngx_queue_last(&sh->verdict_queue);
+        ngx_pcap_api_verdict_delete(shpool, sh,
+                          ngx_queue_data(q, ngx_pcap_api_verdict_t, queue));
+    }
 
     if (row != NULL) {
         row->pid = ngx_pid;

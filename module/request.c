@@ -16,6 +16,10 @@
 #define NGX_PCAP_API_AUTH_TIMEOUT  10000     /* ms, introspection and body */
 #define NGX_PCAP_API_MAX_FORM      65536
 
+#define ngx_pcap_api_event_ctx(ev, field)                                     \
+    (ngx_pcap_api_ctx_t *) ((u_char *) (ev)                                   \
+                            - offsetof(ngx_pcap_api_ctx_t, field))
+
 
 static ngx_int_t ngx_pcap_api_set_request_id(ngx_http_request_t *r,
     ngx_str_t *id);
@@ -27,6 +31,7 @@ static void ngx_pcap_api_step(ngx_http_request_t *r);
 static void ngx_pcap_api_tick(ngx_event_t *ev);
 static void ngx_pcap_api_yield(ngx_event_t *ev);
 static void ngx_pcap_api_cleanup(void *data);
+static void ngx_pcap_api_free(void *data);
 static void ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_pcap_api_stop_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
@@ -65,6 +70,7 @@ static const struct {
     { 413, "Content Too Large" },
     { 414, "URI Too Long" },
     { 415, "Unsupported Media Type" },
+    { 421, "Misdirected Request" },
     { 429, "Too Many Requests" },
     { 431, "Request Header Fields Too Large" },
     { 500, "Internal Server Error" },
@@ -72,6 +78,7 @@ static const struct {
     { 502, "Bad Gateway" },
     { 503, "Service Unavailable" },
     { 504, "Gateway Timeout" },
+    { 505, "HTTP Version Not Supported" },
     { 0, NULL }
 };
 
@@ -484,12 +491,14 @@ ngx_pcap_api_create_ctx(ngx_http_request_t *r)
 {
     u_char                bytes[NGX_PCAP_API_ID_LEN / 2];
     ngx_pcap_api_ctx_t   *ctx;
+    ngx_pool_cleanup_t   *pcln;
     ngx_http_cleanup_t   *cln;
 
     ctx = ngx_pcalloc(r->pool, sizeof(ngx_pcap_api_ctx_t));
     cln = ngx_http_cleanup_add(r, 0);
+    pcln = ngx_pool_cleanup_add(r->pool, 0);
 
-    if (ctx == NULL || cln == NULL
+    if (ctx == NULL || cln == NULL || pcln == NULL
         || RAND_bytes(bytes, sizeof(bytes)) != 1)
     {
         return NULL;
@@ -517,6 +526,8 @@ ngx_pcap_api_create_ctx(ngx_http_request_t *r)
 
     cln->handler = ngx_pcap_api_cleanup;
     cln->data = ctx;
+    pcln->handler = ngx_pcap_api_free;
+    pcln->data = ctx;
 
     ngx_http_set_ctx(r, ctx, ngx_pcap_api_module);
 
@@ -692,13 +703,9 @@ ngx_pcap_api_start(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return rc;
     }
 
-    ctx->deadline = ngx_current_msec + NGX_PCAP_API_AUTH_TIMEOUT;
-    ngx_add_timer(&ctx->timer, NGX_PCAP_API_TICK);
-
     if (r->method & NGX_HTTP_POST) {
 
         if (r->headers_in.content_length_n > NGX_PCAP_API_MAX_FORM) {
-            ngx_del_timer(&ctx->timer);
             return ngx_pcap_api_refuse(ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                                        "the form is longer than %d bytes",
                                        NGX_PCAP_API_MAX_FORM);
@@ -708,7 +715,6 @@ ngx_pcap_api_start(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         rc = ngx_http_read_client_request_body(r, ngx_pcap_api_form);
 
         if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-            ngx_del_timer(&ctx->timer);
             return ngx_pcap_api_refuse(ctx, rc,
                                        "the form could not be read");
         }
@@ -718,7 +724,6 @@ ngx_pcap_api_start(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
-        ngx_del_timer(&ctx->timer);
         return rc >= NGX_HTTP_SPECIAL_RESPONSE
                ? ngx_pcap_api_refuse(ctx, rc, "the body could not be read")
                : rc;
@@ -839,7 +844,11 @@ ngx_pcap_api_read_options(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* The body is here, or there is none; this holds one count of the request. */
+/*
+ * The body is here, or there is none; this holds one count of the request.
+ * Only now the timer may run: while the body is read nginx itself may end
+ * the request, and its error_page would take the context away.
+ */
 static void
 ngx_pcap_api_form(ngx_http_request_t *r)
 {
@@ -847,6 +856,9 @@ ngx_pcap_api_form(ngx_http_request_t *r)
     ngx_pcap_api_ctx_t  *ctx;
 
     ctx = ngx_pcap_api_ctx(r);
+
+    ctx->deadline = ngx_current_msec + NGX_PCAP_API_AUTH_TIMEOUT;
+    ngx_add_timer(&ctx->timer, NGX_PCAP_API_TICK);
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_pcap_api_step;
@@ -867,12 +879,27 @@ ngx_pcap_api_form(ngx_http_request_t *r)
 void
 ngx_pcap_api_post(ngx_pcap_api_ctx_t *ctx)
 {
-    if (ctx->is_posted || ctx->done) {
+    /* a running step sees every change before it ends */
+
+    if (ctx->is_posted || ctx->running || ctx->done) {
         return;
     }
 
     ctx->is_posted = 1;
     (void) ngx_http_post_request(ctx->request, &ctx->posted);
+}
+
+
+ngx_int_t
+ngx_pcap_api_turn(ngx_pcap_api_ctx_t *ctx)
+{
+    if (++ctx->turns <= NGX_PCAP_API_TURNS) {
+        return NGX_OK;
+    }
+
+    ngx_post_event(&ctx->yield, &ngx_posted_next_events);
+
+    return NGX_AGAIN;
 }
 
 
@@ -891,13 +918,7 @@ ngx_pcap_api_step(ngx_http_request_t *r)
         return;
     }
 
-    /*
-     * A fast agent and a fast client could keep the posted requests running
-     * for ever: now and then the worker's other connections come first.
-     */
-
-    if (++ctx->turns > NGX_PCAP_API_TURNS) {
-        ngx_post_event(&ctx->yield, &ngx_posted_next_events);
+    if (ngx_pcap_api_turn(ctx) != NGX_OK) {
         return;
     }
 
@@ -920,16 +941,22 @@ ngx_pcap_api_step(ngx_http_request_t *r)
 
     r->connection->write->timedout = 0;
 
+    ctx->running = 1;
+
     do {
         r->connection->log->action = (char *) ctx->phase->action;
         rc = ctx->phase->run(r, ctx);
     } while (rc == NGX_OK && (++ctx->phase)->run != NULL);
 
-    if (rc == NGX_AGAIN || rc == NGX_DONE) {
+    if (rc == NGX_DONE) {                  /* ctx may be gone */
         return;
     }
 
-    ngx_pcap_api_fail(ctx, rc);
+    ctx->running = 0;
+
+    if (rc != NGX_AGAIN) {
+        ngx_pcap_api_fail(ctx, rc);
+    }
 }
 
 
@@ -937,14 +964,12 @@ static void
 ngx_pcap_api_tick(ngx_event_t *ev)
 {
     ngx_connection_t    *c;
-    ngx_http_request_t  *r;
     ngx_pcap_api_ctx_t  *ctx;
 
-    c = ev->data;
-    r = c->data;
-    ctx = ngx_pcap_api_ctx(r->main);
+    ctx = ngx_pcap_api_event_ctx(ev, timer);
+    c = ctx->request->connection;
 
-    ngx_http_set_log_request(c->log, r->main);
+    ngx_http_set_log_request(c->log, ctx->request);
 
     ngx_add_timer(&ctx->timer, NGX_PCAP_API_TICK);
     ngx_pcap_api_post(ctx);
@@ -957,14 +982,12 @@ static void
 ngx_pcap_api_yield(ngx_event_t *ev)
 {
     ngx_connection_t    *c;
-    ngx_http_request_t  *r;
     ngx_pcap_api_ctx_t  *ctx;
 
-    c = ev->data;
-    r = c->data;
-    ctx = ngx_pcap_api_ctx(r->main);
+    ctx = ngx_pcap_api_event_ctx(ev, yield);
+    c = ctx->request->connection;
 
-    ngx_http_set_log_request(c->log, r->main);
+    ngx_http_set_log_request(c->log, ctx->request);
 
     ctx->turns = 0;
     ngx_pcap_api_post(ctx);
@@ -1036,15 +1059,32 @@ ngx_pcap_api_dropped_handler(ngx_http_request_t *sr)
 void
 ngx_pcap_api_drop_subrequest(ngx_http_request_t *sr)
 {
-    if (sr->upstream == NULL) {
+    if (sr->upstream == NULL) {            /* it is posted, but has not run */
         sr->write_event_handler = ngx_pcap_api_dropped_handler;
         return;
     }
 
-    sr->write_event_handler = ngx_http_request_empty_handler;
+    if (sr->upstream->cleanup == NULL) {   /* it was redirected */
+        sr->write_event_handler = ngx_pcap_api_dropped_handler;
+        (void) ngx_http_post_request(sr, NULL);
+        return;
+    }
 
-    if (sr->upstream->cleanup) {
-        (*sr->upstream->cleanup)(sr);
+    sr->write_event_handler = ngx_http_request_empty_handler;
+    (*sr->upstream->cleanup)(sr);
+}
+
+
+void
+ngx_pcap_api_give_slot(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pcap_api_main_conf_t  *pmcf;
+
+    if (ctx->slot) {
+        ctx->slot = 0;
+        pmcf = ngx_http_get_module_main_conf(ctx->request,
+                                             ngx_pcap_api_module);
+        ngx_pcap_api_slot_free(pmcf->zone);
     }
 }
 
@@ -1065,6 +1105,7 @@ ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
     if (sr != NULL) {
         ctx->introspection = NULL;
         ngx_pcap_api_drop_subrequest(sr);
+        ngx_pcap_api_give_slot(ctx);
     }
 }
 
@@ -1137,17 +1178,12 @@ ngx_pcap_api_cleanup(void *data)
 {
     ngx_pcap_api_ctx_t  *ctx = data;
 
-    ngx_uint_t                 i;
     ngx_pcap_api_main_conf_t  *pmcf;
 
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
     ngx_pcap_api_stop_events(ctx);
-
-    if (ctx->slot) {
-        ctx->slot = 0;
-        ngx_pcap_api_slot_free(pmcf->zone);
-    }
+    ngx_pcap_api_give_slot(ctx);
 
     if (ctx->row != NULL) {
         ngx_pcap_api_row_remove(pmcf->zone, ctx->row);
@@ -1162,10 +1198,23 @@ ngx_pcap_api_cleanup(void *data)
                       ctx->packets, ngx_pcap_api_dropped(ctx));
     }
 
+}
+
+
+/*
+ * Frees what is on the heap, not before the pool goes: HTTP/2 may still send
+ * a frame of a request that is terminated already.
+ */
+static void
+ngx_pcap_api_free(void *data)
+{
+    ngx_pcap_api_ctx_t  *ctx = data;
+
+    ngx_uint_t  i;
+
     for (i = 0; i < ctx->nagents; i++) {
         if (ctx->agents[i].carry != NULL) {
             ngx_free(ctx->agents[i].carry);
-            ctx->agents[i].carry = NULL;
         }
     }
 
@@ -1173,11 +1222,7 @@ ngx_pcap_api_cleanup(void *data)
 
     if (ctx->held != NULL) {
         ngx_free(ctx->held);
-        ctx->held = NULL;
     }
-
-    /* what was granted for the token does not outlive the request */
-    ngx_explicit_memzero(ctx->token_hash, sizeof(ctx->token_hash));
 }
 
 

@@ -24,6 +24,18 @@ static ngx_int_t ngx_pcap_api_finish(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
 
+/* A stall counts from here, not from the last byte of a quiet capture. */
+static void
+ngx_pcap_api_set_blocked(ngx_pcap_api_ctx_t *ctx, ngx_int_t sent)
+{
+    if (sent == NGX_AGAIN && !ctx->blocked) {
+        ctx->took = ngx_current_msec;
+    }
+
+    ctx->blocked = (sent == NGX_AGAIN);
+}
+
+
 ngx_int_t
 ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
@@ -69,13 +81,14 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
             return NGX_ERROR;
         }
 
-        ctx->blocked = (sent == NGX_AGAIN);
+        ngx_pcap_api_set_blocked(ctx, sent);
 
         if (ctx->limit_hit || ctx->nalive == 0) {
             continue;
         }
 
         if (ctx->blocked
+            || ngx_pcap_api_turn(ctx) != NGX_OK
             || (rc == NGX_DECLINED && ngx_queue_empty(&ctx->dirty)
                 && ctx->nmessages == 0))
         {
@@ -221,9 +234,16 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                                    "\"pcap_api_zone\" is full");
     }
 
-    if (ngx_pcap_api_set_headers(r, ctx) != NGX_OK) {
+    if (ngx_pcap_api_output_init(ctx) != NGX_OK
+        || ngx_pcap_api_set_headers(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
+
+    /* an agent's event would delete the timer that limit_rate waits for */
+
+    r->limit_rate = 0;
+    r->limit_rate_set = 1;
 
     rc = ngx_http_send_header(r);
 
@@ -475,8 +495,13 @@ ngx_pcap_api_emit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
         return NGX_DONE;
     }
 
-    if (opts->max_packets && ctx->packets + 1 == opts->max_packets) {
-        ctx->hold = opts->pcapng;          /* it is the last one */
+    /* it is the last one, or the last one that certainly fits */
+
+    if ((opts->max_packets && ctx->packets + 1 == opts->max_packets)
+        || (opts->max_bytes
+            && ctx->bytes + b->caplen + opts->snaplen > opts->max_bytes))
+    {
+        ctx->hold = opts->pcapng;
     }
 
     rc = ngx_pcap_api_put_record(ctx, a);
@@ -525,11 +550,14 @@ ngx_pcap_api_run(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
             return rc;
         }
 
+        if (ctx->limit_hit) {
+            return NGX_OK;                 /* what follows is nobody's */
+        }
+
         first = 0;
         rc = ngx_pcap_api_agent_next(a);
 
     } while (rc == NGX_OK
-             && !ctx->limit_hit
              && ctx->out_bytes < NGX_PCAP_API_BATCH_BYTES
              && ctx->out_links < NGX_PCAP_API_BATCH_LINKS
              && pcapx_merge_follows(&ctx->merge, (uint32_t) a->index,
@@ -622,10 +650,20 @@ ngx_pcap_api_cut_rest(ngx_pcap_api_ctx_t *ctx)
         }
 
         ngx_pcap_api_agent_abort(a);
+        ngx_pcap_api_agent_discard(a);
+
+        if (a->state != NGX_PCAP_API_AGENT_READY) {
+            continue;                      /* it was garbage after all */
+        }
+
+        a->cut = 1;
         a->state = NGX_PCAP_API_AGENT_CLOSED;
-        a->has_head = 0;
         ctx->nalive--;
         pcapx_merge_end(&ctx->merge, a->index);
+
+        ngx_pcap_api_message(ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
+                             "not drained within %M ms, the rest is dropped",
+                             ctx->conf->stop_timeout);
     }
 }
 
@@ -655,8 +693,7 @@ ngx_pcap_api_agent_silent(ngx_pcap_api_agent_t *a)
 static void
 ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
 {
-    ngx_msec_t       since;
-    ngx_msec_int_t   idle;
+    ngx_msec_int_t  idle, lag, waited, window;
 
     if (a->congested
         && ngx_current_msec - a->told >= NGX_PCAP_API_CONGESTED_MS)
@@ -676,24 +713,30 @@ ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
         return;
     }
 
-    since = a->heard;
+    /* time that it could not use counts for nothing */
 
-    if ((ngx_msec_int_t) (ctx->unblocked - since) > 0) {
-        since = ctx->unblocked;
-    }
-
-    idle = (ngx_msec_int_t) (ngx_current_msec - since);
+    waited = ngx_min((ngx_msec_int_t) (ngx_current_msec - ctx->unblocked),
+                     (ngx_msec_int_t) (ngx_current_msec - a->resumed));
+    idle = ngx_min((ngx_msec_int_t) (ngx_current_msec - a->heard), waited);
+    lag = ngx_min(ngx_pcap_api_agent_lag(a), waited);
 
     if (idle >= (ngx_msec_int_t) ctx->conf->heartbeat_timeout) {
         ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
                                 "no sign of life for %M ms",
                                 ctx->conf->heartbeat_timeout);
+        return;
+    }
 
-    } else if (idle >= (ngx_msec_int_t) ctx->conf->reorder_window
-               && !a->released)
-    {
-        a->released = 1;
-        pcapx_merge_release(&ctx->merge, a->index);
+    /*
+     * Silent, or talking without getting on: either way the others wait for
+     * it no longer, until it has caught up.
+     */
+
+    window = (ngx_msec_int_t) ctx->conf->reorder_window;
+
+    if ((idle >= window || lag >= window) != a->released) {
+        a->released = !a->released;
+        ngx_pcap_api_agent_settle(a);
     }
 }
 
@@ -778,7 +821,7 @@ ngx_pcap_api_decide(ngx_pcap_api_ctx_t *ctx)
         }
     }
 
-    if (i == ctx->nagents) {
+    if (i == ctx->nagents && !ctx->limit_hit) {
         ctx->status = NGX_PCAP_API_ERROR;
 
     } else if (ctx->failed_some) {
@@ -881,7 +924,7 @@ ngx_pcap_api_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
             return NGX_ERROR;
         }
 
-        ctx->blocked = (sent == NGX_AGAIN);
+        ngx_pcap_api_set_blocked(ctx, sent);
 
         if (ctx->finished || ctx->blocked) {
             break;
