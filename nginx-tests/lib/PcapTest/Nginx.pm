@@ -139,7 +139,8 @@ http {
         server_name localhost;
         ssl_certificate $front.crt;
         ssl_certificate_key $front.key;
-        error_page 400 401 403 404 405 408 413 414 429 431 494 500 502 503
+        error_page 400 401 403 404 405 411 413 414 415 421 429 431 494 495
+            496 497 500 501 502 503
             504 /_pcap_problem;
         large_client_header_buffers 8 32k;
         client_max_body_size 64k;
