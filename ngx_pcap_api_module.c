@@ -1,6 +1,6 @@
 /*
- * ngx_pcap_api_module.c: directive and variable tables, configuration and
- * filter registration, nothing else. What a request does is in module/.
+ * ngx_pcap_api_module.c: the directive table, configuration and filter
+ * registration, nothing else. What a request does is in module/.
  *
  * The module is a content handler, a header filter and a body filter in one:
  * the filters see the answers to our own subrequests and keep them out of
@@ -13,11 +13,6 @@
 static ngx_int_t ngx_pcap_api_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_pcap_api_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static ngx_int_t ngx_pcap_api_variable_agent(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_pcap_api_variable_capture(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_pcap_api_add_variables(ngx_conf_t *cf);
 static void *ngx_pcap_api_create_main_conf(ngx_conf_t *cf);
 static void *ngx_pcap_api_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -190,69 +185,11 @@ ngx_module_t  ngx_pcap_api_module = {
 };
 
 
-/* What a variable shows: of the agent a subrequest goes to, or of r->main. */
-
-enum {
-    NGX_PCAP_API_VAR_ADDR = 0,
-    NGX_PCAP_API_VAR_URI,
-    NGX_PCAP_API_VAR_NAME,
-    NGX_PCAP_API_VAR_TOKEN,
-    NGX_PCAP_API_VAR_ID,
-    NGX_PCAP_API_VAR_USER,
-    NGX_PCAP_API_VAR_STATUS,
-    NGX_PCAP_API_VAR_PACKETS,
-    NGX_PCAP_API_VAR_DROPPED,
-    NGX_PCAP_API_VAR_REQUEST_ID
-};
-
-
-/*
- * All are not cacheable: subrequests share r->variables with the main
- * request, and a cached address would send every agent's request to the
- * first agent.
- */
-static ngx_http_variable_t  ngx_pcap_api_vars[] = {
-
-    { ngx_string("pcap_agent_addr"), NULL, ngx_pcap_api_variable_agent,
-      NGX_PCAP_API_VAR_ADDR, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("pcap_agent_uri"), NULL, ngx_pcap_api_variable_agent,
-      NGX_PCAP_API_VAR_URI, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("pcap_agent_name"), NULL, ngx_pcap_api_variable_agent,
-      NGX_PCAP_API_VAR_NAME, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("pcap_token"), NULL, ngx_pcap_api_variable_capture,
-      NGX_PCAP_API_VAR_TOKEN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("pcap_capture_id"), NULL, ngx_pcap_api_variable_capture,
-      NGX_PCAP_API_VAR_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("pcap_user"), NULL, ngx_pcap_api_variable_capture,
-      NGX_PCAP_API_VAR_USER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("pcap_status"), NULL, ngx_pcap_api_variable_capture,
-      NGX_PCAP_API_VAR_STATUS, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("pcap_packets"), NULL, ngx_pcap_api_variable_capture,
-      NGX_PCAP_API_VAR_PACKETS, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("pcap_dropped"), NULL, ngx_pcap_api_variable_capture,
-      NGX_PCAP_API_VAR_DROPPED, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("pcap_request_id"), NULL, ngx_pcap_api_variable_capture,
-      NGX_PCAP_API_VAR_REQUEST_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-      ngx_http_null_variable
-};
-
-
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
-/* The agent a subrequest goes to, whatever redirects did to its context. */
-static ngx_pcap_api_agent_t *
+ngx_pcap_api_agent_t *
 ngx_pcap_api_agent_of(ngx_http_request_t *r)
 {
     if (r != r->main && r->post_subrequest
@@ -265,7 +202,7 @@ ngx_pcap_api_agent_of(ngx_http_request_t *r)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_pcap_api_is_introspection(ngx_http_request_t *r)
 {
     return r != r->main && r->post_subrequest
@@ -318,157 +255,6 @@ ngx_int_t
 ngx_pcap_api_next_body(ngx_http_request_t *r, ngx_chain_t *in)
 {
     return ngx_http_next_body_filter(r, in);
-}
-
-
-static ngx_int_t
-ngx_pcap_api_variable_set(ngx_http_variable_value_t *v, ngx_str_t *s)
-{
-    v->valid = 1;
-    v->no_cacheable = 1;
-    v->not_found = 0;
-    v->len = s->len;
-    v->data = s->data;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_pcap_api_variable_agent(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_pcap_api_agent_t  *a;
-
-    a = ngx_pcap_api_agent_of(r);
-
-    if (a == NULL) {
-        v->not_found = 1;
-        v->no_cacheable = 1;
-        return NGX_OK;
-    }
-
-    switch (data) {
-
-    case NGX_PCAP_API_VAR_ADDR:
-        return ngx_pcap_api_variable_set(v, &a->target->addr);
-
-    case NGX_PCAP_API_VAR_URI:
-        return ngx_pcap_api_variable_set(v, &a->ctx->agent_uri);
-
-    default: /* NGX_PCAP_API_VAR_NAME */
-        return ngx_pcap_api_variable_set(v, &a->target->tls_name);
-    }
-}
-
-
-static ngx_int_t
-ngx_pcap_api_variable_number(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uint64_t n)
-{
-    ngx_str_t  s;
-
-    s.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (s.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    s.len = ngx_sprintf(s.data, "%uL", n) - s.data;
-
-    return ngx_pcap_api_variable_set(v, &s);
-}
-
-
-static ngx_int_t
-ngx_pcap_api_variable_capture(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_str_t            s;
-    ngx_pcap_api_ctx_t  *ctx;
-
-    ctx = ngx_pcap_api_ctx(r->main);
-
-    v->not_found = 1;
-    v->no_cacheable = 1;
-
-    if (ctx == NULL) {
-        return NGX_OK;
-    }
-
-    switch (data) {
-
-    case NGX_PCAP_API_VAR_TOKEN:
-        /* only the introspection location may see it */
-        if (!ngx_pcap_api_is_introspection(r)) {
-            return NGX_OK;
-        }
-
-        return ngx_pcap_api_variable_set(v, &ctx->token_encoded);
-
-    case NGX_PCAP_API_VAR_USER:
-        if (ctx->identity.name.len == 0) {
-            return NGX_OK;
-        }
-
-        return ngx_pcap_api_variable_set(v, &ctx->identity.name);
-
-    case NGX_PCAP_API_VAR_REQUEST_ID:
-        return ngx_pcap_api_variable_set(v, &ctx->request_id);
-    }
-
-    if (!ctx->header_sent) {
-        return NGX_OK;
-    }
-
-    switch (data) {
-
-    case NGX_PCAP_API_VAR_ID:
-        s.data = ctx->id;
-        s.len = NGX_PCAP_API_ID_LEN;
-        return ngx_pcap_api_variable_set(v, &s);
-
-    case NGX_PCAP_API_VAR_STATUS:
-        if (!ctx->finished) {
-            ngx_str_set(&s, "cut");
-
-        } else {
-            s.data = (u_char *) ngx_pcap_api_status_names[ctx->status];
-            s.len = ngx_strlen(s.data);
-        }
-
-        return ngx_pcap_api_variable_set(v, &s);
-
-    case NGX_PCAP_API_VAR_PACKETS:
-        return ngx_pcap_api_variable_number(r, v, ctx->packets);
-
-    default: /* NGX_PCAP_API_VAR_DROPPED */
-        return ngx_pcap_api_variable_number(r, v, ngx_pcap_api_dropped(ctx));
-    }
-}
-
-
-static ngx_int_t
-ngx_pcap_api_add_variables(ngx_conf_t *cf)
-{
-    ngx_http_variable_t       *var, *v;
-    ngx_pcap_api_main_conf_t  *pmcf;
-
-    static ngx_str_t  token = ngx_string("pcap_token");
-
-    for (v = ngx_pcap_api_vars; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-        var->data = v->data;
-    }
-
-    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
-    pmcf->token_index = ngx_http_get_variable_index(cf, &token);
-
-    return pmcf->token_index == NGX_ERROR ? NGX_ERROR : NGX_OK;
 }
 
 

@@ -78,7 +78,7 @@ ngx_pcap_api_default_options(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-ngx_int_t
+static ngx_int_t
 ngx_pcap_api_parse_options(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len)
 {
     int                           rc;
@@ -299,4 +299,112 @@ ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
 {
     return pcapx_parse_snaplen(pair->value, pair->value_len,
                                &ctx->opts.snaplen, err);
+}
+
+
+/* The body as one piece of memory; an empty one has no data. */
+static ngx_int_t
+ngx_pcap_api_body_text(ngx_http_request_t *r, ngx_str_t *text)
+{
+    ssize_t       n;
+    ngx_chain_t  *cl;
+
+    ngx_str_null(text);
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+        return NGX_OK;
+    }
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        text->len += ngx_buf_size(cl->buf);
+    }
+
+    if (text->len > NGX_PCAP_API_MAX_FORM) {
+        return NGX_DECLINED;
+    }
+
+    text->data = ngx_pnalloc(r->pool, text->len + 1);
+    if (text->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->len = 0;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+
+        if (ngx_buf_in_memory(cl->buf)) {
+            n = cl->buf->last - cl->buf->pos;
+            ngx_memcpy(text->data + text->len, cl->buf->pos, n);
+
+        } else {
+            n = ngx_read_file(cl->buf->file, text->data + text->len,
+                              (size_t) (cl->buf->file_last
+                                        - cl->buf->file_pos),
+                              cl->buf->file_pos);
+            if (n == NGX_ERROR) {
+                return NGX_ERROR;
+            }
+        }
+
+        text->len += n;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pcap_api_read_options(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    u_char     *p;
+    ngx_int_t   rc;
+    ngx_str_t   text, *type;
+
+    static ngx_str_t  form =
+        ngx_string("application/x-www-form-urlencoded");
+
+    if (r->args.len) {
+        /* decoding is done in place, the log wants r->args as it came */
+        p = ngx_pnalloc(r->pool, r->args.len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(p, r->args.data, r->args.len);
+
+        rc = ngx_pcap_api_parse_options(ctx, p, r->args.len);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    if (!(r->method & NGX_HTTP_POST)) {
+        return NGX_OK;
+    }
+
+    rc = ngx_pcap_api_body_text(r, &text);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                   "the form is longer than %d bytes",
+                                   NGX_PCAP_API_MAX_FORM);
+    }
+
+    if (rc != NGX_OK || text.len == 0) {
+        return rc;
+    }
+
+    type = r->headers_in.content_type ? &r->headers_in.content_type->value
+                                      : NULL;
+
+    if (type == NULL || type->len < form.len
+        || ngx_strncasecmp(type->data, form.data, form.len) != 0
+        || (type->len > form.len && type->data[form.len] != ';'
+            && type->data[form.len] != ' '))
+    {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                                   "options are taken as %V only", &form);
+    }
+
+    return ngx_pcap_api_parse_options(ctx, text.data, text.len);
 }

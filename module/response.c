@@ -1,0 +1,133 @@
+/*
+ * module/response.c: the header and the trailers of a capture's response.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+
+static ngx_int_t
+ngx_pcap_api_trailer(ngx_http_request_t *r, const char *name, ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.trailers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    h->key.len = ngx_strlen(name);
+    h->key.data = (u_char *) name;
+    h->value = *value;
+    ngx_pcap_api_header_end(h);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    u_char     *p;
+    ngx_tm_t    tm;
+    ngx_str_t   value;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = -1;
+
+    if (ctx->opts.pcapng) {
+        ngx_str_set(&r->headers_out.content_type, "application/x-pcapng");
+
+    } else {
+        ngx_str_set(&r->headers_out.content_type,
+                    "application/vnd.tcpdump.pcap");
+    }
+
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    p = ngx_pnalloc(r->pool, ctx->group.len + 80);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_gmtime(ngx_time(), &tm);
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "attachment; filename=\"%V-%4d%02d%02dT%02d"
+                            "%02d%02dZ.%s\"",
+                            &ctx->group, tm.ngx_tm_year, tm.ngx_tm_mon,
+                            tm.ngx_tm_mday, tm.ngx_tm_hour, tm.ngx_tm_min,
+                            tm.ngx_tm_sec,
+                            ctx->opts.pcapng ? "pcapng" : "pcap")
+                - p;
+
+    if (ngx_pcap_api_add_header(r, "Content-Disposition", &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    value.data = ctx->id;
+    value.len = NGX_PCAP_API_ID_LEN;
+
+    if (ngx_pcap_api_add_header(r, "X-Pcap-Capture-Id", &value) != NGX_OK
+        || ngx_pcap_api_add_header(r, "X-Vcap-Request-Id", &ctx->request_id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&value, "X-Pcap-Status, X-Pcap-Packets, X-Pcap-Dropped");
+
+    if (ngx_pcap_api_add_header(r, "Trailer", &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&value, "no-store");
+
+    if (ngx_pcap_api_add_header(r, "Cache-Control", &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* an nginx in front must not gather a live stream */
+
+    ngx_str_set(&value, "no");
+
+    if (ngx_pcap_api_add_header(r, "X-Accel-Buffering", &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    r->expect_trailers = 1;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pcap_api_set_trailers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    u_char     *p;
+    ngx_str_t   status, packets, dropped;
+
+    p = ngx_pnalloc(r->pool, 2 * NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    status.data = (u_char *) ngx_pcap_api_status_names[ctx->status];
+    status.len = ngx_strlen(status.data);
+
+    packets.data = p;
+    packets.len = ngx_sprintf(p, "%uL", ctx->packets) - p;
+
+    p += NGX_INT64_LEN;
+    dropped.data = p;
+    dropped.len = ngx_sprintf(p, "%uL", ngx_pcap_api_dropped(ctx)) - p;
+
+    if (ngx_pcap_api_trailer(r, "X-Pcap-Status", &status) != NGX_OK
+        || ngx_pcap_api_trailer(r, "X-Pcap-Packets", &packets) != NGX_OK
+        || ngx_pcap_api_trailer(r, "X-Pcap-Dropped", &dropped) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}

@@ -1,0 +1,268 @@
+/*
+ * module/rooms.h: what one room of the module does for the others, by room. A
+ * room's own helpers are static in its file. Included by
+ * ngx_pcap_api_module.h, behind the types.
+ *
+ * Functions that return ngx_int_t say NGX_OK or NGX_ERROR unless something
+ * else is written here.
+ */
+
+#ifndef NGX_PCAP_API_ROOMS_H
+#define NGX_PCAP_API_ROOMS_H
+
+#include <jansson.h>
+
+
+/* module/request.c: the phases */
+
+ngx_int_t ngx_pcap_api_handler(ngx_http_request_t *r);
+/* Runs main soon, from the posted requests; safe from any handler. */
+void ngx_pcap_api_post(ngx_pcap_api_ctx_t *ctx);
+
+/*
+ * Takes a turn of work (a step, a batch). NGX_AGAIN: the worker's other
+ * connections come first, main will run again behind them. A fast agent and
+ * a fast client could keep the posted requests running for ever otherwise.
+ */
+ngx_int_t ngx_pcap_api_turn(ngx_pcap_api_ctx_t *ctx);
+
+/* Gives the place among the introspections in flight back; idempotent. */
+void ngx_pcap_api_give_slot(ngx_pcap_api_ctx_t *ctx);
+
+/* Ends the request: nothing of ctx may be touched after it. */
+void ngx_pcap_api_finalize(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc);
+
+/* module/reply.c: JSON and problem documents */
+
+ngx_int_t ngx_pcap_api_problem_handler(ngx_http_request_t *r);
+/*
+ * Sets what the refusal will say and returns status, so that a phase can end
+ * with `return ngx_pcap_api_refuse(...)`. detail is copied to the pool.
+ */
+ngx_int_t ngx_pcap_api_refuse(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status,
+    const char *fmt, ...);
+
+/* Sends a refusal; ctx may be NULL. */
+ngx_int_t ngx_pcap_api_send_problem(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx, ngx_uint_t status, ngx_str_t *detail);
+
+/* Answers with a whole JSON body; json (which may be NULL) is given up. */
+ngx_int_t ngx_pcap_api_reply(ngx_http_request_t *r, ngx_uint_t status,
+    const char *type, json_t *json);
+
+/* The router's request id, if we trust the router, else one of our own. */
+ngx_int_t ngx_pcap_api_set_request_id(ngx_http_request_t *r, ngx_str_t *id);
+
+/* The last request header of that name, or NULL. */
+ngx_table_elt_t *ngx_pcap_api_request_header(ngx_http_request_t *r,
+    const char *name);
+
+/* Adds a response header; value is kept, not copied. */
+ngx_int_t ngx_pcap_api_add_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
+/* Copies foreign text: control bytes and broken UTF-8 become "?". */
+size_t ngx_pcap_api_clean_text(u_char *dst, size_t max, const u_char *src,
+    size_t len);
+
+/* module/subrequest.c: subrequests of ours */
+
+/*
+ * Starts a background subrequest to the internal location uri; its filters
+ * and handler find data by post_subrequest. NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_subrequest(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri,
+    ngx_http_post_subrequest_pt handler, void *data,
+    ngx_http_request_t **psr);
+
+/*
+ * Ends a subrequest whose answer is not wanted: its connection is closed and
+ * its done handler will not run. Never from within that subrequest's own
+ * filters or handlers.
+ */
+void ngx_pcap_api_drop_subrequest(ngx_http_request_t *sr);
+
+/* module/options.c: the query string or the form */
+
+ngx_int_t ngx_pcap_api_default_options(ngx_pcap_api_ctx_t *ctx);
+/* Query and, when it was POSTed, form: NGX_OK or the refusal's status. */
+ngx_int_t ngx_pcap_api_read_options(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+
+/* module/auth.c: who asks */
+
+ngx_int_t ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_auth_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_introspection_done(ngx_http_request_t *sr, void *data,
+    ngx_int_t rc);
+ngx_int_t ngx_pcap_api_introspection_body(ngx_http_request_t *sr,
+    ngx_chain_t *in);
+/* 1 if the identity holds that scope */
+ngx_uint_t ngx_pcap_api_has_scope(ngx_pcap_api_identity_t *id,
+    ngx_str_t *scope);
+
+/* module/registry.c: shared memory */
+
+ngx_int_t ngx_pcap_api_zone_init(ngx_shm_zone_t *zone, void *data);
+void ngx_pcap_api_zone_sweep(ngx_shm_zone_t *zone, ngx_pid_t pid);
+/* NGX_OK: *id is filled from the cache (pool memory); NGX_DECLINED: not */
+ngx_int_t ngx_pcap_api_cache_get(ngx_shm_zone_t *zone, ngx_pool_t *pool,
+    u_char hash[32], ngx_pcap_api_identity_t *id);
+void ngx_pcap_api_cache_put(ngx_shm_zone_t *zone, u_char hash[32],
+    ngx_pcap_api_identity_t *id, ngx_msec_t ttl);
+/* NGX_OK: a slot is taken; NGX_BUSY: rate of the address; NGX_DECLINED: all */
+ngx_int_t ngx_pcap_api_slot_take(ngx_shm_zone_t *zone,
+    ngx_pcap_api_loc_conf_t *conf, ngx_str_t *addr);
+void ngx_pcap_api_slot_free(ngx_shm_zone_t *zone);
+/* NGX_OK or NGX_ERROR when the zone is full */
+ngx_int_t ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx);
+void ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_row_t *row);
+/* NGX_OK, NGX_DECLINED: not there or, for who is no admin, not his */
+ngx_int_t ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, u_char *id,
+    u_char user_hash[32], ngx_uint_t admin);
+void ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32]);
+
+/* module/resolve_static.c: targets from the configuration */
+
+ngx_int_t ngx_pcap_api_resolve_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+
+/* module/open.c: the subrequests to agents */
+
+ngx_int_t ngx_pcap_api_open_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_agent_done(ngx_http_request_t *sr, void *data,
+    ngx_int_t rc);
+ngx_int_t ngx_pcap_api_agent_header(ngx_http_request_t *sr,
+    ngx_pcap_api_agent_t *a);
+ngx_int_t ngx_pcap_api_agent_body(ngx_http_request_t *sr,
+    ngx_pcap_api_agent_t *a, ngx_chain_t *in);
+/* Cuts an agent: its connection is closed, what is here stays usable. */
+void ngx_pcap_api_agent_abort(ngx_pcap_api_agent_t *a);
+/* As abort, with the reason; counts it as failed and tells the client. */
+void ngx_pcap_api_agent_fail(ngx_pcap_api_agent_t *a, ngx_pcap_api_msg_e type,
+    const char *fmt, ...);
+/* Asks the agent to end: shuts down our sending side, nothing else. */
+void ngx_pcap_api_agent_half_close(ngx_pcap_api_agent_t *a);
+/* Lets nginx read from the agent again. */
+void ngx_pcap_api_agent_post(ngx_pcap_api_agent_t *a);
+
+/* Fails an agent whose subrequest ended before it streamed. */
+void ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a);
+
+/* module/agent.c: scanning what came from one agent */
+
+/* Something of this agent has changed: it is fed when main runs next. */
+void ngx_pcap_api_agent_mark(ngx_pcap_api_agent_t *a);
+/* Feeds every marked agent: their heads and watermarks are in the merge. */
+void ngx_pcap_api_feed_dirty(ngx_pcap_api_ctx_t *ctx);
+/*
+ * Moves behind the head record, which has been taken, and looks at what
+ * follows: NGX_OK with head set, or NGX_AGAIN (feed it later).
+ */
+ngx_int_t ngx_pcap_api_agent_next(ngx_pcap_api_agent_t *a);
+/* Tells the merge, gives buffers back, notices the end; after a change. */
+void ngx_pcap_api_agent_settle(ngx_pcap_api_agent_t *a);
+/* The client has taken the carry, or it was copied. */
+void ngx_pcap_api_agent_carry_free(ngx_pcap_api_agent_t *a);
+/* Takes the reports out of what is here and throws the records away. */
+void ngx_pcap_api_agent_discard(ngx_pcap_api_agent_t *a);
+/*
+ * How long the agent's watermark is behind what its own best days promise,
+ * in ms; 0 or less when it keeps up.
+ */
+ngx_msec_int_t ngx_pcap_api_agent_lag(ngx_pcap_api_agent_t *a);
+/* Our wall clock, which no step of CLOCK_REALTIME moves during a capture. */
+uint64_t ngx_pcap_api_now_ns(ngx_pcap_api_ctx_t *ctx);
+uint64_t ngx_pcap_api_wall_base(void);
+/* Frees the carry, unless the client still has it. */
+void ngx_pcap_api_agent_drop_carry(ngx_pcap_api_agent_t *a);
+
+/* module/stream.c: the merged stream */
+
+ngx_int_t ngx_pcap_api_stream_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* Begins the end: intake off at all agents. */
+void ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_status_e status,
+    ngx_pcap_api_msg_e type, const char *why);
+/* Ends at once: a limit that is exact to the record is reached. */
+void ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, const char *name);
+
+/* The time to drain is over: what is still out there counts as dropped. */
+void ngx_pcap_api_cut_rest(ngx_pcap_api_ctx_t *ctx);
+
+/* module/watch.c: deadlines; NGX_OK, or NGX_ERROR for a stalled client */
+
+ngx_int_t ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx);
+
+/* module/record.c: one record on its way out */
+
+/*
+ * The head record of a goes out; first: it is the first of a run. NGX_OK,
+ * NGX_AGAIN (no room now), NGX_DONE (it would exceed a limit), NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_emit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
+    ngx_uint_t first);
+/* The record that was held back goes out; as above. */
+ngx_int_t ngx_pcap_api_unhold(ngx_pcap_api_ctx_t *ctx);
+
+/* module/response.c: header and trailers of a capture */
+
+ngx_int_t ngx_pcap_api_set_headers(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_set_trailers(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+
+/* module/output.c: the chain to the client */
+
+/* Room for len bytes in a stage, or NULL until the client has taken some. */
+u_char *ngx_pcap_api_reserve(ngx_pcap_api_ctx_t *ctx, size_t len);
+/* The reserved bytes [p, p + len) go out. */
+ngx_int_t ngx_pcap_api_commit(ngx_pcap_api_ctx_t *ctx, u_char *p, size_t len);
+/* A span of the agent's head record goes out where it lies. */
+ngx_int_t ngx_pcap_api_span(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
+    u_char *p, size_t len);
+/* Memory of ngx_alloc() goes out and is freed by this room, in any case. */
+ngx_int_t ngx_pcap_api_give(ngx_pcap_api_ctx_t *ctx, u_char *memory,
+    size_t len);
+/* The stages' memory; NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_pcap_api_output_init(ngx_pcap_api_ctx_t *ctx);
+/* Frees what the client will never take; for the cleanup. */
+void ngx_pcap_api_output_free(ngx_pcap_api_ctx_t *ctx);
+/* Sends the chain; NGX_OK, NGX_AGAIN (client blocks), NGX_ERROR. */
+ngx_int_t ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx);
+/* Takes back what the client has taken. */
+void ngx_pcap_api_reap(ngx_pcap_api_ctx_t *ctx);
+
+/* module/blocks.c: what we write ourselves */
+
+ngx_int_t ngx_pcap_api_write_start(ngx_pcap_api_ctx_t *ctx);
+/* Queues a message: an ISB now or when there is room, then a comment. */
+void ngx_pcap_api_message(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
+    ngx_pcap_api_msg_e type, const char *fmt, ...);
+/* Writes what is queued as far as there is room. */
+ngx_int_t ngx_pcap_api_write_messages(ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_write_stats(ngx_pcap_api_ctx_t *ctx);
+/* The last ISBs of all interfaces and the verdict. */
+ngx_int_t ngx_pcap_api_write_end(ngx_pcap_api_ctx_t *ctx);
+/* The comments of the next packet: one more. */
+void ngx_pcap_api_attach(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len);
+size_t ngx_pcap_api_verdict(ngx_pcap_api_ctx_t *ctx, u_char *dst, size_t max);
+uint64_t ngx_pcap_api_dropped(ngx_pcap_api_ctx_t *ctx);
+extern const char *const ngx_pcap_api_status_names[];
+extern const char *const ngx_pcap_api_msg_names[];
+
+/* module/variables.c: $pcap_* */
+
+ngx_int_t ngx_pcap_api_add_variables(ngx_conf_t *cf);
+
+/* ngx_pcap_api_module.c: the rest of the filter chain */
+
+/* The agent a subrequest goes to, or NULL. */
+ngx_pcap_api_agent_t *ngx_pcap_api_agent_of(ngx_http_request_t *r);
+ngx_uint_t ngx_pcap_api_is_introspection(ngx_http_request_t *r);
+ngx_int_t ngx_pcap_api_next_body(ngx_http_request_t *r, ngx_chain_t *in);
+
+
+#endif /* NGX_PCAP_API_ROOMS_H */

@@ -1,0 +1,151 @@
+/*
+ * module/watch.c: everything of a running capture that has a deadline:
+ * silent agents, a stalled client, the duration, the stop from another
+ * worker, and the statistics that are due.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+
+#define NGX_PCAP_API_ISB_SHORT    1000     /* ms between statistics */
+#define NGX_PCAP_API_ISB_LONG     10000
+#define NGX_PCAP_API_ISB_FEW      64       /* interfaces, for the short one */
+#define NGX_PCAP_API_CONGESTED_MS 1000
+
+
+/* Is it we who wait for the agent, and not the agent for us? */
+static ngx_uint_t
+ngx_pcap_api_agent_silent(ngx_pcap_api_agent_t *a)
+{
+    ngx_connection_t  *c;
+
+    if (a->state != NGX_PCAP_API_AGENT_READY || a->sr == NULL || a->has_head
+        || a->in != NULL || a->outstanding || a->carry_busy)
+    {
+        return 0;
+    }
+
+    if (a->sr->upstream == NULL) {
+        return 0;
+    }
+
+    c = a->sr->upstream->peer.connection;
+
+    return c != NULL && !c->read->ready;
+}
+
+
+static void
+ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
+{
+    ngx_msec_int_t  idle, lag, waited, window;
+
+    if (a->congested
+        && ngx_current_msec - a->told >= NGX_PCAP_API_CONGESTED_MS)
+    {
+        ngx_pcap_api_message(ctx, a, NGX_PCAP_API_MSG_CONGESTED,
+                             "%uL packets dropped by the kernel, %uL in all; "
+                             "%uL records late, %uL in all",
+                             a->osdrop - a->osdrop_told, a->osdrop,
+                             a->late - a->late_told, a->late);
+        a->congested = 0;
+        a->osdrop_told = a->osdrop;
+        a->late_told = a->late;
+        a->told = ngx_current_msec;
+    }
+
+    if (ctx->blocked || !ngx_pcap_api_agent_silent(a)) {
+        return;
+    }
+
+    /* time that it could not use counts for nothing */
+
+    waited = ngx_min((ngx_msec_int_t) (ngx_current_msec - ctx->unblocked),
+                     (ngx_msec_int_t) (ngx_current_msec - a->resumed));
+    idle = ngx_min((ngx_msec_int_t) (ngx_current_msec - a->heard), waited);
+    lag = ngx_min(ngx_pcap_api_agent_lag(a), waited);
+
+    if (idle >= (ngx_msec_int_t) ctx->conf->heartbeat_timeout) {
+        ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+                                "no sign of life for %M ms",
+                                ctx->conf->heartbeat_timeout);
+        return;
+    }
+
+    /*
+     * Silent, or talking without getting on: either way the others wait for
+     * it no longer, until it has caught up.
+     */
+
+    window = (ngx_msec_int_t) ctx->conf->reorder_window;
+
+    if ((idle >= window || lag >= window) != a->released) {
+        a->released = !a->released;
+        ngx_pcap_api_agent_settle(a);
+    }
+}
+
+
+/* Everything with a deadline, at most once a tick. */
+ngx_int_t
+ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+    ngx_msec_t  every;
+
+    if (ctx->blocked) {
+        ctx->unblocked = ngx_current_msec;
+
+        if (ngx_current_msec - ctx->took > ctx->conf->client_stall) {
+            ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
+                          "pcap client took nothing for %M ms",
+                          ctx->conf->client_stall);
+            return NGX_ERROR;
+        }
+    }
+
+    if (ctx->duration_end
+        && (ngx_msec_int_t) (ngx_current_msec - ctx->duration_end) >= 0)
+    {
+        ctx->duration_end = 0;
+        ngx_pcap_api_stop(ctx, NGX_PCAP_API_LIMIT,
+                          NGX_PCAP_API_MSG_LIMIT_REACHED,
+                          "duration is reached");
+    }
+
+    if (ctx->stopping
+        && (ngx_msec_int_t) (ngx_current_msec - ctx->stop_deadline) >= 0)
+    {
+        ngx_pcap_api_cut_rest(ctx);
+    }
+
+    if (ngx_current_msec - ctx->watched < NGX_PCAP_API_TICK / 2) {
+        return NGX_OK;
+    }
+
+    ctx->watched = ngx_current_msec;
+
+    if (ctx->row->stop) {
+        ngx_pcap_api_stop(ctx, NGX_PCAP_API_STOPPED,
+                          NGX_PCAP_API_MSG_CAPTURE_STOPPED,
+                          "stopped by request");
+    }
+
+    for (i = 0; i < ctx->nagents; i++) {
+        ngx_pcap_api_watch_agent(ctx, &ctx->agents[i]);
+    }
+
+    every = ctx->nifaces > NGX_PCAP_API_ISB_FEW ? NGX_PCAP_API_ISB_LONG
+                                                : NGX_PCAP_API_ISB_SHORT;
+
+    if (ctx->opts.pcapng && !ctx->blocked
+        && ngx_current_msec - ctx->isb_at >= every)
+    {
+        if (ngx_pcap_api_write_stats(ctx) == NGX_OK) {
+            ctx->isb_at = ngx_current_msec;
+            ctx->stats_agent = 0;
+        }
+    }
+
+    return NGX_OK;
+}
