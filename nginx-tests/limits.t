@@ -35,7 +35,7 @@ sub limited
 
     my $file = $query =~ /format=pcap\b/ ? pcap_ok($c, status => 'limit',
         name => $name) : capture_ok($c, status => 'limit', name => $name,
-        last => $which eq 'max_packets');
+        last => $o{last});
 
     if ($query !~ /format=pcap\b/) {
         has_message($file, 'LIMIT_REACHED', 'api', qr/$which/,
@@ -51,7 +51,7 @@ sub limited
 # --- max_packets ----------------------------------------------------------
 
 for my $n (1, 7, 69, 70, 71, 1000) {
-    my ($file) = limited("max_packets=$n", 'max_packets');
+    my ($file) = limited("max_packets=$n", 'max_packets', last => 1);
     is(scalar @{ $file->{packets} }, $n, "exactly $n packets");
 }
 
@@ -63,7 +63,7 @@ is(scalar @{ $file->{packets} }, 123, 'exactly 123 packets of pcap');
 for my $case ([ 100, 1 ], [ 199, 1 ], [ 200, 2 ], [ 12_345, 123 ],
     [ '10k', 102 ])
 {
-    ($file) = limited("max_bytes=$case->[0]", 'max_bytes');
+    ($file) = limited("max_bytes=$case->[0]", 'max_bytes', last => 1);
     is(scalar @{ $file->{packets} }, $case->[1],
         "max_bytes=$case->[0]: the one that would exceed is not sent");
 }
