@@ -329,6 +329,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_uint_t                 nopened;      /* subrequests started */
     ngx_uint_t                 nopening;     /* and not yet answered */
     ngx_uint_t                 nalive;       /* not closed, not failed */
+    ngx_uint_t                 nposted;      /* about to be read */
     ngx_str_t                  agent_uri;
     ngx_msec_t                 deadline;     /* of the phase, before stream */
     ngx_queue_t                dirty;
@@ -373,6 +374,7 @@ struct ngx_pcap_api_ctx_s {
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */
+    unsigned                   again:1;      /* run behind what is posted */
     unsigned                   header_sent:1;
     unsigned                   introspected:1;
     unsigned                   reply_whole:1;

@@ -436,6 +436,10 @@ ngx_pcap_api_write_messages(ngx_pcap_api_ctx_t *ctx)
         len = ngx_pcap_api_comment(text, sizeof(text), m->agent, m->type,
                                    m->text, m->len);
 
+        if (f == NULL) {                   /* no capture without one */
+            return NGX_ERROR;
+        }
+
         rc = ngx_pcap_api_put_stats(ctx, f, 0, text, len);
         if (rc != NGX_OK) {
             return rc;
@@ -573,6 +577,7 @@ ngx_pcap_api_write_end(ngx_pcap_api_ctx_t *ctx)
     u_char                 text[NGX_PCAP_API_COMMENT_LEN];
     ngx_int_t              rc;
     ngx_pcap_api_agent_t  *a;
+    ngx_pcap_api_iface_t  *f;
 
     for ( /* void */ ; ctx->stats_agent < ctx->nagents; ctx->stats_agent++) {
         a = &ctx->agents[ctx->stats_agent];
@@ -598,7 +603,7 @@ ngx_pcap_api_write_end(ngx_pcap_api_ctx_t *ctx)
     }
 
     n = ngx_pcap_api_verdict(ctx, text, sizeof(text));
+    f = ngx_pcap_api_first_iface(ctx);
 
-    return ngx_pcap_api_put_stats(ctx, ngx_pcap_api_first_iface(ctx), 0, text,
-                                  n);
+    return f ? ngx_pcap_api_put_stats(ctx, f, 0, text, n) : NGX_ERROR;
 }

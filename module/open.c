@@ -572,6 +572,7 @@ ngx_pcap_api_agent_wake(ngx_http_request_t *sr)
 
     a = sr->post_subrequest->data;
     a->is_posted = 0;
+    a->ctx->nposted--;
     a->wake(sr);
 }
 
@@ -584,6 +585,7 @@ ngx_pcap_api_agent_post(ngx_pcap_api_agent_t *a)
     }
 
     a->is_posted = 1;
+    a->ctx->nposted++;
     (void) ngx_http_post_request(a->sr, &a->posted);
 }
 
@@ -601,6 +603,7 @@ ngx_pcap_api_agent_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     }
 
     a->sr = NULL;
+    a->ctx->nposted -= a->is_posted;       /* its wake() will not run */
     ngx_pcap_api_last_agents(a->ctx);
 
     a->timed_out = (a->status == 0 && rc == NGX_HTTP_GATEWAY_TIME_OUT);
@@ -624,6 +627,7 @@ ngx_pcap_api_agent_abort(ngx_pcap_api_agent_t *a)
     }
 
     a->sr = NULL;
+    a->ctx->nposted -= a->is_posted;       /* its wake() will not run */
     ngx_pcap_api_agent_answered(a);
     ngx_pcap_api_drop_subrequest(sr);
 }

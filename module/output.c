@@ -11,6 +11,9 @@
 #include "ngx_pcap_api_module.h"
 
 
+#define NGX_PCAP_API_MIN_SEND  2048        /* over postpone_output's 1460 */
+
+
 ngx_int_t
 ngx_pcap_api_output_init(ngx_pcap_api_ctx_t *ctx)
 {
@@ -234,8 +237,24 @@ ngx_pcap_api_reap(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/*
+ * What TLS gathers for a full record does not count as held up, as long as
+ * the socket takes bytes and nobody asked for a flush.
+ */
+static ngx_uint_t
+ngx_pcap_api_all_taken(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
+{
+    ngx_connection_t  *c;
+
+    c = ctx->request->connection;
+
+    return ctx->busy == NULL
+           && (!c->buffered || (!flush && c->write->ready));
+}
+
+
 ngx_int_t
-ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx)
+ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
 {
     ngx_int_t                  rc;
     ngx_chain_t               *out;
@@ -247,8 +266,12 @@ ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx)
     c = r->connection;
     out = ctx->out;
 
+    /* below postpone_output nginx would keep it, HTTP/2 has no such buffer */
+
+    flush |= (ctx->out_bytes < NGX_PCAP_API_MIN_SEND || r->stream != NULL);
+
     if (out != NULL) {
-        ctx->tail->buf.flush = 1;
+        ctx->tail->buf.flush = flush;
 
         *ctx->last_busy = out;
         ctx->last_busy = ctx->last_out;
@@ -258,7 +281,7 @@ ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx)
         ctx->out_links = 0;
         ctx->out_bytes = 0;
 
-    } else if (ctx->busy == NULL && !c->buffered) {
+    } else if (ngx_pcap_api_all_taken(ctx, flush)) {
         return NGX_OK;
     }
 
@@ -275,7 +298,7 @@ ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx)
         ctx->took = ngx_current_msec;
     }
 
-    if (ctx->busy == NULL && !c->buffered) {
+    if (ngx_pcap_api_all_taken(ctx, flush)) {
         return NGX_OK;
     }
 

@@ -411,6 +411,12 @@ ngx_pcap_api_step(ngx_http_request_t *r)
 
     if (rc != NGX_AGAIN) {
         ngx_pcap_api_fail(ctx, rc);
+        return;
+    }
+
+    if (ctx->again) {
+        ctx->again = 0;
+        ngx_pcap_api_post(ctx);
     }
 }
 

@@ -230,8 +230,11 @@ ngx_int_t ngx_pcap_api_give(ngx_pcap_api_ctx_t *ctx, u_char *memory,
 ngx_int_t ngx_pcap_api_output_init(ngx_pcap_api_ctx_t *ctx);
 /* Frees what the client will never take; for the cleanup. */
 void ngx_pcap_api_output_free(ngx_pcap_api_ctx_t *ctx);
-/* Sends the chain; NGX_OK, NGX_AGAIN (client blocks), NGX_ERROR. */
-ngx_int_t ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx);
+/*
+ * Sends the chain. Without flush TLS may keep what does not fill a record.
+ * NGX_OK, NGX_AGAIN (client blocks), NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush);
 /* Takes back what the client has taken. */
 void ngx_pcap_api_reap(ngx_pcap_api_ctx_t *ctx);
 

@@ -32,7 +32,8 @@ ngx_pcap_api_set_blocked(ngx_pcap_api_ctx_t *ctx, ngx_int_t sent)
 ngx_int_t
 ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t  rc, sent;
+    ngx_int_t   rc, sent;
+    ngx_uint_t  idle;
 
     if (!ctx->header_sent) {
         rc = ngx_pcap_api_start_stream(r, ctx);
@@ -68,7 +69,12 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
             }
         }
 
-        sent = ngx_pcap_api_send(ctx);
+        /* agents that are about to be read may fill the TLS record */
+
+        idle = (rc == NGX_DECLINED && ngx_queue_empty(&ctx->dirty)
+                && ctx->nmessages == 0);
+
+        sent = ngx_pcap_api_send(ctx, idle && ctx->nposted == 0);
 
         if (sent == NGX_ERROR) {
             return NGX_ERROR;
@@ -80,11 +86,12 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
             continue;
         }
 
-        if (ctx->blocked
-            || ngx_pcap_api_turn(ctx) != NGX_OK
-            || (rc == NGX_DECLINED && ngx_queue_empty(&ctx->dirty)
-                && ctx->nmessages == 0))
-        {
+        if (ctx->blocked || ngx_pcap_api_turn(ctx) != NGX_OK) {
+            return NGX_AGAIN;
+        }
+
+        if (idle && ngx_queue_empty(&ctx->dirty)) {
+            ctx->again = (ctx->nposted != 0 && r->connection->buffered);
             return NGX_AGAIN;
         }
     }
@@ -386,7 +393,7 @@ ngx_pcap_api_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
             ctx->finished = 1;
         }
 
-        sent = ngx_pcap_api_send(ctx);
+        sent = ngx_pcap_api_send(ctx, 1);
 
         if (sent == NGX_ERROR) {
             return NGX_ERROR;
