@@ -311,7 +311,10 @@ main(int argc, char **argv)
         list_file(&list, argv[i], (uint32_t) (i - 1));
     }
 
-    qsort(list.rec, list.n, sizeof(record_t), compare);
+    if (list.n > 0) {
+        qsort(list.rec, list.n, sizeof(record_t), compare);
+    }
+
     sum_begin(&in);
 
     for (k = 0; k < list.n; k++) {

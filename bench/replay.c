@@ -358,6 +358,7 @@ serve(const conf_t *conf, SSL_CTX *tls, int fd)
     memset(&s, 0, sizeof(s));
     s.conf = conf;
 
+    memset(&sin, 0, sizeof(sin));
     len = sizeof(sin);
 
     if (getsockname(fd, (struct sockaddr *) &sin, &len) == -1) {
