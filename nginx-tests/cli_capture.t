@@ -148,14 +148,15 @@ my $json = eval { decode_json($run->{stderr}) };
 is($json->{packets}, 100, 'JSON goes to standard error beside the capture');
 ok($run->{stdout} eq $expected, 'and not into it');
 
-$run = cli($api, [ 'static', 'g2-20000', '-o', '-' ],
+# more than is buffered here: the API has to wait
+my $many = 80_000;
+
+$run = cli($api, [ 'static', "g2-$many", '-o', '-' ],
     prefix => [ 'sh', '-c', '"$@" | { sleep 1; cat > piped; }', 'sh' ]);
-is(length slurp("$run->{dir}/piped"), length(PcapTest::StandIn::head(2)
-    . PcapTest::StandIn::packets(2, 20000)
-    . PcapTest::StandIn::tail(2, 20000, 'complete')),
-    'a slow reader gets everything');
-is(scalar @{ parse(slurp("$run->{dir}/piped"))->{packets} }, 20000,
-    'all packets');
+ok(slurp("$run->{dir}/piped") eq PcapTest::StandIn::head(2)
+    . PcapTest::StandIn::packets(2, $many)
+    . PcapTest::StandIn::tail(2, $many, 'complete'),
+    'a slow reader gets everything') or diag($run->{stderr});
 
 $run = cli($api, [ 'static', 'demo', '-o', '/dev/null' ]);
 is($run->{code}, 0, '/dev/null needs no -F');

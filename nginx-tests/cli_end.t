@@ -84,6 +84,24 @@ sub signal_at
 }
 
 
+sub endless
+{
+    my ($c) = @_;
+
+    begin($c, 2, 100);
+
+    my $n = 100;
+
+    while (!$c->{api}->events('delete')) {
+        $c->chunk(PcapTest::StandIn::packets(2, 100, $n)) or last;
+        $n += 100;
+    }
+
+    $c->chunk(PcapTest::StandIn::tail(2, $n, 'stopped'));
+    $c->end(Status => 'stopped', Packets => $n, Dropped => 0);
+}
+
+
 # --- one signal -----------------------------------------------------------
 
 for my $signal (qw(INT TERM HUP)) {
@@ -235,24 +253,34 @@ is(scalar $api->events('delete'), 1, 'EPIPE: by a DELETE');
 unlike($run->{stderr}, qr/Broken pipe/, 'EPIPE is no error');
 cmp_ok($run->{seconds}, '<', limit(5), 'EPIPE on an idle stream is seen');
 
-# --- the disk is full -----------------------------------------------------
+$run = against(\&endless, prefix => [ 'bash', '-c',
+    '"$0" static demo -o - > >(head -c 200 > /dev/null)', tool('cli') ]);
 
-sub endless
-{
+is($run->{code}, 0, 'EPIPE on a busy stream');
+like($run->{stderr}, qr/^only \d+ of \d+ packets were written$/m, 'said');
+
+# nobody reads what is said: the capture goes on
+$run = against(sub {
     my ($c) = @_;
 
-    begin($c, 2, 100);
+    begin($c, 2, 50);
+    $c->gate();
+    $c->chunk(isb(0, $T, opts => [ [ 1, 'pcap-api CONGESTED web/0: x' ] ]))
+        for 1 .. 10;
+    $c->chunk(PcapTest::StandIn::tail(2, 50, 'complete'));
+    $c->end(Status => 'complete', Packets => 50, Dropped => 0);
+}, prefix => [ 'bash', '-c', 'exec "$@" 2> >(head -c 1 > /dev/null;'
+    . ' touch left)', 'bash' ], meanwhile => sub {
+    my ($run) = @_;
 
-    my $n = 100;
+    ok(wait_for(5, sub { -e "$run->{dir}/left" }), 'the reader has left');
+    $api->open_gate();
+});
 
-    while (!$c->{api}->events('delete')) {
-        $c->chunk(PcapTest::StandIn::packets(2, 100, $n)) or last;
-        $n += 100;
-    }
+is($run->{code}, 0, 'messages without a reader');
+is(scalar @{ file_of($run)->{packets} }, 50, 'harm nothing');
 
-    $c->chunk(PcapTest::StandIn::tail(2, $n, 'stopped'));
-    $c->end(Status => 'stopped', Packets => $n, Dropped => 0);
-}
+# --- the disk is full -----------------------------------------------------
 
 # the smallest file size limit that bash knows is 1 kB; 64 of them
 $run = against(\&endless, prefix => [ 'bash', '-c', 'ulimit -f 64; exec "$@"',

@@ -60,6 +60,8 @@ script_is(sub {
         if $group eq 'html';
     return $c->reply(200, 'text/html', '<html>hello</html>')
         if $group eq 'page';
+    return $c->reply(404, 'application/json', '{"title":"a title"}')
+        if $group eq 'json';
     return $c->reply(404, 'application/problem+json', '{"title": 7, ')
         if $group eq 'broken';
     return $c->reply(404, 'application/problem+json',
@@ -83,6 +85,7 @@ pcap-cli:   web\/\?\[31m1: CONNECTION_ERROR: a b\?31m
     [ 'moved', 1, qr/redirects to https:\/\/localhost:8443\/v1\/elsewhere/ ],
     [ 'html', 1, qr/HTTP 500, without a word why/ ],
     [ 'page', 1, qr/the answer is not a capture/ ],
+    [ 'json', 1, qr/HTTP 404, without a word why/ ],
     [ 'broken', 1, qr/HTTP 404/ ],
     [ 'types', 1, qr/refused \(HTTP 404\)$/m ],
     [ 'deep', 1, qr/HTTP 404/ ],

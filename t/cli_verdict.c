@@ -213,6 +213,8 @@ static const row_t  rows[] = {
       5, 5, 6, 0, 0, 1, 0, 0 },
     { "in-band count", CLI_FAILED, STOP_NONE, STATUS_COMPLETE,
       STATUS_COMPLETE, 5, 4, 5, 0, 0, 1, 0, 0 },
+    { "trailer alone", CLI_FAILED, STOP_NONE, STATUS_COMPLETE, STATUS_NONE,
+      5, -1, 4, 0, 0, 1, 0, 0 },
     { "own limit", CLI_OK, STOP_NONE, STATUS_LIMIT, STATUS_LIMIT,
       5, 5, 5, LIMIT_DURATION, LIMIT_DURATION | LIMIT_MAX_BYTES, 1, 0, 0 },
     { "limit of the API", CLI_PARTIAL, STOP_NONE, STATUS_LIMIT, STATUS_LIMIT,

@@ -78,7 +78,8 @@ sub cli_start
 }
 
 
-# Waits for its end: { code, signal, stdout, stderr, seconds, json }.
+# Waits for its end: { code (or "signal N"), signal, stdout, stderr, seconds,
+# json }.
 sub cli_end
 {
     my ($run, $seconds) = @_;
@@ -92,8 +93,8 @@ sub cli_end
     }
 
     $run->{seconds} = time() - $run->{began};
-    $run->{code} = $status >> 8;
     $run->{signal} = $status & 127;
+    $run->{code} = $run->{signal} ? "signal $run->{signal}" : $status >> 8;
     $run->{stdout} = slurp($run->{out});
     $run->{stderr} = slurp($run->{err});
     $run->{json} = eval { decode_json($run->{stdout}) };
