@@ -189,7 +189,7 @@ ok(wait_for(5, sub { resources()->{fds} <= $before->{fds} + 2 }),
     'no file is left open') or diag("$before->{fds} -> "
     . resources()->{fds});
 cmp_ok($after->{rss}, '<=', $before->{rss} * 1.1
-    + (sanitized() ? 200_000 : 2048),
+    + (sanitized() ? 400_000 : 2048),
     "worker memory is flat ($before->{rss} -> $after->{rss} KiB)");
 
 # and it still works
