@@ -22,7 +22,6 @@ typedef struct {
 } case_t;
 
 
-
 static void
 head(craft_t *c)
 {

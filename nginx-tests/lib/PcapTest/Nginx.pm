@@ -141,7 +141,7 @@ http {
         ssl_certificate_key $front.key;
         error_page 400 401 403 404 405 411 413 414 415 421 429 431 494 495
             496 497 500 501 502 503
-            504 /_pcap_problem;
+            504 505 /_pcap_problem;
         large_client_header_buffers 8 32k;
         client_max_body_size 64k;
         $o{server}
@@ -294,7 +294,8 @@ sub check_log
     is(join("\n", @bad), '', 'error log has no alert, crit, emerg');
 
     # a token or a packet must never stand in a log
-    my @leaks = grep { /bearer (?!TOKEN)\S/i || /PCAPTEST/ } split /\n/, $self->log()
+    my @leaks = grep { /bearer (?!TOKEN)\S/i || /PCAPTEST/ }
+        split /\n/, $self->log()
         . $self->access();
 
     is(join("\n", @leaks), '', 'no token and no packet in the logs');
