@@ -386,6 +386,10 @@ ngx_pcap_api_put_stats(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_iface_t *f,
     st.present |= PCAPX_HAS_USRDELIV;
     st.usrdeliv = f->packets;
 
+    /* its last report may be older than its last packet */
+
+    st.filteraccept = ngx_max(st.filteraccept, st.osdrop + st.usrdeliv);
+
     o.pos = p;
     o.end = p + NGX_PCAP_API_ISB_ROOM;
 
@@ -504,11 +508,12 @@ ngx_pcap_api_agent_dropped(ngx_pcap_api_agent_t *a, uint64_t *received)
         osdrop += a->ifaces[i].stats.osdrop;
     }
 
+    *received = ngx_max(*received, a->packets + osdrop);
+
     /* behind a limit nothing is lost; of a cut agent more is not known */
 
     if (a->ctx->limit_hit || a->state == NGX_PCAP_API_AGENT_FAILED
-        || a->state == NGX_PCAP_API_AGENT_READY
-        || *received < a->packets + osdrop)
+        || a->state == NGX_PCAP_API_AGENT_READY)
     {
         return osdrop;
     }
