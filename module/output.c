@@ -268,7 +268,8 @@ ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
 
     /* below postpone_output nginx would keep it, HTTP/2 has no such buffer */
 
-    flush |= (ctx->out_bytes < NGX_PCAP_API_MIN_SEND || r->stream != NULL);
+    flush |= (ctx->out_bytes < NGX_PCAP_API_MIN_SEND
+              || r->http_version >= NGX_HTTP_VERSION_20);
 
     if (out != NULL) {
         ctx->tail->buf.flush = flush;
