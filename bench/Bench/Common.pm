@@ -19,9 +19,9 @@ use POSIX ();
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(top build_file scratch say_line die_line must spawn stop
-    alive wait_for wait_exit slurp spew cpu_seconds status_kib smaps_kib median
-    spread children cpus pinned make_certs quick nginx_binary at_end commas
-    shell_words);
+    alive wait_for wait_exit slurp spew cpu_seconds run_seconds status_kib
+    smaps_kib median spread children cpus pinned make_certs quick nginx_binary
+    at_end commas shell_words);
 
 my $TOP = Cwd::abs_path(dirname(__FILE__) . '/../..');
 my $HZ = POSIX::sysconf(POSIX::_SC_CLK_TCK());
@@ -225,6 +225,18 @@ sub stop
 
 
 sub at_end { push @at_end, @_ }
+
+
+# The time that a process's first thread ran, to the nanosecond; the ticks of
+# /proc/PID/stat are too coarse for a few seconds at a few percent of a core.
+sub run_seconds
+{
+    my ($pid) = @_;
+
+    my ($ns) = slurp("/proc/$pid/schedstat") =~ /^(\d+) /;
+
+    return defined $ns ? $ns / 1e9 : undef;
+}
 
 
 # User and system time of a process so far, without its children.

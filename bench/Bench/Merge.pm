@@ -18,8 +18,8 @@ use Bench::Nginx;
 our @CASES = map { my $n = $_; map { [ $n, $_ ] } 64, 1400 } 1, 4, 16;
 our %TARGET = ('16x1400' => 0.90, '16x64' => 0.55);
 
-# Bytes of an agent's HTTP chunk; pcap-agent itself ends one after 256 KiB.
-our $CHUNK = $ENV{BENCH_CHUNK} || 16384;
+# Bytes of an agent's HTTP chunk: as much as pcap-agent sends.
+our $CHUNK = $ENV{BENCH_CHUNK} || 262144;
 
 my $REPLAY_PORT = 9494;
 
