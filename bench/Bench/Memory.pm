@@ -15,16 +15,17 @@ use warnings;
 
 use JSON::PP;
 use Time::HiRes ();
-use Bench::Capture;
 use Bench::Common;
 use Bench::Merge;
 use Bench::Nginx;
+use Bench::Tap;
 
 our $RATE = 2_000_000;            # bytes a second
 our $SIZE = 1400;
 our @AGENTS = (16, 100);
 our %RUNS = (16 => 3, 100 => 1);
 our $SETTLED = 5;                 # seconds
+our $FLOOD = 3;                   # seconds
 our ($FLAT, $PER_AGENT, $PSS) = (1.10, 160, 8);
 
 
@@ -48,12 +49,16 @@ sub client
     my ($out, $err) = map { scratch() . "/curl.$_" } qw(out err);
     my $pid = spawn([ pinned('load', client_command($agents, $seconds,
         $rate)) ], out => $out, err => $err);
-    my $next = Time::HiRes::time() + 1;
+    my $next;
 
     wait_for($seconds + 20, sub {
         return 1 if !alive($pid);
 
-        if ($each && Time::HiRes::time() >= $next) {
+        # the seconds count from the answer: all agents have started then
+        $next = Time::HiRes::time() + 1
+            if !$next && Bench::Tap::written($pid);
+
+        if ($next && $each && Time::HiRes::time() >= $next) {
             $next++;
             $each->();
         }
@@ -247,12 +252,12 @@ sub worker_results
 # buffers are full.
 sub capture_pss
 {
-    my $self = Bench::Capture::up();
-    my @runs = map { Bench::Capture::step($self, 'chain', 0, 1400,
-        quick() ? 2 : 10, pss => 1) } 1 .. (quick() ? 1 : 3);
+    my $self = Bench::Tap::up();
+    my @runs = map { Bench::Tap::step($self, 'chain', 0, 1400,
+        $FLOOD, pss => 1) } 1 .. (quick() ? 1 : 3);
     my @pss = map { $_->{pss} / 1024 } @runs;
 
-    Bench::Capture::down($self);
+    Bench::Tap::down($self);
 
     return result('capture_pss_mib', 'MiB', $PSS, median(@pss), spread(@pss),
         runs        => [ map { 0 + sprintf '%.2f', $_ } @pss ],
@@ -263,11 +268,11 @@ sub capture_pss
             @runs ],
         packet_size => 1400,
         cipher      => $Bench::Nginx::CIPHER,
-        buffers     => "ring $Bench::Capture::RING_KIB KiB, left out",
-        command     => shell_words(Bench::Capture::cli_command()),
-        command_agent => shell_words(Bench::Capture::agent_command()),
-        command_flood => shell_words(Bench::Capture::flood_command(0, 1400,
-            quick() ? 2 : 10)));
+        buffers     => "ring $Bench::Tap::RING_KIB KiB, left out",
+        command     => shell_words(Bench::Tap::cli_command()),
+        command_agent => shell_words(Bench::Tap::agent_command()),
+        command_flood => shell_words(Bench::Tap::flood_command(0, 1400,
+            $FLOOD)));
 }
 
 

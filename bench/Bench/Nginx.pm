@@ -119,6 +119,7 @@ $tmp
             pcap_api_introspection  /_pcap_introspect;
             pcap_api_static_scope   off;
             pcap_api_max_clock_skew 0;
+            pcap_api_start_timeout  30s;
 $static
         }
 
