@@ -173,7 +173,7 @@ deps-demo:
 test: deps
 	@tools/run-tests
 
-unit functional:
+unit functional: all tests
 	@tools/run-tests $@
 
 soak: all

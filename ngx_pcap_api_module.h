@@ -225,9 +225,11 @@ struct ngx_pcap_api_agent_s {
     unsigned                   released:1;   /* no longer waited for */
     unsigned                   opening:1;    /* counted in ctx->nopening */
     unsigned                   unfit:1;      /* 200, but no chunks */
+    unsigned                   unverified:1; /* by our configuration */
     unsigned                   in_file:1;    /* its IDBs are written */
     unsigned                   timed_out:1;  /* it did not answer at all */
     unsigned                   cut:1;        /* at the stop, not drained */
+    unsigned                   left:1;       /* it ended well, on its own */
     unsigned                   congested:1;  /* a CONGESTED is due */
 };
 

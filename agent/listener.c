@@ -355,11 +355,13 @@ listener_ended(listener_t *l, child_t *ch, int status)
 static void
 listener_overdue(listener_t *l)
 {
+    int        drained;
     size_t     i;
     child_t   *ch;
     uint64_t   now;
 
     now = net_monotonic();
+    drained = l->drain_until == 0 || now <= l->drain_until;
 
     for (i = 0; i < l->nchildren; i++) {
         ch = &l->children[i];
@@ -372,14 +374,15 @@ listener_overdue(listener_t *l)
             (void) kill(ch->pid, SIGKILL);
         }
 
-        if (ch->state == CHILD_CAPTURE && l->drain_until
-            && now > l->drain_until)
-        {
+        if (ch->state == CHILD_CAPTURE && !drained) {
             log_warn(l->log, "capture of process %d does not drain: killed",
                      (int) ch->pid);
-            l->drain_until = now + LISTENER_DRAIN_NS;
             (void) kill(ch->pid, SIGKILL);
         }
+    }
+
+    if (!drained) {
+        l->drain_until = now + LISTENER_DRAIN_NS;
     }
 
     if (l->refused && now - l->refused_ns > UINT64_C(1000000000)) {

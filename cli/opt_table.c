@@ -40,7 +40,7 @@ static int opt_check_id(const opt_def_t *def, const char *s, size_t len,
     char *err);
 
 
-/* The interface list holds 8, as the API does; 1000 targets per capture. */
+/* The interface list holds 8, the instance list 256, as the API does. */
 
 const opt_def_t  opt_table[OPT_END] = {
 
@@ -66,7 +66,7 @@ const opt_def_t  opt_table[OPT_END] = {
       "do not verify the API's certificate: anyone on the way can read"
       " token and packets" },
 
-    { "instance", '\0', OPT_LIST, ON_CAPTURE, 1000, "instance",
+    { "instance", '\0', OPT_LIST, ON_CAPTURE, 256, "instance",
       opt_check_instance, "NAME", "only this instance (repeatable)" },
 
     { "interface", 'i', OPT_LIST, ON_CAPTURE, PCAPX_MAX_INTERFACES,
@@ -93,7 +93,7 @@ const opt_def_t  opt_table[OPT_END] = {
       "no targets, live lines and summary; only what went wrong" },
 
     { "reason", '\0', OPT_SINGLE, ON_CAPTURE, 0, "reason", opt_check_reason,
-      "TEXT", "why, for the audit trail and the file" },
+      "TEXT", "why, kept in the file" },
 
     { "snaplen", 's', OPT_SINGLE, ON_CAPTURE, 0, "snaplen",
       opt_check_snaplen, "BYTES", "bytes per packet (default 262144)" },
@@ -210,7 +210,8 @@ opt_check_count(const opt_def_t *def, const char *s, size_t len, char *err)
 {
     uint64_t  v;
 
-    return pcapx_parse_number(def->name, s, len, 1, UINT64_MAX / 2, &v, err);
+    return pcapx_parse_number(def->name, s, len, 1,
+                              UINT64_C(1) << 53, &v, err);
 }
 
 

@@ -235,6 +235,31 @@ ngx_pcap_api_agent_skip(ngx_pcap_api_agent_t *a, size_t len)
 }
 
 
+/* Those the client named, or the one that the agent takes by itself. */
+static ngx_uint_t
+ngx_pcap_api_agent_asked(ngx_pcap_api_agent_t *a, u_char *name)
+{
+    ngx_str_t   *s;
+    ngx_uint_t   i;
+
+    s = a->ctx->opts.interfaces.elts;
+
+    if (a->ctx->opts.interfaces.nelts == 0) {
+        return a->nifaces == 0;
+    }
+
+    for (i = 0; i < a->ctx->opts.interfaces.nelts; i++) {
+        if (ngx_strlen(name) == s[i].len
+            && ngx_memcmp(name, s[i].data, s[i].len) == 0)
+        {
+            return a->nifaces < a->ctx->opts.interfaces.nelts;
+        }
+    }
+
+    return 0;
+}
+
+
 static ngx_int_t
 ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 {
@@ -247,6 +272,11 @@ ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
     f->linktype = a->scan_ifaces[b->iface].linktype;
     f->snaplen = a->scan_ifaces[b->iface].snaplen;
     f->name[0] = '\0';
+
+    if (f->snaplen > a->ctx->opts.snaplen) {
+        ngx_pcap_api_agent_garbage(a, "a longer snaplen than was asked for");
+        return NGX_ERROR;
+    }
 
     pcapx_opt_begin(&it, &a->scan, b);
 
@@ -268,6 +298,11 @@ ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 
     if (f->name[0] == '\0') {
         ngx_pcap_api_agent_garbage(a, "an interface has no name");
+        return NGX_ERROR;
+    }
+
+    if (!ngx_pcap_api_agent_asked(a, f->name)) {
+        ngx_pcap_api_agent_garbage(a, "an interface that was not asked for");
         return NGX_ERROR;
     }
 
@@ -603,7 +638,9 @@ ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a)
     a->ctx->nalive--;
     pcapx_merge_end(&a->ctx->merge, a->index);
 
-    if (a->ctx->header_sent && !a->ctx->stopping) {
+    a->left = !a->ctx->stopping && !a->ctx->limit_hit;
+
+    if (a->ctx->header_sent && a->left) {
         ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
                              "the agent has ended the capture");
     }

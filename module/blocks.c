@@ -455,14 +455,24 @@ ngx_pcap_api_write_messages(ngx_pcap_api_ctx_t *ctx)
         ngx_memmove(m, m + 1, ctx->nmessages * sizeof(*m));
     }
 
-    if (ctx->messages_lost) {
-        len = ctx->messages_lost;
-        ctx->messages_lost = 0;
-        ngx_pcap_api_message(ctx, NULL, NGX_PCAP_API_MSG_UNKNOWN,
-                             "%uz messages more could not be written", len);
+    f = ngx_pcap_api_first_iface(ctx);
+
+    if (ctx->messages_lost == 0 || f == NULL) {
+        return NGX_OK;
     }
 
-    return NGX_OK;
+    len = ngx_slprintf(text, text + sizeof(text), "pcap-api UNKNOWN api: %ui "
+                       "messages more could not be written",
+                       ctx->messages_lost)
+          - text;
+
+    rc = ngx_pcap_api_put_stats(ctx, f, 0, text, len);
+
+    if (rc == NGX_OK) {
+        ctx->messages_lost = 0;
+    }
+
+    return rc;
 }
 
 

@@ -456,6 +456,19 @@ ngx_pcap_api_agent_header(ngx_http_request_t *sr, ngx_pcap_api_agent_t *a)
         a->unfit = 1;
     }
 
+#if (NGX_HTTP_SSL)
+
+    if (a->status == NGX_HTTP_OK && !sr->upstream->conf->ssl_verify) {
+        ngx_log_error(NGX_LOG_ERR, sr->connection->log, 0,
+                      "\"proxy_ssl_verify on\" is missing in \"%V\": "
+                      "nobody knows who the agent %V is",
+                      &a->ctx->conf->agents, &a->target->instance);
+        a->status = NGX_HTTP_BAD_GATEWAY;
+        a->unverified = 1;
+    }
+
+#endif
+
     ngx_pcap_api_agent_answered(a);
 
     return NGX_OK;
@@ -691,6 +704,13 @@ ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
             ? "the agent does not answer"
             : "no connection to the agent, or its certificate is not "
               "the one expected");
+        return;
+    }
+
+    if (a->unverified) {
+        ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_CONNECTION_ERROR,
+                                "this API does not verify its agents: "
+                                "\"proxy_ssl_verify on\" is missing");
         return;
     }
 

@@ -259,7 +259,7 @@ ngx_pcap_api_emit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
     if (ctx->packets == opts->max_packets) {
         ngx_pcap_api_limit(ctx, "max_packets");
 
-    } else if (ctx->bytes == opts->max_bytes) {
+    } else if (opts->max_bytes && ctx->bytes == opts->max_bytes) {
         ngx_pcap_api_limit(ctx, "max_bytes");
     }
 

@@ -192,9 +192,9 @@ void ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, const char *name);
 /* The time to drain is over: what is still out there counts as dropped. */
 void ngx_pcap_api_cut_rest(ngx_pcap_api_ctx_t *ctx);
 
-/* module/watch.c: deadlines; NGX_OK, or NGX_ERROR for a stalled client */
+/* module/watch.c: deadlines */
 
-ngx_int_t ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx);
+void ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx);
 
 /* module/record.c: one record on its way out */
 

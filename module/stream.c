@@ -17,22 +17,44 @@ static ngx_int_t ngx_pcap_api_finish(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
 
-/* A stall counts from here, not from the last byte of a quiet capture. */
-static void
-ngx_pcap_api_set_blocked(ngx_pcap_api_ctx_t *ctx, ngx_int_t sent)
+/*
+ * Sends, and notes whether the client blocks. A stall counts from when it
+ * began to, not from the last byte of a quiet capture. NGX_OK or NGX_ERROR.
+ */
+static ngx_int_t
+ngx_pcap_api_push(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
 {
-    if (sent == NGX_AGAIN && !ctx->blocked) {
+    ngx_int_t  rc;
+
+    rc = ngx_pcap_api_send(ctx, flush);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_AGAIN && !ctx->blocked) {
         ctx->took = ngx_current_msec;
     }
 
-    ctx->blocked = (sent == NGX_AGAIN);
+    ctx->blocked = (rc == NGX_AGAIN);
+
+    if (ctx->blocked
+        && ngx_current_msec - ctx->took > ctx->conf->client_stall)
+    {
+        ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
+                      "pcap client took nothing for %M ms",
+                      ctx->conf->client_stall);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
 ngx_int_t
 ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t   rc, sent;
+    ngx_int_t   rc;
     ngx_uint_t  idle;
 
     if (!ctx->header_sent) {
@@ -47,9 +69,7 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     for ( ;; ) {
         ngx_pcap_api_feed_dirty(ctx);
 
-        if (ngx_pcap_api_watch(ctx) != NGX_OK) {
-            return NGX_ERROR;
-        }
+        ngx_pcap_api_watch(ctx);
 
         if (ctx->nalive == 0 || ctx->limit_hit) {
             return ngx_pcap_api_finish(r, ctx);
@@ -74,13 +94,9 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         idle = (rc == NGX_DECLINED && ngx_queue_empty(&ctx->dirty)
                 && ctx->nmessages == 0);
 
-        sent = ngx_pcap_api_send(ctx, idle && ctx->nposted == 0);
-
-        if (sent == NGX_ERROR) {
+        if (ngx_pcap_api_push(ctx, idle && ctx->nposted == 0) != NGX_OK) {
             return NGX_ERROR;
         }
-
-        ngx_pcap_api_set_blocked(ctx, sent);
 
         if (ctx->limit_hit || ctx->nalive == 0) {
             continue;
@@ -316,11 +332,15 @@ ngx_pcap_api_cut_rest(ngx_pcap_api_ctx_t *ctx)
 static void
 ngx_pcap_api_decide(ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_uint_t  i;
+    ngx_uint_t  i, left;
 
     ctx->ended = 1;
     ctx->stats_agent = 0;
     ctx->stats_iface = 0;
+
+    for (i = 0, left = 0; i < ctx->nagents; i++) {
+        left += ctx->agents[i].left;
+    }
 
     for (i = 0; i < ctx->nagents; i++) {
         if (ctx->agents[i].state != NGX_PCAP_API_AGENT_FAILED) {
@@ -331,8 +351,10 @@ ngx_pcap_api_decide(ngx_pcap_api_ctx_t *ctx)
     if (i == ctx->nagents && !ctx->limit_hit) {
         ctx->status = NGX_PCAP_API_ERROR;
 
-    } else if (ctx->failed_some) {
-        ctx->status = NGX_PCAP_API_PARTIAL;
+    } else if (ctx->failed_some
+               || (left && ctx->status != NGX_PCAP_API_COMPLETE))
+    {
+        ctx->status = NGX_PCAP_API_PARTIAL;  /* not all were there all along */
     }
 }
 
@@ -376,7 +398,7 @@ ngx_pcap_api_write_last(ngx_pcap_api_ctx_t *ctx)
 static ngx_int_t
 ngx_pcap_api_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t  rc, sent;
+    ngx_int_t  rc;
 
     if (!ctx->ended) {
         ngx_pcap_api_decide(ctx);
@@ -393,13 +415,9 @@ ngx_pcap_api_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
             ctx->finished = 1;
         }
 
-        sent = ngx_pcap_api_send(ctx, 1);
-
-        if (sent == NGX_ERROR) {
+        if (ngx_pcap_api_push(ctx, 1) != NGX_OK) {
             return NGX_ERROR;
         }
-
-        ngx_pcap_api_set_blocked(ctx, sent);
 
         if (ctx->finished || ctx->blocked) {
             break;

@@ -1,7 +1,7 @@
 /*
  * module/watch.c: everything of a running capture that has a deadline:
- * silent agents, a stalled client, the duration, the stop from another
- * worker, and the statistics that are due.
+ * silent agents, the duration, the stop from another worker, and the
+ * statistics that are due.
  */
 
 #include "ngx_pcap_api_module.h"
@@ -87,7 +87,7 @@ ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
 
 
 /* Everything with a deadline, at most once a tick. */
-ngx_int_t
+void
 ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
 {
     ngx_uint_t  i;
@@ -95,13 +95,6 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
 
     if (ctx->blocked) {
         ctx->unblocked = ngx_current_msec;
-
-        if (ngx_current_msec - ctx->took > ctx->conf->client_stall) {
-            ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
-                          "pcap client took nothing for %M ms",
-                          ctx->conf->client_stall);
-            return NGX_ERROR;
-        }
     }
 
     if (ctx->duration_end
@@ -120,7 +113,7 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     }
 
     if (ngx_current_msec - ctx->watched < NGX_PCAP_API_TICK / 2) {
-        return NGX_OK;
+        return;
     }
 
     ctx->watched = ngx_current_msec;
@@ -146,6 +139,4 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
             ctx->stats_agent = 0;
         }
     }
-
-    return NGX_OK;
 }

@@ -51,7 +51,8 @@ my ($nginx, $fake) = @$lab{qw(nginx fake)};
 
 # --- announced and summed -------------------------------------------------
 
-my $c = $nginx->get('/v1/capture/static/demo');
+my $c = $nginx->get('/v1/capture/static/demo'
+    . '?interface=eth0&interface=eth1');
 
 ok($c->read_until(5, sub { index($_[0]{body}, 'pcap-api CONGESTED web/1')
     >= 0 }), 'drops are announced while the capture runs');
@@ -88,6 +89,7 @@ agents_quiet('sums', $fake);
 for my $mode (qw(cut back)) {
     unlink "$fake->{file}.cut";
     $c = $nginx->get("/v1/capture/static/demo?filter=$mode&instance=web/0"
+        . "&interface=eth0&interface=eth1"
         . '&instance=web/2');
     ok($c->read_until(5, sub { seen_count($c, 2, 9) }), "$mode: it runs");
     $fake->open_gate('cut');

@@ -46,6 +46,23 @@ my %bad = (
         $c->chunk(isb(0, $c->now(), filteraccept => 2 ** 60));
         $c->hang();
     },
+    empty => sub {
+        my ($c) = @_;
+        $c->packets([ 0, $c->now(), '', 60 ]);
+        $c->stay(limit(30));
+        $c->end();
+    },
+    leaves => sub {
+        my ($c) = @_;
+        $c->traffic(3);
+        $c->end();
+    },
+);
+
+# What it says at the beginning, where that is the bad thing.
+my %begin = (
+    snaplen => [ { name => 'eth0', snaplen => 262144 } ],
+    uninvited => [ { name => 'eth0' }, { name => 'eth1' } ],
 );
 
 my $lab = lab(fakes => 2, nginx => { pcap =>
@@ -53,7 +70,14 @@ my $lab = lab(fakes => 2, nginx => { pcap =>
     script => sub {
     my ($c) = @_;
 
-    $c->begin();
+    my $how = $c->{args}{filter}[0];
+
+    $c->begin(ifaces => $c->{n} == 0 ? $begin{$how} : undef);
+
+    if ($c->{n} == 0 && $begin{$how}) {
+        $c->hang();
+        return;
+    }
 
     if ($c->{n} == 0) {
         $bad{ $c->{args}{filter}[0] }->($c);
@@ -76,6 +100,40 @@ ok($c->read_until(limit(5), sub { seen_count($c, 1, 20) }),
     'the others do not wait for a promise that stands still');
 stop_capture($lab, $c);
 capture_ok($c, status => 'stopped', name => 'stands');
+
+# --- a packet of no bytes reaches no limit ---------------------------------
+
+$c = $nginx->get('/v1/capture/static/demo?filter=empty');
+ok($c->read_until(limit(5), sub { seen_count($c, 1, 5) }), 'empty: it goes on');
+stop_capture($lab, $c);
+capture_ok($c, status => 'stopped', name => 'empty');
+
+# --- an agent that ends well, but before the capture does ------------------
+
+$c = $nginx->get('/v1/capture/static/demo?filter=leaves');
+ok($c->read_until(limit(5), sub { $c->{body} =~
+    /pcap-api CAPTURE_STOPPED web\/0: / }), 'leaves: the file says so');
+ok($c->read_until(limit(5), sub { seen_count($c, 1, 5) }),
+    'leaves: it goes on');
+stop_capture($lab, $c);
+capture_ok($c, status => 'partial', name => 'leaves',
+    packets => { 'web/0' => 3 });
+
+# --- an agent that gives more than was asked for ---------------------------
+
+for my $case ([ 'snaplen', 'snaplen=100' ], [ 'uninvited', 'promiscuous=0' ])
+{
+    my ($name, $option) = @$case;
+
+    $c = $nginx->get("/v1/capture/static/demo?filter=$name&$option");
+    ok($c->read_until(limit(5), sub { seen_count($c, 1, 3) }),
+        "$name: the other runs");
+    stop_capture($lab, $c);
+
+    my $file = capture_ok($c, status => 'partial', name => $name);
+
+    instance_failed($file, 'web/0', qr/asked for/, $name);
+}
 
 # --- agents that are cut ---------------------------------------------------
 

@@ -42,11 +42,15 @@ my $lab = lab(fakes => 3, nginx => { pcap =>
 
     if ($c->{n} == 0) {
         my $old = $c->now();
+        open my $begun, '>', "$c->{file}.begun" or die "begun: $!\n";
+        close $begun;
         $c->gate('go', silent => 1);
         $c->packets(map { [ 0, $old + $_, pack 'a8NN', 'PCAPTEST', 0, $_ ] }
             0 .. 9);
         $c->stay(limit(30));
     } else {
+        # no record is older than what web/0 has promised
+        $c->gate('begun');
         $c->stay(limit(30), sub { $c->traffic(1) });
     }
 

@@ -102,7 +102,7 @@ ok($c->{eof} && !$c->{complete}, 'the client sees no proper end');
 # --- a stall shorter than that --------------------------------------------
 
 $c = $nginx->get('/v1/capture/static/demo', rcvbuf => 32768);
-select undef, undef, undef, 1.2;
+select undef, undef, undef, 0.8;
 ok($c->read_until(5, sub { seen_count($c, 0, 3000) }), 'it goes on');
 stop_capture($lab, $c);
 $file = capture_ok($c, status => 'stopped', name => 'short stall');

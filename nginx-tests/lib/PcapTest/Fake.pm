@@ -301,7 +301,8 @@ sub begin
     $c->{count} = [ map { 0 } @{ $c->{ifaces} } ];
     $c->{dropped} = [ map { 0 } @{ $c->{ifaces} } ];
     $c->head();
-    $c->chunk(shb() . join('', map { idb(%$_) } @{ $c->{ifaces} })
+    $c->chunk(shb() . join('', map { idb(snaplen => $c->{args}{snaplen}[0],
+        %$_) } @{ $c->{ifaces} })
         . $c->beats($o{t}));
 }
 
