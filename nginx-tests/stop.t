@@ -16,6 +16,19 @@ my $lab = lab(fakes => 2, nginx => { workers => 2, pcap =>
     my ($c) = @_;
 
     $c->begin();
+
+    if (($c->{args}{filter}[0] || '') eq 'busy') {
+        # more than the client takes, and a full ring at the end
+        while (!$c->peer_state()) {
+            $c->traffic(40, 1400);
+            $c->beat();
+        }
+
+        $c->traffic(40, 1400) for 1 .. 500;
+        $c->end();
+        return;
+    }
+
     $c->stay(limit(30), sub { $c->traffic(2) });
 
     if (($c->{args}{filter}[0] || '') eq 'deaf') {
@@ -104,14 +117,30 @@ my $start = time();
 stop_capture($lab, $c);
 cmp_ok(time() - $start, '<', limit(5), 'stop_timeout ends it');
 
-my $file = capture_ok($c, status => $c->trailer('x-pcap-status'),
-    name => 'deaf agent');
+my $file = capture_ok($c, status => 'stopped', name => 'deaf agent');
 
-like($c->trailer('x-pcap-status'), qr/^(?:stopped|partial)$/, 'status');
-ok(verdicts_of($file)->{'web/0'}, 'the deaf one has a verdict');
+ok(verdicts_of($file)->{'web/0'}{unknown_since},
+    'what the deaf one has lost is not known');
 agents_quiet('deaf', $fake);
 
 # --- a stop that the client does not take ---------------------------------
+
+$c = $nginx->get('/v1/capture/static/demo?filter=busy', rcvbuf => 32768);
+$start = time();
+
+is($nginx->fetch('/v1/captures/' . capture_id($c), method => 'DELETE')
+    ->{status}, 202, 'a client that takes nothing: DELETE');
+ok(wait_for(4, sub { !$fake->connections() }), 'not taken: agents are gone');
+cmp_ok(time() - $start, '>=', 0.9, 'the rings have their time to drain');
+$c->read_end(limit(10));
+$file = capture_ok($c, status => 'stopped', name => 'not taken');
+
+for my $v (@{ verdicts_of($file) }{qw(web/0 web/1)}) {
+    is($v->{received}, $v->{packets} + $v->{dropped}, 'every packet counted');
+    ok($v->{unknown_since}, 'and the rest said to be unknown');
+}
+
+has_message($file, 'CAPTURE_STOPPED', 'web/0', qr/not drained/);
 
 is(scalar $nginx->workers(), 2, 'both workers live');
 like($nginx->access(), qr/ alice stopped /, 'status in the access log');
