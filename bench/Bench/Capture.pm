@@ -175,7 +175,7 @@ sub side
     return {
         packets_per_second => median(@rates),
         runs    => \@rates,
-        spread  => 0 + sprintf('%.3f', spread(@rates)),
+        spread  => @rates > 1 ? 0 + sprintf('%.3f', spread(@rates)) : undef,
         packets => [ map { $_->{packets} } @$best ],
         dropped => [ map { $_->{dropped} } @$best ],
         cpu_seconds_per_million_packets => \%cpu,
@@ -225,7 +225,8 @@ sub result
         target      => $target,
         ok          => defined $target ? $value >= $target
             ? JSON::PP::true : JSON::PP::false : undef,
-        spread      => 0 + sprintf('%.3f', $c->{spread} + $t->{spread}),
+        spread      => defined $c->{spread}
+            ? 0 + sprintf('%.3f', $c->{spread} + $t->{spread}) : undef,
         cpu_ratio   => 0 + sprintf('%.3f',
             $t->{cpu_seconds_per_million_packets}{tcpdump}
             / $c->{cpu_seconds_per_million_packets}{agent}),
@@ -258,11 +259,12 @@ sub line
     my $cpu = $r->{chain}{cpu_seconds_per_million_packets};
 
     say_line(sprintf '%-36s %6.3f %s  agent, API, CLI %s/s  tcpdump %s/s  '
-        . 'spread %.0f, %.0f %%  %s', $r->{name}, $r->{value},
+        . 'spread %s  %s', $r->{name}, $r->{value},
         defined $r->{target} ? "(target $r->{target})" : '(no target)',
         commas($r->{chain}{packets_per_second}),
         commas($r->{tcpdump}{packets_per_second}),
-        100 * $r->{chain}{spread}, 100 * $r->{tcpdump}{spread},
+        defined $r->{spread} ? sprintf('%.0f, %.0f %%',
+            100 * $r->{chain}{spread}, 100 * $r->{tcpdump}{spread}) : '-',
         !defined $r->{ok} ? '' : $r->{ok} ? 'ok' : 'BELOW TARGET');
     say_line(sprintf '  %-34s agent %.2f  nginx %.2f  cli %.2f  tcpdump %.2f'
         . '  (flood sends at most %s/s; share: %s)',
