@@ -32,7 +32,8 @@ sub net_up
     system("ip netns add $NS"
         . " && ip link add $IFACE address 02:00:00:00:00:01 type veth"
         . " peer name $PEER netns $NS"
-        . " && sysctl -qw $NO_IPV6 && ip netns exec $NS sysctl -qw $NO_IPV6"
+        . " && sysctl -qw $NO_IPV6"
+        . " && ip netns exec $NS sysctl -qw $NO_IPV6"
         . " && ip -n $NS link set $PEER address 02:00:00:00:00:02 arp off up"
         . " && ip link set $IFACE arp off up") == 0
         or die_line('cannot make the veth pair');
