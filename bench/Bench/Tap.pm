@@ -76,8 +76,8 @@ sub flood_command
 {
     my ($rate, $size, $seconds) = @_;
 
-    return (build_file('bench/flood'), '--interface', $PEER, '--rate', int $rate,
-        '--size', $size, '--seconds', $seconds, '--ramp-ms', $RAMP_MS);
+    return (build_file('bench/flood'), '--interface', $PEER, '--rate',
+        int $rate, '--size', $size, '--seconds', $seconds, '--ramp-ms', $RAMP_MS);
 }
 
 
