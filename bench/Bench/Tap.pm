@@ -77,7 +77,8 @@ sub flood_command
     my ($rate, $size, $seconds) = @_;
 
     return (build_file('bench/flood'), '--interface', $PEER, '--rate',
-        int $rate, '--size', $size, '--seconds', $seconds, '--ramp-ms', $RAMP_MS);
+        int $rate, '--size', $size, '--seconds', $seconds, '--ramp-ms',
+        $RAMP_MS);
 }
 
 
