@@ -54,7 +54,7 @@ ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
         a->told = ngx_current_msec;
     }
 
-    if (ctx->blocked || !ngx_pcap_api_agent_silent(a)) {
+    if (ctx->blocked || a->state != NGX_PCAP_API_AGENT_READY) {
         return;
     }
 
@@ -64,23 +64,30 @@ ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
                      (ngx_msec_int_t) (ngx_current_msec - a->resumed));
     idle = ngx_min((ngx_msec_int_t) (ngx_current_msec - a->heard), waited);
     lag = ngx_min(ngx_pcap_api_agent_lag(a), waited);
-
-    if (idle >= (ngx_msec_int_t) ctx->conf->heartbeat_timeout) {
-        ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
-                                "no sign of life for %M ms",
-                                ctx->conf->heartbeat_timeout);
-        return;
-    }
+    window = (ngx_msec_int_t) ctx->conf->reorder_window;
 
     /*
      * Silent, or talking without getting on: either way the others wait for
      * it no longer, until it has caught up.
      */
 
-    window = (ngx_msec_int_t) ctx->conf->reorder_window;
+    if (a->released && idle < window && lag < window) {
+        a->released = 0;
+        ngx_pcap_api_agent_settle(a);
+        return;
+    }
 
-    if ((idle >= window || lag >= window) != a->released) {
-        a->released = !a->released;
+    if (!ngx_pcap_api_agent_silent(a)) {
+        return;
+    }
+
+    if (idle >= (ngx_msec_int_t) ctx->conf->heartbeat_timeout) {
+        ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+                                "no sign of life for %M ms",
+                                ctx->conf->heartbeat_timeout);
+
+    } else if (!a->released && (idle >= window || lag >= window)) {
+        a->released = 1;
         ngx_pcap_api_agent_settle(a);
     }
 }
