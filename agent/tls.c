@@ -137,8 +137,17 @@ tls_fail(char *err, const char *what, const char *path)
     const char     *reason;
     unsigned long   code;
 
-    code = ERR_peek_last_error();
-    reason = code ? ERR_reason_error_string(code) : NULL;
+    /* "system lib" is all that OpenSSL says of a file that is not there */
+
+    code = ERR_peek_error();
+
+    if (ERR_SYSTEM_ERROR(code)) {
+        reason = strerror(ERR_GET_REASON(code));
+
+    } else {
+        code = ERR_peek_last_error();
+        reason = code ? ERR_reason_error_string(code) : NULL;
+    }
 
     snprintf(err, CONF_ERR_LEN, "%s%s%.200s: %s", what, path[0] ? " " : "",
              path, reason ? reason : "failed");

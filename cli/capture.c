@@ -430,7 +430,7 @@ capture_run(const opt_t *opt, const conf_t *conf, msg_t *msg)
     char         err[PCAPX_ERR_LEN];
     capture_t   *c;
     cli_exit_t   code;
-    const char  *format;
+    const char  *format, *output;
 
     c = calloc(1, sizeof(capture_t));
     if (c == NULL) {
@@ -456,6 +456,12 @@ capture_run(const opt_t *opt, const conf_t *conf, msg_t *msg)
     }
 
     term_init(&c->term, msg);
+
+    /* The reader at the other end of the pipe writes to the terminal, too. */
+    output = opt_value(opt, OPT_OUTPUT);
+    if (output != NULL && strcmp(output, "-") == 0) {
+        c->term.live = 0;
+    }
 
     if (stream_init(&c->stream, &sink_handlers, c) != 0) {
         msg_error(msg, "out of memory");

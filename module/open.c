@@ -693,8 +693,10 @@ ngx_pcap_api_agent_fail(ngx_pcap_api_agent_t *a, ngx_pcap_api_msg_e type,
 void
 ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
 {
-    json_t              *doc;
-    const char          *detail;
+    size_t               i;
+    json_t              *doc, *list;
+    u_char              *p, *last, names[160];
+    const char          *detail, *name;
     json_error_t         error;
     ngx_pcap_api_msg_e   type;
 
@@ -737,9 +739,19 @@ ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
 
     doc = json_loadb((char *) a->body, a->body_len, 0, &error);
     detail = json_string_value(json_object_get(doc, "detail"));
+    list = json_object_get(doc, "interfaces");
+    last = names + sizeof(names) - 1;
+
+    for (p = names, i = 0; i < json_array_size(list); i++) {
+        name = json_string_value(json_array_get(list, i));
+        p = ngx_slprintf(p, last, "%s%s", i ? ", " : "; there are: ",
+                         name ? name : "?");
+    }
+
+    *p = '\0';
 
     if (detail != NULL) {
-        ngx_pcap_api_agent_fail(a, type, "%s", detail);
+        ngx_pcap_api_agent_fail(a, type, "%s%s", detail, names);
 
     } else {
         ngx_pcap_api_agent_fail(a, type, "the agent answered with status %ui",

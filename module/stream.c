@@ -352,7 +352,8 @@ ngx_pcap_api_decide(ngx_pcap_api_ctx_t *ctx)
         ctx->status = NGX_PCAP_API_ERROR;
 
     } else if (ctx->failed_some
-               || (left && ctx->status != NGX_PCAP_API_COMPLETE))
+               || (left && (ctx->status != NGX_PCAP_API_COMPLETE
+                            || ctx->opts.duration_ms)))
     {
         ctx->status = NGX_PCAP_API_PARTIAL;  /* not all were there all along */
     }
