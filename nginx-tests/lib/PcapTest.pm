@@ -285,6 +285,7 @@ sub stop_child
 # [ pid, parent, state, command line ].
 sub procs
 {
+    my ($zombies) = @_;
     my @all;
 
     reap();
@@ -293,7 +294,7 @@ sub procs
         my ($pid, $comm, $state, $ppid) =
             slurp($stat) =~ /^(\d+) \((.*)\) (\S) (\d+)/s or next;
 
-        next if $state eq 'Z' || $pid == $$;
+        next if ($state eq 'Z' && !$zombies) || $pid == $$;
 
         my $cmd = slurp("/proc/$pid/cmdline");
         $cmd =~ tr/\0/ /;
@@ -306,9 +307,9 @@ sub procs
 
 sub children
 {
-    my ($pid) = @_;
+    my ($pid, $zombies) = @_;
 
-    return map { $_->[0] } grep { $_->[1] == $pid } procs();
+    return map { $_->[0] } grep { $_->[1] == $pid } procs($zombies);
 }
 
 

@@ -72,12 +72,13 @@ sub start
 }
 
 
-# The processes that serve captures or requests.
+# The processes that serve captures or requests, and those that the agent has
+# not taken note of yet: they count against its limits.
 sub connections
 {
     my ($self) = @_;
 
-    return scalar children($self->{pid});
+    return scalar children($self->{pid}, 'zombies');
 }
 
 
