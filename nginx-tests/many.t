@@ -68,7 +68,8 @@ is(scalar(grep { /^web/ } keys %{ verdicts_of($file) }), $AGENTS,
     'a verdict for each');
 is(scalar keys %{ $file->{hosts} }, $AGENTS, 'a name for each address');
 agents_quiet('many', $fake);
-ok(wait_for(2, sub { $fds->() <= $before + 1 }), 'no file is left open')
+# one connection of this test's own may linger, and one to the token endpoint
+ok(wait_for(2, sub { $fds->() <= $before + 2 }), 'no file is left open')
     or diag("$before -> " . $fds->());
 
 finish();
