@@ -68,8 +68,9 @@ is(scalar(grep { /^web/ } keys %{ verdicts_of($file) }), $AGENTS,
     'a verdict for each');
 is(scalar keys %{ $file->{hosts} }, $AGENTS, 'a name for each address');
 agents_quiet('many', $fake);
-# one connection of this test's own may linger, and one to the token endpoint
+# A leak would be 200. Under sanitizers two were seen to be left at times; which
+# they are is not known, so they are named when there are more.
 ok(wait_for(2, sub { $fds->() <= $before + 2 }), 'no file is left open')
-    or diag("$before -> " . $fds->());
+    or diag(map { (readlink $_ || '?') . "\n" } glob "/proc/$worker/fd/*");
 
 finish();
