@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -225,4 +226,11 @@ net_interface_of(const endpoint_t *ep, char *name)
     freeifaddrs(list);
 
     return rc;
+}
+
+
+void
+net_cork(int fd, int on)
+{
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }

@@ -59,5 +59,11 @@ size_t net_local_endpoints(endpoint_t *eps, size_t max, uint16_t port);
  */
 int net_interface_of(const endpoint_t *ep, char *name);
 
+/*
+ * While a TCP socket is corked only full segments leave; taking the cork out
+ * sends the rest. Best effort: without it there are more segments.
+ */
+void net_cork(int fd, int on);
+
 
 #endif /* AGENT_NET_H */

@@ -25,6 +25,11 @@
 
 #define TLS_MAX_DEPTH  4
 
+/* The short key first: a capture process shares its core with others. */
+#define TLS_12_CIPHERS  "ECDHE+AES128+AESGCM:ECDHE+AESGCM:ECDHE+CHACHA20"
+#define TLS_13_CIPHERS  "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:" \
+                        "TLS_CHACHA20_POLY1305_SHA256"
+
 static int tls_context_files(SSL_CTX *ctx, const conf_t *conf, char *err);
 static void tls_fail(char *err, const char *what, const char *path);
 static int tls_check_peer(tls_t *tls, const conf_t *conf, const log_t *log);
@@ -74,7 +79,8 @@ tls_context(const conf_t *conf, char *err)
                        NULL);
 
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1
-        || SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1)
+        || SSL_CTX_set_cipher_list(ctx, TLS_12_CIPHERS) != 1
+        || SSL_CTX_set_ciphersuites(ctx, TLS_13_CIPHERS) != 1)
     {
         tls_fail(err, "TLS parameters", "");
         SSL_CTX_free(ctx);
