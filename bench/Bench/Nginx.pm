@@ -12,7 +12,7 @@ use warnings;
 use Bench::Common;
 
 our $CIPHER = 'TLS_AES_128_GCM_SHA256';
-our $SSL_BUFFER = $ENV{BENCH_SSL_BUFFER} || '16k';
+our $SSL_BUFFER = $ENV{BENCH_SSL_BUFFER} || '16256';
 our $PORT = 8443;
 our $PLAIN = 8080;
 
