@@ -41,8 +41,8 @@
 
 #define NGX_PCAP_API_TICK            100      /* ms */
 #define NGX_PCAP_API_TURNS           64       /* before others have one */
-#define NGX_PCAP_API_MESSAGES        32       /* waiting for the client */
-#define NGX_PCAP_API_COMMENTS        4        /* for the next packet */
+#define NGX_PCAP_API_MESSAGES        32       /* beside one per target */
+#define NGX_PCAP_API_COMMENTS        16       /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
 
 
@@ -190,7 +190,9 @@ struct ngx_pcap_api_agent_s {
     uint64_t                   max_ts;       /* above it is garbage; 0: any */
     ngx_uint_t                 nlinks;       /* buffers held */
 
+    ngx_msec_t                 opened;
     ngx_msec_t                 heard;        /* last whole block */
+    ngx_msec_t                 advanced;     /* its watermark rose */
     ngx_msec_t                 filled;       /* since when bytes wait here */
     ngx_msec_t                 resumed;      /* we made it wait until then */
     uint64_t                   arrived_ns;   /* its first bytes, our clock */
@@ -350,7 +352,8 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_stage_t       stages[NGX_PCAP_API_STAGES];
     ngx_uint_t                 stage;        /* the one being filled */
     ngx_pcap_api_message_t    *messages;
-    ngx_uint_t                 nmessages;
+    ngx_uint_t                 message;      /* the first not yet written */
+    ngx_uint_t                 nmessages;    /* behind the last */
     ngx_uint_t                 messages_lost;
     ngx_str_t                  comments[NGX_PCAP_API_COMMENTS];
     ngx_uint_t                 ncomments;

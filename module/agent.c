@@ -248,6 +248,12 @@ ngx_pcap_api_agent_asked(ngx_pcap_api_agent_t *a, u_char *name)
         return a->nifaces == 0;
     }
 
+    for (i = 0; i < a->nifaces; i++) {
+        if (ngx_strcmp(name, a->ifaces[i].name) == 0) {
+            return 0;                      /* twice */
+        }
+    }
+
     for (i = 0; i < a->ctx->opts.interfaces.nelts; i++) {
         if (ngx_strlen(name) == s[i].len
             && ngx_memcmp(name, s[i].data, s[i].len) == 0)
@@ -353,6 +359,16 @@ ngx_pcap_api_agent_ready(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 }
 
 
+static ngx_inline void
+ngx_pcap_api_agent_advance(ngx_pcap_api_agent_t *a, uint64_t ts_ns)
+{
+    if (ts_ns > a->watermark) {
+        a->watermark = ts_ns;
+        a->advanced = ngx_current_msec;
+    }
+}
+
+
 /* Running totals never go back. */
 static ngx_int_t
 ngx_pcap_api_agent_isb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
@@ -402,9 +418,7 @@ ngx_pcap_api_agent_isb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
         a->congested = 1;
     }
 
-    if (b->ts_ns > a->watermark) {
-        a->watermark = b->ts_ns;
-    }
+    ngx_pcap_api_agent_advance(a, b->ts_ns);
 
     lead = (int64_t) (a->watermark - ngx_pcap_api_now_ns(a->ctx));
 
@@ -428,7 +442,8 @@ ngx_pcap_api_agent_lag(ngx_pcap_api_agent_t *a)
 
     lead = (int64_t) (a->watermark - ngx_pcap_api_now_ns(a->ctx));
 
-    return (ngx_msec_int_t) ((a->lead_ns - lead) / 1000000)
+    return (ngx_msec_int_t) ((int64_t) ((uint64_t) a->lead_ns
+                                        - (uint64_t) lead) / 1000000)
            - (ngx_msec_int_t) (ngx_current_msec - a->lead_at)
              / NGX_PCAP_API_DRIFT;
 }
@@ -539,10 +554,7 @@ ngx_pcap_api_agent_to_head(ngx_pcap_api_agent_t *a)
 ngx_int_t
 ngx_pcap_api_agent_next(ngx_pcap_api_agent_t *a)
 {
-    if (a->head.ts_ns > a->watermark) {
-        a->watermark = a->head.ts_ns;      /* its records are in order */
-    }
-
+    ngx_pcap_api_agent_advance(a, a->head.ts_ns);  /* they are in order */
     a->has_head = 0;
     ngx_pcap_api_agent_skip(a, a->head.len);
 

@@ -218,7 +218,7 @@ ngx_pcap_api_introspect(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
 
     rc = ngx_pcap_api_slot_take(pmcf->zone, ctx->conf,
-                                &r->connection->addr_text);
+                                r->connection->sockaddr);
 
     if (rc == NGX_BUSY) {
         ctx->retry_after = 1;

@@ -309,18 +309,23 @@ ngx_pcap_api_message(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
 {
     u_char                  *p;
     va_list                  args;
+    ngx_uint_t               most;
     ngx_pcap_api_message_t  *m;
 
     if (!ctx->opts.pcapng || ctx->ended) {
         return;
     }
 
+    /* all agents may have something to say at once */
+
+    most = ctx->nagents + NGX_PCAP_API_MESSAGES;
+
     if (ctx->messages == NULL) {
         ctx->messages = ngx_palloc(ctx->request->pool,
-                       NGX_PCAP_API_MESSAGES * sizeof(ngx_pcap_api_message_t));
+                                   most * sizeof(ngx_pcap_api_message_t));
     }
 
-    if (ctx->messages == NULL || ctx->nmessages == NGX_PCAP_API_MESSAGES) {
+    if (ctx->messages == NULL || ctx->nmessages == most) {
         ctx->messages_lost++;
         return;
     }
@@ -432,8 +437,8 @@ ngx_pcap_api_write_messages(ngx_pcap_api_ctx_t *ctx)
     ngx_pcap_api_iface_t    *f;
     ngx_pcap_api_message_t  *m;
 
-    while (ctx->nmessages) {
-        m = ctx->messages;
+    while (ctx->message < ctx->nmessages) {
+        m = &ctx->messages[ctx->message];
         f = (m->agent && m->agent->in_file) ? &m->agent->ifaces[0]
                                             : ngx_pcap_api_first_iface(ctx);
 
@@ -451,9 +456,11 @@ ngx_pcap_api_write_messages(ngx_pcap_api_ctx_t *ctx)
 
         ngx_pcap_api_attach(ctx, text, len);
 
-        ctx->nmessages--;
-        ngx_memmove(m, m + 1, ctx->nmessages * sizeof(*m));
+        ctx->message++;
     }
+
+    ctx->message = 0;
+    ctx->nmessages = 0;
 
     f = ngx_pcap_api_first_iface(ctx);
 

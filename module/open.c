@@ -15,6 +15,9 @@
 
 #define NGX_PCAP_API_NOT_ACCEPTABLE  406    /* RFC 9110 15.5.7 */
 
+/* An agent holds a place for the start timeout by this. */
+#define NGX_PCAP_API_START_SLICES  16
+
 
 static ngx_int_t ngx_pcap_api_open_init(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
@@ -279,6 +282,41 @@ ngx_pcap_api_open_init(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/*
+ * Opens what may be opened now. A place among those in connect or handshake
+ * is for those who get on: who has not answered after a while still has the
+ * start timeout, but a row of dead agents must not keep the others out.
+ */
+static ngx_int_t
+ngx_pcap_api_open_more(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_uint_t             i;
+    ngx_msec_t             slice;
+    ngx_pcap_api_agent_t  *a;
+
+    slice = ctx->conf->start_timeout / NGX_PCAP_API_START_SLICES;
+
+    for (i = 0; i < ctx->nopened && ctx->nopening; i++) {
+        a = &ctx->agents[i];
+
+        if (a->opening && ngx_current_msec - a->opened >= slice) {
+            a->opening = 0;
+            ctx->nopening--;
+        }
+    }
+
+    while (ctx->nopened < ctx->nagents
+           && ctx->nopening < ctx->conf->start_parallel)
+    {
+        if (ngx_pcap_api_agent_open(&ctx->agents[ctx->nopened++]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
@@ -295,12 +333,8 @@ ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_feed_dirty(ctx);
 
-    while (ctx->nopened < ctx->nagents
-           && ctx->nopening < ctx->conf->start_parallel)
-    {
-        if (ngx_pcap_api_agent_open(&ctx->agents[ctx->nopened++]) != NGX_OK) {
-            return NGX_ERROR;
-        }
+    if (ngx_pcap_api_open_more(ctx) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     waiting = 0;
@@ -397,7 +431,9 @@ static ngx_int_t
 ngx_pcap_api_agent_open(ngx_pcap_api_agent_t *a)
 {
     a->state = NGX_PCAP_API_AGENT_OPENING;
+    a->opened = ngx_current_msec;
     a->heard = ngx_current_msec;
+    a->advanced = ngx_current_msec;
     a->resumed = ngx_current_msec;
     a->opening = 1;
     a->ctx->nopening++;

@@ -432,9 +432,36 @@ ngx_pcap_api_bucket_take(ngx_pcap_api_shm_t *sh,
 }
 
 
+/* An IPv6 client owns its whole /64. */
+static uint32_t
+ngx_pcap_api_client_key(struct sockaddr *sa)
+{
+    struct sockaddr_in   *sin;
+#if (NGX_HAVE_INET6)
+    struct sockaddr_in6  *sin6;
+
+    if (sa->sa_family == AF_INET6) {
+        sin6 = (struct sockaddr_in6 *) sa;
+
+        return IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr)
+               ? ngx_crc32_short(&sin6->sin6_addr.s6_addr[12], 4) | 1
+               : ngx_crc32_short(sin6->sin6_addr.s6_addr, 8) | 1;
+    }
+#endif
+
+    if (sa->sa_family != AF_INET) {
+        return 1;                          /* all of a unix socket */
+    }
+
+    sin = (struct sockaddr_in *) sa;
+
+    return ngx_crc32_short((u_char *) &sin->sin_addr, 4) | 1;
+}
+
+
 ngx_int_t
 ngx_pcap_api_slot_take(ngx_shm_zone_t *zone, ngx_pcap_api_loc_conf_t *conf,
-    ngx_str_t *addr)
+    struct sockaddr *sa)
 {
     uint32_t             key;
     ngx_int_t            rc;
@@ -444,7 +471,7 @@ ngx_pcap_api_slot_take(ngx_shm_zone_t *zone, ngx_pcap_api_loc_conf_t *conf,
 
     shpool = ngx_pcap_api_shpool(zone);
     sh = ngx_pcap_api_shm(zone);
-    key = ngx_crc32_short(addr->data, addr->len) | 1;
+    key = ngx_pcap_api_client_key(sa);
 
     used = 0;
     place = NGX_PCAP_API_MAX_INFLIGHT;

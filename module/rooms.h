@@ -113,7 +113,7 @@ void ngx_pcap_api_cache_put(ngx_shm_zone_t *zone, u_char hash[32],
     ngx_pcap_api_identity_t *id, ngx_msec_t ttl);
 /* NGX_OK: a slot is taken; NGX_BUSY: rate of the address; NGX_DECLINED: all */
 ngx_int_t ngx_pcap_api_slot_take(ngx_shm_zone_t *zone,
-    ngx_pcap_api_loc_conf_t *conf, ngx_str_t *addr);
+    ngx_pcap_api_loc_conf_t *conf, struct sockaddr *sa);
 void ngx_pcap_api_slot_free(ngx_shm_zone_t *zone);
 /* NGX_OK or NGX_ERROR when the zone is full */
 ngx_int_t ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx);

@@ -38,7 +38,7 @@ ngx_pcap_api_agent_silent(ngx_pcap_api_agent_t *a)
 static void
 ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
 {
-    ngx_msec_int_t  idle, lag, waited, window;
+    ngx_msec_int_t  idle, lag, stood, waited, window, patience;
 
     if (a->congested
         && ngx_current_msec - a->told >= NGX_PCAP_API_CONGESTED_MS)
@@ -63,15 +63,19 @@ ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
     waited = ngx_min((ngx_msec_int_t) (ngx_current_msec - ctx->unblocked),
                      (ngx_msec_int_t) (ngx_current_msec - a->resumed));
     idle = ngx_min((ngx_msec_int_t) (ngx_current_msec - a->heard), waited);
+    stood = ngx_min((ngx_msec_int_t) (ngx_current_msec - a->advanced),
+                    waited);
     lag = ngx_min(ngx_pcap_api_agent_lag(a), waited);
     window = (ngx_msec_int_t) ctx->conf->reorder_window;
+    patience = ngx_max(window,
+                       (ngx_msec_int_t) ctx->conf->heartbeat_timeout);
 
     /*
-     * Silent, or talking without getting on: either way the others wait for
-     * it no longer, until it has caught up.
+     * Silent, talking without getting on, or ever further behind: the others
+     * wait for it no longer, until it has caught up.
      */
 
-    if (a->released && idle < window && lag < window) {
+    if (a->released && stood < window && lag < window) {
         a->released = 0;
         ngx_pcap_api_agent_settle(a);
         return;
@@ -86,7 +90,7 @@ ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
                                 "no sign of life for %M ms",
                                 ctx->conf->heartbeat_timeout);
 
-    } else if (!a->released && (idle >= window || lag >= window)) {
+    } else if (!a->released && (stood >= window || lag >= patience)) {
         a->released = 1;
         ngx_pcap_api_agent_settle(a);
     }
