@@ -95,7 +95,7 @@ agents_quiet('hanging', @$agents);
 
 $c = $nginx->get('/v1/capture/static/demo?interface=eth0&filter=udp');
 some_traffic($c, 2);
-kill 'KILL', children($agents->[0]{pid});
+$agents->[0]->kill_children();
 ok($c->read_until(5, sub { index($_[0]{body}, 'pcap-api '
     . 'INSTANCE_UNAVAILABLE web/0') >= 0 }), 'the client is told at once');
 some_traffic($c, 1);
@@ -109,7 +109,7 @@ ok(!verdicts_of($file)->{'web/1'}{unknown_since}, 'of that one only');
 
 $c = $nginx->get('/v1/capture/static/demo?interface=eth0&filter=udp');
 some_traffic($c, 2);
-kill 'KILL', map { children($_->{pid}) } @$agents;
+$_->kill_children() for @$agents;
 $c->read_end(5);
 $file = capture_ok($c, status => 'error', cut => 1, name => 'all killed',
     packets => { 'web/0' => 100, 'web/1' => 100 });

@@ -143,7 +143,7 @@ $run = cli_start($api, [ 'static', 'demo', '-o', 'x', '--json', '-i', 'eth0',
 ok(wait_for(10, sub { (-s "$run->{dir}/x" || 0) > 50_000 }), 'it runs');
 
 # a session that sees its parent die ends its capture well: it goes first
-kill 'KILL', children($lab->{agents}[1]{pid});
+$lab->{agents}[1]->kill_children();
 $lab->{agents}[1]->kill_hard();
 cli_end($run, 30);
 $file = check($run, 'agent died', 3, 'partial');

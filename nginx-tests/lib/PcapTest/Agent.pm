@@ -1,4 +1,6 @@
-# PcapTest::Agent: real agents, one per host.
+# PcapTest::Agent: real agents, one per host. The end of each test wants
+# that every agent ended by itself, well, and that none of its processes died
+# of a signal that the test had not sent.
 
 package PcapTest::Agent;
 
@@ -7,6 +9,7 @@ use warnings;
 
 use IO::Socket::INET;
 use JSON::PP;
+use Test::More;
 use PcapTest;
 
 
@@ -20,11 +23,12 @@ sub new
 
     my $name = $o{name} || 'agent' . ++$number;
     my $self = bless { cert => 'agent', ca => 'ca.crt', port => 9494, %o,
-        name => $name, log => work_dir() . "/$name.log" }, $class;
+        name => $name, log => work_dir() . "/$name.log", killed => {} },
+        $class;
 
     $self->{addr} = $o{host} ? $o{host}{addr} : '127.0.0.1';
     $self->start();
-    at_end(sub { $self->stop() });
+    at_end(sub { $self->stop(); $self->check_log() });
 
     return $self;
 }
@@ -91,13 +95,45 @@ sub target
 }
 
 
+# Asks it to end; having to kill it, or any status but 0, is a failure.
 sub stop
 {
     my ($self, $signal) = @_;
 
     my $pid = delete $self->{pid} or return;
+    my $status = stop_child($pid, $signal || 'TERM', 10);
 
-    return stop_child($pid, $signal || 'TERM', 10);
+    is($status, 0, "$self->{name} ends by itself, with status 0")
+        or diag(defined $status ? '' : "it had to be killed\n",
+        slurp($self->{log}));
+
+    return $status;
+}
+
+
+# The agent says so when one of its processes dies of a signal: a crash, or
+# a seccomp filter that is too narrow. Those that the test killed may.
+sub check_log
+{
+    my ($self) = @_;
+
+    my @died = slurp($self->{log})
+        =~ /^(.*process \d+ was ended by signal \d+.*)$/mg;
+
+    @died = grep { !/process (\d+) was/ || !$self->{killed}{$1} } @died;
+    is(join("\n", @died), '', "no process of $self->{name} has crashed");
+}
+
+
+# Kills the processes that serve captures; the agent itself lives on.
+sub kill_children
+{
+    my ($self) = @_;
+
+    my @pids = children($self->{pid});
+
+    @{ $self->{killed} }{@pids} = (1) x @pids;
+    kill 'KILL', @pids;
 }
 
 

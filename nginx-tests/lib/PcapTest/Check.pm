@@ -290,7 +290,7 @@ sub pcap_ok
 
 
 # After a capture every connection to agents (and so every process of
-# theirs) is gone within a second.
+# theirs) is gone within a second (limit(1): 4 s under sanitizers).
 sub agents_quiet
 {
     my ($name, @agents) = @_;

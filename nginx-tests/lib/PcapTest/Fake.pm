@@ -33,7 +33,8 @@ sub new
         LocalAddr => $o{addr} || '0.0.0.0', LocalPort => $self->{port})
         or die "fake agents cannot listen: $!\n";
 
-    $self->{pid} = fork_child('fake', sub { $self->serve($listen) });
+    $self->{pid} = fork_child('fake', sub { $self->serve($listen) },
+        keep => [$listen]);
     at_end(sub { stop_child($self->{pid}, 'TERM', 2) });
 
     return $self;

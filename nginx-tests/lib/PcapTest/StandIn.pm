@@ -43,7 +43,8 @@ sub new
         LocalAddr => '127.0.0.1', LocalPort => $self->{port})
         or die "stand-in cannot listen: $!\n";
 
-    $self->{pid} = fork_child('standin', sub { $self->serve($listen) });
+    $self->{pid} = fork_child('standin', sub { $self->serve($listen) },
+        keep => [$listen]);
     close $listen;
 
     return $self;

@@ -51,7 +51,8 @@ sub start
         LocalAddr => '127.0.0.1', LocalPort => $self->{port})
         or die "the token endpoint cannot listen: $!\n";
 
-    $self->{pid} = fork_child('uaa', sub { $self->serve($listen) });
+    $self->{pid} = fork_child('uaa', sub { $self->serve($listen) },
+        keep => [$listen]);
 
     my $pid = $self->{pid};
 
