@@ -4,6 +4,7 @@
  * what is passed down.
  */
 
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,6 +89,13 @@ main_check(const conf_t *conf)
     }
 
     SSL_CTX_free(ctx);
+
+    if (conf->user && getpwnam(conf->user) == NULL) {
+        fprintf(stderr, "pcap-agent: user: there is no user \"%s\" on this "
+                "machine\n", conf->user);
+        return 1;
+    }
+
     printf("pcap-agent: the configuration is good\n");
 
     return 0;
