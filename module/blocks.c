@@ -325,6 +325,13 @@ ngx_pcap_api_message(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
                                    most * sizeof(ngx_pcap_api_message_t));
     }
 
+    if (ctx->messages != NULL && ctx->message) {
+        ctx->nmessages -= ctx->message;
+        ngx_memmove(ctx->messages, ctx->messages + ctx->message,
+                    ctx->nmessages * sizeof(ngx_pcap_api_message_t));
+        ctx->message = 0;
+    }
+
     if (ctx->messages == NULL || ctx->nmessages == most) {
         ctx->messages_lost++;
         return;
