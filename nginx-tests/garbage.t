@@ -69,6 +69,46 @@ my %then = (
     simple_packet => sub { block(3, pack('V', 16) . $data) },
     huge_block    => sub { block(6, 'x' x 400_000) },
 );
+# How a stream may end: [ what is sent after good records, what the file says
+# of the agent ]. The first one is the twin that is well.
+my @ENDS = (
+    [ proper          => sub { $_[0]->end() }, 'CAPTURE_STOPPED' ],
+    [ final_in_block  => sub {
+        $_[0]->chunk(substr epb(0, $_[0]->now(), $data), 0, -8);
+        $_[0]->send_raw("0\r\n\r\n");
+        $_[0]->close();
+    } ],
+    [ fin_in_block    => sub {
+        $_[0]->chunk(substr epb(0, $_[0]->now(), $data), 0, 20);
+        $_[0]->cut();
+    } ],
+    [ rst_in_block    => sub {
+        $_[0]->chunk(substr epb(0, $_[0]->now(), $data), 0, 20);
+        # a reset takes what was not read yet with it
+        $_[0]->gate('rst', silent => 1);
+        $_[0]->cut(1);
+    } ],
+    [ cut_in_chunk    => sub {
+        $_[0]->send_raw("100\r\n" . substr epb(0, $_[0]->now(), $data), 0,
+            40);
+        $_[0]->cut();
+    } ],
+    [ no_last_isb     => sub {
+        $_[0]->send_raw("0\r\n\r\n");
+        $_[0]->close();
+    } ],
+    [ one_last_isb    => sub {
+        $_[0]->chunk(isb(1, $_[0]->now(), endtime => $_[0]->now(),
+            filteraccept => 0, osdrop => 0, usrdeliv => 0));
+        $_[0]->send_raw("0\r\n\r\n");
+        $_[0]->close();
+    } ],
+    [ no_final_chunk  => sub {
+        $_[0]->beat();
+        $_[0]->close();
+    } ],
+);
+my %ends = map { $_->[0] => $_->[1] } @ENDS;
 my @names = (sort(keys %start), sort keys %then);
 
 # one at a time, to look at it
@@ -80,6 +120,14 @@ my $lab = lab(fakes => 1, script => sub {
     my ($c) = @_;
 
     return $c->usual(2) if !$c->{n};
+
+    if (my $end = $ends{ $c->{args}{filter}[0] || '' }) {
+        $c->begin(ifaces => [ { name => 'eth0' }, { name => 'eth1' } ]);
+        $c->stay(0.3);
+        $c->traffic(5);
+        $c->event('ends');
+        return $end->($c);
+    }
 
     my $name = $names[$c->{n} - 1];
 
@@ -153,6 +201,48 @@ unlike($c->{body}, qr/eth0\x1b|\n\/\.\.\/x/, 'clean interface names');
 is((grep { $_ == 0 } ids_of($file, 99)), $number{late_idb} ? 1 : 0,
     'nothing of the garbage is in the file');
 agents_quiet('garbage', $fake);
+
+# --- the end of a stream: good records, and then not what ends it ----------
+
+# any of the bad ones; the filter says how it ends
+my ($ending) = sort keys %number;
+
+for my $end (@ENDS) {
+    my ($name, undef, $type) = @$end;
+
+    $c = $nginx->get("/v1/capture/static/all?filter=$name&interface=eth0"
+        . "&interface=eth1&instance=good/0&instance=bad/$ending");
+    status_is($c, 200, "$name: both run");
+    $c->read_until(5, sub { seen_count($c, $number{$ending}, 4) });
+    $fake->open_gate('rst') if $name eq 'rst_in_block';
+    ok($c->read_until(5, sub { index($c->{body}, 'pcap-api '
+        . ($type || 'INSTANCE_UNAVAILABLE') . " bad/$ending: ") >= 0 }),
+        "$name: the client is told at once");
+
+    my $had = (sort { $a <=> $b } ids_of(PcapTest::Pcapng::parse($c->{body},
+        partial => 1), 0))[-1] || 0;
+    my $done = $fake->events('sent', 0);
+
+    ok($c->read_until(5, sub { seen_count($c, 0, $had + 4) }),
+        "$name: the good one goes on");
+    stop_capture($lab, $c);
+    $sent = $fake->wait_event(5, 'sent', 0, $done + 1)->{sent};
+    $file = capture_ok($c, status => 'partial', name => $name, packets => {
+        'good/0' => $sent, "bad/$ending" => 5 });
+
+    my $v = verdicts_of($file);
+
+    is($v->{'good/0'}{received}, $sent, "$name: verdict of the good one");
+    is($v->{'good/0'}{unknown_since}, undef, "$name: which is known");
+    is($v->{"bad/$ending"}{unknown_since} ? 1 : 0, $type ? 0 : 1,
+        "$name: whether the counts of the other are known");
+    is(scalar(ids_of($file, 99)), 0, "$name: no half record");
+    has_message($file, 'INSTANCE_UNAVAILABLE', "bad/$ending",
+        qr/the connection was cut, what it lost/, "$name: and why") if !$type;
+    no_message($file, 'INSTANCE_UNAVAILABLE', "$name: nobody is lost")
+        if $type;
+    agents_quiet($name, $fake);
+}
 
 # --- alone: no one can start ----------------------------------------------
 
