@@ -66,7 +66,8 @@ my %begin = (
 );
 
 my $lab = lab(fakes => 2, nginx => { pcap =>
-    'pcap_api_reorder_window 500ms; pcap_api_heartbeat_timeout 1500ms;' },
+    sprintf('pcap_api_reorder_window %dms; pcap_api_heartbeat_timeout %dms;',
+    limit(500), limit(1500)) },
     script => sub {
     my ($c) = @_;
 
@@ -91,33 +92,48 @@ my ($nginx, $fake) = @$lab{qw(nginx fake)};
 my ($worker) = $nginx->workers();
 
 
+# Stops a capture: whatever web/0 does, all that web/1 has sent is there, and
+# nobody stays.
+sub stopped
+{
+    my ($c, $status, $name, %packets) = @_;
+
+    stop_capture($lab, $c);
+
+    my $file = capture_ok($c, status => $status, name => $name,
+        packets => { %packets, %{ $fake->sent_in($c, 1) } });
+
+    is(verdicts_of($file)->{'web/1'}{unknown_since}, undef,
+        "$name: what web/1 has sent is known");
+    agents_quiet($name, $fake);
+
+    return $file;
+}
+
+
 # --- an agent that talks, but does not get on -----------------------------
 
 my $c = $nginx->get('/v1/capture/static/demo?filter=stands');
 
 status_is($c, 200);
-ok($c->read_until(limit(5), sub { seen_count($c, 1, 20) }),
+ok($c->read_until(5, sub { seen_count($c, 1, 20) }),
     'the others do not wait for a promise that stands still');
-stop_capture($lab, $c);
-capture_ok($c, status => 'stopped', name => 'stands');
+stopped($c, 'stopped', 'stands', 'web/0' => 0);
 
 # --- a packet of no bytes reaches no limit ---------------------------------
 
 $c = $nginx->get('/v1/capture/static/demo?filter=empty');
-ok($c->read_until(limit(5), sub { seen_count($c, 1, 5) }), 'empty: it goes on');
-stop_capture($lab, $c);
-capture_ok($c, status => 'stopped', name => 'empty');
+ok($c->read_until(5, sub { seen_count($c, 1, 5) }), 'empty: it goes on');
+stopped($c, 'stopped', 'empty', 'web/0' => 1);
 
 # --- an agent that ends well, but before the capture does ------------------
 
 $c = $nginx->get('/v1/capture/static/demo?filter=leaves');
-ok($c->read_until(limit(5), sub { $c->{body} =~
+ok($c->read_until(5, sub { $c->{body} =~
     /pcap-api CAPTURE_STOPPED web\/0: / }), 'leaves: the file says so');
-ok($c->read_until(limit(5), sub { seen_count($c, 1, 5) }),
+ok($c->read_until(5, sub { seen_count($c, 1, 5) }),
     'leaves: it goes on');
-stop_capture($lab, $c);
-capture_ok($c, status => 'partial', name => 'leaves',
-    packets => { 'web/0' => 3 });
+stopped($c, 'partial', 'leaves', 'web/0' => 3);
 
 # --- an agent that gives more than was asked for ---------------------------
 
@@ -126,13 +142,10 @@ for my $case ([ 'snaplen', 'snaplen=100' ], [ 'uninvited', 'promiscuous=0' ])
     my ($name, $option) = @$case;
 
     $c = $nginx->get("/v1/capture/static/demo?filter=$name&$option");
-    ok($c->read_until(limit(5), sub { seen_count($c, 1, 3) }),
+    ok($c->read_until(5, sub { seen_count($c, 1, 3) }),
         "$name: the other runs");
-    stop_capture($lab, $c);
-
-    my $file = capture_ok($c, status => 'partial', name => $name);
-
-    instance_failed($file, 'web/0', qr/asked for/, $name);
+    instance_failed(stopped($c, 'partial', $name, 'web/0' => 0), 'web/0',
+        qr/asked for/, $name);
 }
 
 # --- agents that are cut ---------------------------------------------------
@@ -147,16 +160,15 @@ for my $name (sort keys %why) {
     my $c = $nginx->get("/v1/capture/static/demo?filter=$name");
 
     status_is($c, 200);
-    ok($c->read_until(limit(6), sub { $c->{body} =~
+    ok($c->read_until(6, sub { $c->{body} =~
         /pcap-api INSTANCE_UNAVAILABLE web\/0: / }), "$name: it is cut");
 
     my $seen = () = $c->{body} =~ /PCAPTEST/g;
 
-    ok($c->read_until(limit(5), sub { (() = $c->{body} =~ /PCAPTEST/g)
+    ok($c->read_until(5, sub { (() = $c->{body} =~ /PCAPTEST/g)
         > $seen + 3 }), "$name: the other goes on");
-    stop_capture($lab, $c);
 
-    my $file = capture_ok($c, status => 'partial', name => $name);
+    my $file = stopped($c, 'partial', $name, 'web/0' => 0);
 
     has_message($file, 'INSTANCE_UNAVAILABLE', 'web/0', $why{$name});
 }
@@ -181,8 +193,9 @@ print $s "20000\r\nabcdef";
 like(scalar <$s>, qr/ 413 /, 'a form too long is refused while it comes');
 
 $c = $nginx->get('/v1/capture/static/demo?filter=stands&duration=500ms');
-$c->read_end(limit(10));
+$c->read_end(10);
 is($c->trailer('x-pcap-status'), 'limit', 'the timers of others go on');
+agents_quiet('limit', $fake);
 is(join(' ', $nginx->workers()), $worker, 'the worker lives');
 close $s;
 

@@ -86,6 +86,28 @@ sub wait_event
 }
 
 
+# What agents @n have sent in the capture of a client, once they have ended:
+# { 'web/0' => packets, ... }.
+sub sent_in
+{
+    my ($self, $c, @n) = @_;
+
+    my $id = $c->header('x-pcap-capture-id');
+    my %sent;
+
+    for my $n (@n) {
+        my ($e) = @{ wait_for(5, sub {
+            my @found = grep { $_->{id} eq $id } $self->events('sent', $n);
+            @found ? \@found : undef;
+        }) || [] };
+
+        $sent{"web/$n"} = $e ? $e->{sent} : 'unknown, it has not ended';
+    }
+
+    return \%sent;
+}
+
+
 # Connections that are being served now.
 sub connections
 {
@@ -453,7 +475,8 @@ sub end
 
     $c->beat();
     $c->send_raw("0\r\n\r\n");
-    $c->event('sent', sent => $c->{sent}, count => $c->{count});
+    $c->event('sent', sent => $c->{sent}, count => $c->{count},
+        id => $c->{args}{id}[0]);
     $c->close();
 }
 
