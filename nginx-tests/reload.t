@@ -37,13 +37,15 @@ status_is($new, 200, 'the new worker works');
 $new->read_until(5, sub { seen_count($new, 1, 3) });
 
 stop_capture($lab, $c);
-capture_ok($c, status => 'stopped', name => 'over a reload');
+capture_ok($c, status => 'stopped', name => 'over a reload',
+    packets => $fake->sent_in($c, 0, 1));
 ok(wait_for(5, sub { !alive($old[0]) || !-e "/proc/$old[0]" }),
     'the old worker leaves');
 ok($new->read_until(5, sub { seen_count($new, 1, 20) }),
     'the new capture goes on');
 stop_capture($lab, $new);
-capture_ok($new, status => 'stopped', name => 'the new one');
+capture_ok($new, status => 'stopped', name => 'the new one',
+    packets => $fake->sent_in($new, 0, 1));
 agents_quiet('reload', $fake);
 
 # --- reload with a change of the group ------------------------------------
@@ -59,7 +61,9 @@ $late->read_end(10);
 capture_ok($late, status => 'limit', name => 'new group',
     packets => { 'web/9' => 3 });
 stop_capture($lab, $c);
-capture_ok($c, status => 'stopped', name => 'old configuration');
+capture_ok($c, status => 'stopped', name => 'old configuration',
+    packets => $fake->sent_in($c, 0, 1));
+agents_quiet('change of the group', $fake);
 
 # --- graceful stop --------------------------------------------------------
 
@@ -67,7 +71,8 @@ $c = $nginx->get('/v1/capture/static/demo?duration=2s');
 $c->read_until(5, sub { seen_count($c, 1, 3) });
 kill 'QUIT', $nginx->{pid};
 $c->read_end(15);
-capture_ok($c, status => 'limit', name => 'a graceful stop lets it end');
+capture_ok($c, status => 'limit', name => 'a graceful stop lets it end',
+    packets => $fake->sent_in($c, 0, 1));
 is(wait_exit(delete $nginx->{pid}, 10), 0, 'nginx ends');
 agents_quiet('quit', $fake);
 

@@ -44,7 +44,7 @@ sub run
     stop_capture($lab, $c);
 
     my $file = capture_ok($c, status => $o{status} || 'stopped',
-        name => $query);
+        name => $query, packets => $fake->sent_in($c, @{ $o{wait} }));
 
     is(verdicts_of($file)->{api}{late}, 0, 'nothing is late');
     agents_quiet($query, $fake);

@@ -35,7 +35,8 @@ my $c = $nginx->get('/v1/capture/static/demo');
 status_is($c, 200, 'all start');
 cmp_ok(time() - $start, '<', limit(1.4), 'not only at the timeout');
 stop_capture($lab, $c);
-capture_ok($c, status => 'stopped', name => 'all');
+capture_ok($c, status => 'stopped', name => 'all',
+    packets => $fake->sent_in($c, 0 .. 7));
 
 for my $mode (qw(silent bare)) {
     $start = time();
@@ -47,7 +48,8 @@ for my $mode (qw(silent bare)) {
     $c->read_until(5, sub { seen_count($c, 0, 3) });
     stop_capture($lab, $c);
 
-    my $file = capture_ok($c, status => 'partial', name => $mode);
+    my $file = capture_ok($c, status => 'partial', name => $mode,
+        packets => { 'web/1' => 0, %{ $fake->sent_in($c, 0) } });
 
     instance_failed($file, 'web/1');
     agents_quiet($mode, $fake);
@@ -68,7 +70,8 @@ $c = $nginx->get('/v1/capture/static/demo?filter=slow'
 status_is($c, 200, 'four slow ones, two at once in the handshake');
 stop_capture($lab, $c);
 
-my $file = capture_ok($c, status => 'stopped', name => 'slow');
+my $file = capture_ok($c, status => 'stopped', name => 'slow',
+    packets => $fake->sent_in($c, 0 .. 3));
 
 is(scalar @{ $file->{ifaces} }, 4, 'all four run');
 
@@ -88,8 +91,8 @@ $c = $nginx->get('/v1/capture/static/dead');
 status_is($c, 200, 'a black hole');
 cmp_ok(time() - $start, '<', limit(3), 'does not hold the others up');
 stop_capture($lab, $c);
-instance_failed(capture_ok($c, status => 'partial', name => 'black hole'),
-    'web/7');
+instance_failed(capture_ok($c, status => 'partial', name => 'black hole',
+    packets => $fake->sent_in($c, 0)), 'web/7');
 agents_quiet('all', $fake);
 
 finish();
