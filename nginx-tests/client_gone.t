@@ -22,7 +22,12 @@ my $lab = lab(fakes => 3, nginx => { listen => 'sndbuf=128k' },
 
     if ($mode eq 'flood') {
         $c->begin();
-        $c->traffic(40, 1400) while !$c->peer_state();
+
+        while (!$c->peer_state()) {
+            $c->traffic(40, 1400);
+            spew("$c->{file}.at$c->{n}", $c->{sent});
+        }
+
         return;
     }
 
@@ -43,6 +48,34 @@ sub left_alone
         or diag(sprintf 'still %d after %.2f s', $fake->connections(),
         time() - $start);
     wait_for(10, sub { !$fake->connections() });
+}
+
+
+# Bytes that wait in the sending socket of an agent.
+sub queued
+{
+    my ($agent) = @_;
+
+    my ($most) = sort { $b <=> $a } map { (split)[1] }
+        grep { /:$agent->{port}\s/ }
+        `ip netns exec $agent->{host}{ns} ss -Htn state established`;
+
+    return $most || 0;
+}
+
+
+# Waits until no flooding agent gets on: none has sent more for 300 ms.
+sub blocked
+{
+    my ($last, $since) = ('', time());
+
+    return wait_for(10, sub {
+        my $now = join ' ', map { slurp("$fake->{file}.at$_") || '?' } 0 .. 2;
+
+        ($last, $since) = ($now, time()) if $now ne $last || $now =~ /\?/;
+
+        return time() - $since > 0.3;
+    });
 }
 
 
@@ -81,9 +114,10 @@ for my $hard (0, 1) {
     left_alone("$how while streaming");
 
     # under back-pressure: nothing more fits
+    unlink glob "$fake->{file}.at*";
     $c = $nginx->get('/v1/capture/static/demo?filter=flood',
         rcvbuf => 32768);
-    select undef, undef, undef, 1;
+    ok(blocked(), "$how: nothing more fits");
     is($fake->connections(), 3, 'three agents');
     $c->vanish($hard);
     left_alone("$how while blocked");
@@ -115,6 +149,27 @@ is($fake->connections(), 3, 'three agents');
 stop_child($pid, 'KILL');
 left_alone('HTTP/2 client');
 
+# the form of a POST is on the way
+for my $hard (0, 1) {
+    my $how = $hard ? 'RST' : 'FIN';
+    my $began = $fake->events('accepted');
+    my $asked = $uaa->seen();
+    my $refused = () = $nginx->access() =~ /^4\d\d POST /mg;
+
+    $c = $nginx->get('/v1/capture/static/demo', no_wait => 1,
+        method => 'POST', headers => [
+        [ 'Content-Type', 'application/x-www-form-urlencoded' ],
+        [ 'Content-Length', 400 ] ]);
+    $c->send_all('filter=');
+    # an answer to another request shows that this one was read by now
+    status_is($nginx->fetch('/v1/status'), 200);
+    $c->vanish($hard);
+    ok(wait_for(2, sub { (() = $nginx->access() =~ /^4\d\d POST /mg)
+        > $refused }), "$how in the form: the request ends");
+    is(scalar $fake->events('accepted'), $began,
+        "$how in the form: nothing was started");
+}
+
 # others go on
 my $other = $nginx->get('/v1/capture/static/demo');
 
@@ -127,5 +182,41 @@ ok($other->read_until(5, sub { seen_count($other, 2, 30) }),
 stop_capture($lab, $other);
 capture_ok($other, status => 'stopped', name => 'the other');
 like($nginx->access(), qr/^499 /m, 'access log has 499');
+
+# --- a real agent under a flood --------------------------------------------
+
+my $net = PcapTest::Net->new();
+my @hosts = map { $net->host("web$_") } 0, 1;
+my @addr = $net->join_hosts(@hosts);
+my $agent = PcapTest::Agent->new(certs => $lab->{certs}, host => $hosts[0]);
+
+$nginx->{pcap} = join ' ', 'pcap_api_static real', @{
+    $agent->target('real', 'web/0') }[ 1, 2 ], 'tls_name=pcap-agent;';
+ok($nginx->reload(), 'reload');
+
+for my $hard (0, 1) {
+    my $how = $hard ? 'RST' : 'FIN';
+
+    for my $read (1, 0) {
+        my $name = "$how under a flood, " . ($read ? 'reading' : 'blocked');
+        my $flood = flood(ns => 'web1', to => $addr[0], id => 7, count =>
+            300_000, pps => 20_000, size => 1200);
+
+        $c = $nginx->get('/v1/capture/static/real?interface=eth0&filter=udp',
+            $read ? () : (rcvbuf => 32768));
+        status_is($c, 200, $name);
+
+        # it flows: the agent has more than what fits into the sockets
+        $read ? ok($c->read_until(10, sub { seen_count($c, 7, 0)
+            || length $c->{body} > 8e6 }), "$name: it flows")
+            : ok(wait_for(10, sub { queued($agent) > 100_000 }),
+            "$name: the agent is held up");
+        is($agent->connections(), 1, "$name: one capture");
+        $c->vanish($hard);
+        agents_quiet($name, $agent);
+        ok(alive($flood), "$name: while the flood goes on");
+        stop_child($flood);
+    }
+}
 
 finish();
