@@ -63,13 +63,20 @@ ok(wait_for(5, sub {
 
 # --- in flight ------------------------------------------------------------
 
-$uaa->tell(delay => 1);
+$uaa->tell(gate => 1);
 
 # the rate has its own budget again
 select undef, undef, undef, 1.2;
 
 my @clients = map { $nginx->get($path, token => "flight$_", no_wait => 1) }
     1 .. 5;
+
+# the two that are refused do not wait for the others
+wait_for(5, sub { $_->read_until(0.01, sub { 0 }) for @clients;
+    (grep { $_->{status} } @clients) >= 2 });
+is(scalar(grep { !$_->{status} } @clients), 3, 'three are asked about');
+$uaa->open_gate();
+
 my @status = map { $_->read_header(10); $_->{status} } @clients;
 
 is(scalar(grep { $_ == 401 } @status), 3, 'as many as are allowed are asked')
@@ -83,11 +90,12 @@ for my $n (grep { $status[$_] == 503 } 0 .. 4) {
 }
 
 # a client that leaves gives its place back
+$uaa->tell(gate => 1);
 @clients = map { $nginx->get($path, token => "leaves$_", no_wait => 1,
     local => "127.0.3.$_") } 1 .. 3;
 wait_for(5, sub { $uaa->seen() >= $seen + 8 });
 $_->vanish(1) for @clients;
-$uaa->tell(delay => 0);
+$uaa->open_gate();
 ok(wait_for(5, sub {
     $nginx->fetch($path, token => 'place', local => '127.0.3.9')->{status}
         == 401

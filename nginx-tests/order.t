@@ -14,7 +14,8 @@ use PcapTest::Lab;
 
 my $base = now_ns();
 my $lab = lab(fakes => 3, nginx => { pcap =>
-    'pcap_api_max_clock_skew 0; pcap_api_reorder_window 500ms;' },
+    'pcap_api_max_clock_skew 0; pcap_api_reorder_window ' . limit(500)
+    . 'ms;' },
     script => sub {
     my ($c) = @_;
 
@@ -37,7 +38,7 @@ my $lab = lab(fakes => 3, nginx => { pcap =>
         return;
     }
 
-    # web/0 is silent for 1.2 s, then brings what is old by now
+    # web/0 is silent until the gate opens, then brings what is old by now
     $c->begin();
 
     if ($c->{n} == 0) {

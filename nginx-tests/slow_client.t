@@ -12,8 +12,9 @@ use Time::HiRes qw(time);
 
 
 my $lab = lab(fakes => 2, nginx => { listen => 'sndbuf=128k',
-    pcap => 'pcap_api_reorder_window 500ms; pcap_api_heartbeat_timeout 1s;'
-    . ' pcap_api_client_stall 2s;' }, script => sub {
+    pcap => sprintf('pcap_api_reorder_window %dms;'
+    . ' pcap_api_heartbeat_timeout %ds; pcap_api_client_stall 2s;',
+    limit(500), limit(1)) }, script => sub {
     my ($c) = @_;
 
     return $c->usual(0) if $c->{n} == 1;

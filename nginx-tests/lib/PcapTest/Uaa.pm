@@ -86,7 +86,16 @@ sub token
 }
 
 
-# Changes behaviour: delay (s), status and body (any answer), raw (bytes
+# Opens the gate that answers wait at after tell(gate => 1).
+sub open_gate
+{
+    my ($self) = @_;
+
+    $self->tell(gate => 0);
+}
+
+
+# Changes behaviour: delay (s), gate (answers wait for it), status and body (any answer), raw (bytes
 # instead of an answer), silent (no answer at all).
 sub tell
 {
@@ -162,6 +171,9 @@ sub answer
     syswrite $fh, encode_json({ t => time(), text => $text }) . "\n";
 
     select undef, undef, undef, $control->{delay} if $control->{delay};
+
+    wait_for(4, sub { !decode_json(slurp("$self->{base}.control"))->{gate} })
+        if $control->{gate};
 
     if ($control->{silent}) {
         $s->sysread($text, 1);
