@@ -95,8 +95,9 @@ sub open_gate
 }
 
 
-# Changes behaviour: delay (s), gate (answers wait for it), status and body (any answer), raw (bytes
-# instead of an answer), silent (no answer at all).
+# Changes behaviour: delay (s), gate (answers wait for it, at most 4 s),
+# status and body (any answer), raw (bytes instead of an answer), silent (no
+# answer at all).
 sub tell
 {
     my ($self, %change) = @_;
