@@ -271,6 +271,7 @@ my @refused = (
     [ { mistyped => 1 }, qr/unknown key "mistyped"/ ],
     [ { interface_default => '../x' }, qr/interface_default/ ],
     [ { user => 7 }, qr/user/ ],
+    [ { user => 'no-such-user' }, qr/there is no user "no-such-user"/ ],
 );
 
 for my $r (@refused) {
