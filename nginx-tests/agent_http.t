@@ -198,7 +198,8 @@ is(() = $two->{body} =~ /healthy/g, 1, 'one request per connection');
 # the two from the beginning were given ten seconds
 ok($idle->read_until(15, sub { $_[0]{ended} }), 'no request: closed');
 is($idle->{status}, 408, 'no request: and told why');
-cmp_ok(time() - $begun, '<', limit(13), 'no request: after ten seconds');
+# what stands between has its share; without a deadline it never ends
+cmp_ok(time() - $begun, '<', limit(25), 'no request: after ten seconds');
 ok($mute->read_until(5, sub { $_[0]{ended} }), 'no handshake: closed');
 wait_for(5, sub { !$agent->connections() });
 
