@@ -64,7 +64,8 @@ my %how = (
 );
 
 my $lab = lab(fakes => $N, nginx => { pcap => 'pcap_api_start_timeout 4s;'
-    . ' pcap_api_start_parallel 2; pcap_api_reorder_window 200ms;' },
+    . ' pcap_api_start_parallel 2; pcap_api_reorder_window 500ms;'
+    . ' pcap_api_heartbeat_timeout 20s;' },
     script => sub {
     my ($c) = @_;
 
@@ -100,8 +101,8 @@ agents_quiet('dead', $fake);
 
 $c = ask('thin', 2);
 
-# in 3 s it falls 1.5 s behind, which is many reorder windows
-$c->read_until(limit(3), sub { 0 });
+# in 4 s it falls 2 s behind: four reorder windows, less than a heartbeat's
+$c->read_until(limit(4), sub { 0 });
 stop_capture($lab, $c);
 $file = capture_ok($c, status => 'stopped', name => 'thin');
 no_message($file, 'CONGESTED', 'thin: nothing is late');
