@@ -149,6 +149,13 @@ ngx_pcap_api_fetch_header(ngx_http_request_t *sr, ngx_pcap_api_fetch_t *f)
     f->answered = 1;
     f->status = sr->headers_out.status;
 
+#if (NGX_HTTP_SSL)
+
+    f->verified = sr->upstream != NULL && sr->upstream->ssl
+                  && sr->upstream->conf->ssl_verify;
+
+#endif
+
     if (sr->headers_out.etag != NULL) {
         f->etag = sr->headers_out.etag->value;
     }

@@ -150,10 +150,50 @@ ngx_int_t ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, u_char *id,
     u_char user_hash[32], ngx_uint_t admin);
 void ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32]);
 
-/* module/resolve_static.c: targets from the configuration */
+/* module/resolve.c: what resolvers share */
 
 ngx_int_t ngx_pcap_api_resolve_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+
+/* The first configured resolver with that number or a higher one, or NULL. */
+const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver(
+    ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i);
+/* That of "capture/NAME/REST", or NULL; path becomes REST, which has bytes. */
+const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_of(
+    ngx_pcap_api_loc_conf_t *conf, ngx_str_t *path);
+/* What a subrequest asks a platform for, or NULL. */
+ngx_pcap_api_ask_t *ngx_pcap_api_ask_of(ngx_http_request_t *r);
+/* As refuse, with 403 and insufficient_scope. */
+ngx_int_t ngx_pcap_api_forbidden(ngx_pcap_api_ctx_t *ctx, const char *fmt,
+    ...);
+/* NGX_OK if the token has one of these (NULL, none: always), else a 403. */
+ngx_int_t ngx_pcap_api_need_scope(ngx_pcap_api_ctx_t *ctx,
+    ngx_array_t *scopes);
+/* Room for n agents: NGX_OK, NGX_ERROR, or 413 when these are too many. */
+ngx_int_t ngx_pcap_api_agents_room(ngx_pcap_api_ctx_t *ctx, ngx_uint_t n);
+/* The next agent, in target order; t is kept, not copied. */
+void ngx_pcap_api_agent_add(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_target_t *t);
+
+/* module/resolve_static.c: targets from the configuration */
+
+extern const ngx_pcap_api_resolver_t  ngx_pcap_api_static_resolver;
+
+/* module/resolve_bosh.c: the instances of a BOSH deployment */
+
+extern const ngx_pcap_api_resolver_t  ngx_pcap_api_bosh_resolver;
+
+/* module/status.c: what works */
+
+ngx_int_t ngx_pcap_api_status_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* A use or a probe has shown it. */
+void ngx_pcap_api_health_set(ngx_pcap_api_health_t *h, ngx_uint_t works);
+/*
+ * NGX_OK, NGX_DECLINED (it does not work), NGX_AGAIN (the caller has to find
+ * out and to set it), NGX_BUSY (somebody is finding out).
+ */
+ngx_int_t ngx_pcap_api_health_get(ngx_pcap_api_health_t *h);
 
 /* module/open.c: the subrequests to agents */
 

@@ -1,12 +1,15 @@
 /*
- * module/variables.c: the $pcap_* variables. None but $pcap_token holds a
- * token, and that one is there for the introspection location only.
+ * module/variables.c: the $pcap_* variables. None but $pcap_token and
+ * $pcap_bearer hold a token, and these are there for the introspection
+ * location and for questions to a Director only.
  */
 
 #include "ngx_pcap_api_module.h"
 
 
 static ngx_int_t ngx_pcap_api_variable_agent(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_pcap_api_variable_ask(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_pcap_api_variable_capture(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -19,6 +22,8 @@ enum {
     NGX_PCAP_API_VAR_URI,
     NGX_PCAP_API_VAR_NAME,
     NGX_PCAP_API_VAR_TOKEN,
+    NGX_PCAP_API_VAR_DIRECTOR_URI,
+    NGX_PCAP_API_VAR_BEARER,
     NGX_PCAP_API_VAR_ID,
     NGX_PCAP_API_VAR_USER,
     NGX_PCAP_API_VAR_STATUS,
@@ -46,6 +51,12 @@ static ngx_http_variable_t  ngx_pcap_api_vars[] = {
 
     { ngx_string("pcap_token"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_TOKEN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_director_uri"), NULL, ngx_pcap_api_variable_ask,
+      NGX_PCAP_API_VAR_DIRECTOR_URI, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_bearer"), NULL, ngx_pcap_api_variable_ask,
+      NGX_PCAP_API_VAR_BEARER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("pcap_capture_id"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -107,6 +118,29 @@ ngx_pcap_api_variable_agent(ngx_http_request_t *r,
     default: /* NGX_PCAP_API_VAR_NAME */
         return ngx_pcap_api_variable_set(v, &a->target->tls_name);
     }
+}
+
+
+/* Of a question to a platform; no other subrequest sees the token. */
+static ngx_int_t
+ngx_pcap_api_variable_ask(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_pcap_api_ask_t  *ask;
+
+    ask = ngx_pcap_api_ask_of(r);
+
+    if (ask == NULL || (data == NGX_PCAP_API_VAR_BEARER && !ask->bearer)) {
+        v->not_found = 1;
+        v->no_cacheable = 1;
+        return NGX_OK;
+    }
+
+    if (data == NGX_PCAP_API_VAR_BEARER) {
+        return ngx_pcap_api_variable_set(v, &ask->fetch.ctx->token);
+    }
+
+    return ngx_pcap_api_variable_set(v, &ask->uri);
 }
 
 
@@ -203,7 +237,7 @@ ngx_pcap_api_add_variables(ngx_conf_t *cf)
     ngx_pcap_api_main_conf_t  *pmcf;
 
     static ngx_str_t  secrets[NGX_PCAP_API_SECRETS] = {
-        ngx_string("pcap_token")
+        ngx_string("pcap_token"), ngx_string("pcap_bearer")
     };
 
     for (v = ngx_pcap_api_vars; v->name.len; v++) {

@@ -5,13 +5,13 @@ package PcapTest::Agent;
 use strict;
 use warnings;
 
-use IO::Socket::INET;
+use IO::Socket::IP;
 use JSON::PP;
 use PcapTest;
 
 
-# Options: certs, host (of PcapTest::Net; none: beside nginx on 127.0.0.1),
-# conf (keys over the usual ones), cert, ca, name.
+# Options: certs, host (of PcapTest::Net; none: beside nginx), addr (default
+# the host's, or 127.0.0.1), conf (keys over the usual ones), cert, ca, name.
 sub new
 {
     my ($class, %o) = @_;
@@ -22,7 +22,9 @@ sub new
     my $self = bless { cert => 'agent', ca => 'ca.crt', port => 9494, %o,
         name => $name, log => work_dir() . "/$name.log" }, $class;
 
-    $self->{addr} = $o{host} ? $o{host}{addr} : '127.0.0.1';
+    $self->{addr} ||= $o{host} ? $o{host}{addr} : '127.0.0.1';
+    $self->{endpoint} = ($self->{addr} =~ /:/ ? "[$self->{addr}]"
+        : $self->{addr}) . ":$self->{port}";
     $self->start();
     at_end(sub { $self->stop() });
 
@@ -37,7 +39,7 @@ sub config
     my $certs = $self->{certs};
 
     return {
-        listen          => "$self->{addr}:$self->{port}",
+        listen          => $self->{endpoint},
         tls_cert        => $certs->file("$self->{cert}.crt"),
         tls_key         => $certs->file("$self->{cert}.key"),
         tls_ca          => $certs->file($self->{ca}),
@@ -61,7 +63,7 @@ sub start
 
     my $up = wait_for(10, sub {
         return -1 if !alive($self->{pid});
-        return IO::Socket::INET->new(PeerAddr => $self->{addr},
+        return IO::Socket::IP->new(PeerHost => $self->{addr},
             PeerPort => $self->{port}) ? 1 : 0;
     });
 
@@ -86,8 +88,7 @@ sub target
 {
     my ($self, $group, $instance) = @_;
 
-    return [ $group, $instance, "$self->{addr}:$self->{port}",
-        'pcap-agent' ];
+    return [ $group, $instance, $self->{endpoint}, 'pcap-agent' ];
 }
 
 
