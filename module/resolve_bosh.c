@@ -153,7 +153,7 @@ ngx_pcap_api_bosh_code(ngx_pcap_api_fetch_t *f)
 static ngx_int_t
 ngx_pcap_api_bosh_answer(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
-    u_char                why[64];
+    u_char                 why[64];
     ngx_pcap_api_fetch_t  *f;
 
     f = &ask->fetch;
@@ -192,6 +192,10 @@ ngx_pcap_api_bosh_answer(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
                                    "there is no deployment \"%V\"",
                                    &ctx->group);
+    }
+
+    if (f->status == 0) {
+        return ngx_pcap_api_bosh_failed(ctx, "its answer is no HTTP");
     }
 
     (void) ngx_snprintf(why, sizeof(why), "it answered with status %i%Z",

@@ -11,7 +11,7 @@ use PcapTest::Agent;
 use PcapTest::BoshLab;
 
 
-my $lab = bosh_lab(fakes => 1, script => sub {
+my $lab = bosh_lab(script => sub {
     my ($c) = @_;
 
     return $c->refuse('400 Bad Request', '{"detail":"syntax error"}')

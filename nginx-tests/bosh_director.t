@@ -11,7 +11,7 @@ use PcapTest::BoshLab;
 use Time::HiRes qw(time);
 
 
-my $lab = bosh_lab(fakes => 1, script => sub {
+my $lab = bosh_lab(script => sub {
     my ($c) = @_;
 
     $c->begin();
@@ -46,7 +46,7 @@ sub refused
     my $start = time();
     my $c = $nginx->fetch($o{path} || $path, @uaa);
 
-    problem_is($c, 503, qr/Director of "\/_pcap_\w+" failed: $detail/, $name);
+    problem_is($c, 503, qr/Director of "\/_pcap_\w+" failed: .*$detail/, $name);
     cmp_ok(time() - $start, '<', limit(7), "$name: in time");
     is(scalar $fake->events('accepted'), $before, "$name: no agent asked");
 
@@ -84,7 +84,7 @@ is($resolvers, 'bosh', 'status: bosh is listed');
 ok($doc->{healthy}, 'status: healthy');
 is($doc->{compatibility_level}, 1, 'status: level');
 is(scalar $director->seen(qr{^/info$}), 1, 'probed by /info');
-is(($director->seen())[0]{auth} || '', 'bearer', 'without a token');
+is(($director->seen())[0]{auth}, 'bearer ', 'without a token');
 
 status() for 1 .. 5;
 is(scalar $director->seen(), 1, 'not again within 10 s');
@@ -127,7 +127,7 @@ for my $case (
         body => '{"code":70001,"description":"x"}' ],
     [ '404 with a text as code', qr/status 404/, status => '404 Not Found',
         body => '{"code":"70000"}' ],
-    [ 'no HTTP', qr/no connection|does not answer/, raw => "SSH-2.0-x\r\n" ],
+    [ 'no HTTP', qr/no HTTP/, raw => "SSH-2.0-x\r\n" ],
     [ 'a header without end', qr/no connection|does not answer/,
         raw => "HTTP/1.1 200 OK\r\nX: " . 'x' x 100_000 ],
     [ 'an internal redirect', qr/not what/, body => 'x', fields =>

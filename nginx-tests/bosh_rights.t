@@ -10,7 +10,7 @@ use lib "$FindBin::Bin/lib";
 use PcapTest::BoshLab;
 
 
-my $lab = bosh_lab(fakes => 1, script => sub {
+my $lab = bosh_lab(script => sub {
     my ($c) = @_;
 
     $c->begin();

@@ -10,6 +10,7 @@ use Exporter qw(import);
 use PcapTest::Lab;
 use PcapTest::Certs;
 use PcapTest::Director;
+use PcapTest::Fake;
 
 our @EXPORT = (qw(bosh_lab user vm cf_deployment names_of strict_director
     UUID), @PcapTest::Lab::EXPORT);
@@ -35,9 +36,12 @@ sub bosh_lab
     $nginx{pcap} = 'pcap_api_bosh /_pcap_director ' . ($o{bosh} || '')
         . "; pcap_api_agent_ranges $ranges; " . ($nginx{pcap} || '');
 
-    my $lab = lab(%o, certs => $certs, nginx => \%nginx, groups => []);
+    # not of lab(): its agents are a static group
+    my $fake = $o{script} && PcapTest::Fake->new(certs => $certs,
+        script => $o{script}, %{ $o{fake} || {} });
+    my $lab = lab(%o, certs => $certs, nginx => \%nginx);
 
-    $lab->{director} = $director;
+    @$lab{qw(director fake)} = ($director, $fake);
     user($lab, 'op', 'bosh.admin');
     cf_deployment($lab);
 

@@ -134,7 +134,7 @@ sub deployment
 
     $self->{control}{deployments}{$name} = { teams => $teams,
         instances => \@instances };
-    $self->tell();
+    $self->save();
 }
 
 
@@ -144,7 +144,7 @@ sub token
     my ($self, $token, @scopes) = @_;
 
     $self->{control}{tokens}{$token} = \@scopes;
-    $self->tell();
+    $self->save();
 }
 
 
@@ -156,11 +156,16 @@ sub tell
 {
     my ($self, $question, %change) = @_;
 
-    my $c = $self->{control};
+    $self->{control}{change} = $question ? { $question => \%change } : {};
+    $self->save();
+}
 
-    $c->{change} = $question ? { $question => \%change } : {};
 
-    my $json = encode_json($c);
+sub save
+{
+    my ($self) = @_;
+
+    my $json = encode_json($self->{control});
     my $file = "$self->{base}.control";
 
     open my $fh, '>', "$file.new" or die "$file: $!\n";
