@@ -106,6 +106,9 @@ void ngx_pcap_api_fetch_drop(ngx_pcap_api_fetch_t *f);
  */
 const char *ngx_pcap_api_fetch_failed(ngx_pcap_api_fetch_t *f);
 
+/* Takes the tokens out of the variables; also done with every fetch. */
+void ngx_pcap_api_fetch_forget(ngx_http_request_t *r);
+
 /* The fetch that a subrequest belongs to, or NULL. */
 ngx_pcap_api_fetch_t *ngx_pcap_api_fetch_of(ngx_http_request_t *r);
 /* For the filters. */

@@ -263,6 +263,23 @@ for my $cert (qw(stranger forged old)) {
     is(scalar $director->seen(), $seen, "$cert: nothing was sent");
 }
 
+# as bosh-deployment makes it: an address as CN and alternative name
+$lab->{certs}->leaf('by-address', cn => '127.0.0.1', names => [],
+    ips => ['127.0.0.1']);
+$director->stop();
+$director->{crt} = $lab->{certs}->file('by-address.crt');
+$director->{key} = $lab->{certs}->file('by-address.key');
+$director->start();
+refused('an address is not the name', qr/no connection.*certificate/);
+
+my $server = $nginx->{server};
+
+$nginx->{server} =~ s/(proxy_ssl_name )director\.test/${1}127.0.0.1/;
+$nginx->reload();
+works('an address as name');
+$nginx->{server} = $server;
+$nginx->reload();
+
 $director->stop();
 $director->{crt} = $lab->{certs}->file('director.crt');
 $director->{key} = $lab->{certs}->file('director.key');

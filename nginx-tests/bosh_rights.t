@@ -16,7 +16,10 @@ my $lab = bosh_lab(script => sub {
     $c->begin();
     $c->traffic(3);
     $c->end();
-}, nginx => { pcap => 'pcap_api_introspection_rate 1000 burst=1000;',
+}, nginx => { http => 'log_format secret "$status [$pcap_bearer]'
+    . ' [$pcap_token] [$pcap_director_uri] [$pcap_agent_uri]";'
+    . ' access_log logs/secret.log secret;',
+    pcap => 'pcap_api_introspection_rate 1000 burst=1000;',
     server => 'location /v1/strict/ { pcap_api on; pcap_api_introspection'
     . ' /_pcap_introspect; pcap_api_bosh /_pcap_director;'
     . ' pcap_api_bosh_scope pcap.capture net.debug;'
@@ -190,6 +193,30 @@ is(lc join(' ', sort map { /^([\w-]+):/ ? $1 : () } split /\r\n/,
     $last->{text}), 'accept authorization connection host',
     'and no other header');
 unlike($last->{text}, qr/secret-reason|X-Evil|1\.2\.3\.4/i, 'nor the form');
+
+# --- no token outlives its question ------------------------------------------
+
+# the client leaves while it is asked
+$director->tell('instances', silent => 1);
+
+my $before = $director->seen();
+
+$c = $nginx->get('/v1/capture/bosh/cf', token => 'op', no_wait => 1);
+wait_for(5, sub { $director->seen() > $before });
+$c->vanish(1);
+$lab->{uaa}->tell(silent => 1);
+$before = $lab->{uaa}->seen();
+$c = $nginx->get('/v1/capture/bosh/cf', token => 'fresh', no_wait => 1);
+wait_for(5, sub { $lab->{uaa}->seen() > $before });
+$c->vanish(1);
+$lab->{uaa}->tell();
+
+my $secret = $nginx->file('logs/secret.log');
+
+ok(wait_for(5, sub { (() = slurp($secret) =~ /^499 /mg) == 2 }),
+    'both have left');
+is(join("\n", grep { !/^\d+ \[-\] \[-\] \[-\] \[-\]$/ } split /\n/,
+    slurp($secret)), '', 'no log line has a token');
 
 agents_quiet('all', $fake);
 strict_director($lab);
