@@ -47,7 +47,7 @@ ngx_pcap_api_fetch(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri, size_t max,
 
 
 /* Variables are shared with the main request, which writes the access log. */
-void
+static void
 ngx_pcap_api_fetch_forget(ngx_http_request_t *r)
 {
     ngx_uint_t                  i;

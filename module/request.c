@@ -546,7 +546,6 @@ ngx_pcap_api_cleanup(void *data)
 
     ngx_pcap_api_stop_events(ctx);
     ngx_pcap_api_give_slot(ctx);
-    ngx_pcap_api_fetch_forget(ctx->request);
 
     if (ctx->row != NULL) {
         ngx_pcap_api_row_remove(pmcf->zone, ctx->row);

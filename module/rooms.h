@@ -106,9 +106,6 @@ void ngx_pcap_api_fetch_drop(ngx_pcap_api_fetch_t *f);
  */
 const char *ngx_pcap_api_fetch_failed(ngx_pcap_api_fetch_t *f);
 
-/* Takes the tokens out of the variables; also done with every fetch. */
-void ngx_pcap_api_fetch_forget(ngx_http_request_t *r);
-
 /* The fetch that a subrequest belongs to, or NULL. */
 ngx_pcap_api_fetch_t *ngx_pcap_api_fetch_of(ngx_http_request_t *r);
 /* For the filters. */
@@ -185,6 +182,18 @@ extern const ngx_pcap_api_resolver_t  ngx_pcap_api_static_resolver;
 /* module/resolve_bosh.c: the instances of a BOSH deployment */
 
 extern const ngx_pcap_api_resolver_t  ngx_pcap_api_bosh_resolver;
+
+/* module/bosh_instances.c: what a Director says about instances */
+
+/*
+ * Reads its list into all, which only this room looks into. NGX_OK,
+ * NGX_DECLINED (this is not what a Director says), NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_bosh_read(ngx_pcap_api_ctx_t *ctx, json_t *doc,
+    ngx_array_t *all);
+/* Those that were asked for become agents: NGX_OK, NGX_ERROR, 404 or 413. */
+ngx_int_t ngx_pcap_api_bosh_targets(ngx_pcap_api_ctx_t *ctx,
+    ngx_array_t *all);
 
 /* module/status.c: what works */
 

@@ -75,7 +75,15 @@ is(names('?instance=router/1&instance=router/' . id(1)
     . '&instance=router', 'one thrice'), 'router/0 router/1',
     'what is named more than once is captured once');
 
-my $c = $nginx->get($cf, token => 'op',
+$director->deployment('order', [], vm('web', 10, 5), vm('web', 9, 6),
+    vm('web', 2, 7), vm('We', 3, 8), vm('web-', 0, 9));
+
+my $c = $nginx->fetch('/v1/capture/bosh/order', token => 'op');
+
+is(names_of(capture_ok($c, status => 'complete', name => 'order')),
+    'We/8 web/7 web/6 web/5 web-/9', 'an index is a number');
+
+$c = $nginx->get($cf, token => 'op',
     form => 'instance=router/0&instance=diego-cell/0');
 
 $c->read_end(10);

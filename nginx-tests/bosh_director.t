@@ -141,9 +141,21 @@ for my $case (
 
 works('after all that');
 
+# what can be said in 4 MiB does not take a hundred times that
+$director->tell('instances', body => '[' . join(',', ('{}') x 1_300_000)
+    . ']');
+refused('4 MiB of objects', qr/not what/);
+
+my ($peak) = slurp('/proc/' . ($nginx->workers())[0] . '/status')
+    =~ /^VmHWM:\s+(\d+) kB/m;
+
+cmp_ok($peak, '<', sanitized() ? 1 << 20 : 80 << 10,
+    'memory of the worker stays small');
+
 # one wrong field in an instance is enough
 my %good = (agent_id => 'a', cid => 'c', job => 'router', index => 0,
-    id => 'x-1', az => 'z1', ips => ['127.1.0.1'], expects_vm => JSON::PP::true);
+    id => 'x-1', az => 'z1', ips => ['127.1.0.1'],
+    expects_vm => JSON::PP::true);
 
 for my $case ([ job => undef ], [ job => 7 ], [ job => '' ],
     [ job => '../x' ], [ job => 'a/b' ], [ job => "a\nb" ],
