@@ -110,6 +110,8 @@ for my $case (
     [ 'the same key twice', qr/not what/,
         body => '[{"job":"a","job":"b"}]' ],
     [ '50 MB', qr/too long/, size => 50 << 20 ],
+    [ '4 GB, which nobody reads to its end', qr/too long/,
+        size => 4 << 30 ],
     [ 'a bit over 4 MiB', qr/too long/, size => 4 << 20 ],
     [ 'cut', qr/cut|not what/, cut => 40 ],
     [ 'cut at the start', qr/cut|not what/, cut => 0 ],
