@@ -228,7 +228,8 @@ ngx_pcap_api_bosh_instance(ngx_pcap_api_ctx_t *ctx, json_t *doc,
     expects = json_object_get(doc, "expects_vm");
 
     if (!json_is_integer(index) || json_integer_value(index) < 0
-        || json_integer_value(index) > NGX_PCAP_API_BOSH_MAX_INDEX || !json_is_array(ips)
+        || json_integer_value(index) > NGX_PCAP_API_BOSH_MAX_INDEX
+        || !json_is_array(ips)
         || !(ngx_pcap_api_bosh_is_null(cid) || json_is_string(cid))
         || !(ngx_pcap_api_bosh_is_null(agent) || json_is_string(agent))
         || !(ngx_pcap_api_bosh_is_null(expects) || json_is_boolean(expects)))
@@ -239,7 +240,9 @@ ngx_pcap_api_bosh_instance(ngx_pcap_api_ctx_t *ctx, json_t *doc,
     for (k = 0; k < json_array_size(ips); k++) {
         ip = json_array_get(ips, k);
 
-        if (!json_is_string(ip) || json_string_length(ip) > NGX_PCAP_API_BOSH_MAX_IP) {
+        if (!json_is_string(ip)
+            || json_string_length(ip) > NGX_PCAP_API_BOSH_MAX_IP)
+        {
             return NGX_DECLINED;
         }
     }
