@@ -25,6 +25,8 @@ static char *ngx_pcap_api_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_static(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -114,6 +116,11 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
         ngx_conf_set_str_slot, agents, NULL),
     ngx_pcap_api_row("pcap_api_static_scope", NGX_CONF_1MORE,
         ngx_pcap_api_scopes, scopes, NULL),
+    ngx_pcap_api_row("pcap_api_bosh",
+        NGX_CONF_TAKE1|NGX_CONF_TAKE2|NGX_CONF_TAKE3,
+        ngx_pcap_api_bosh, bosh, NULL),
+    ngx_pcap_api_row("pcap_api_bosh_scope", NGX_CONF_1MORE,
+        ngx_pcap_api_scopes, bosh_scopes, NULL),
     ngx_pcap_api_row("pcap_api_admin_scope", NGX_CONF_TAKE1,
         ngx_conf_set_str_slot, admin_scope, NULL),
     ngx_pcap_api_row("pcap_api_issuer", NGX_CONF_TAKE1,
@@ -202,18 +209,11 @@ ngx_pcap_api_agent_of(ngx_http_request_t *r)
 }
 
 
-ngx_uint_t
-ngx_pcap_api_is_introspection(ngx_http_request_t *r)
-{
-    return r != r->main && r->post_subrequest
-           && r->post_subrequest->handler == ngx_pcap_api_introspection_done;
-}
-
-
 static ngx_int_t
 ngx_pcap_api_header_filter(ngx_http_request_t *r)
 {
     ngx_pcap_api_agent_t  *a;
+    ngx_pcap_api_fetch_t  *f;
 
     a = ngx_pcap_api_agent_of(r);
 
@@ -222,10 +222,11 @@ ngx_pcap_api_header_filter(ngx_http_request_t *r)
         return ngx_pcap_api_agent_header(r, a);
     }
 
-    if (ngx_pcap_api_is_introspection(r)) {
+    f = ngx_pcap_api_fetch_of(r);
+
+    if (f != NULL) {
         r->header_sent = 1;
-        r->filter_need_in_memory = 1;
-        return NGX_OK;
+        return ngx_pcap_api_fetch_header(r, f);
     }
 
     return ngx_http_next_header_filter(r);
@@ -236,6 +237,7 @@ static ngx_int_t
 ngx_pcap_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
     ngx_pcap_api_agent_t  *a;
+    ngx_pcap_api_fetch_t  *f;
 
     a = ngx_pcap_api_agent_of(r);
 
@@ -243,8 +245,10 @@ ngx_pcap_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_pcap_api_agent_body(r, a, in);
     }
 
-    if (ngx_pcap_api_is_introspection(r)) {
-        return ngx_pcap_api_introspection_body(r, in);
+    f = ngx_pcap_api_fetch_of(r);
+
+    if (f != NULL) {
+        return ngx_pcap_api_fetch_body(f, in);
     }
 
     return ngx_http_next_body_filter(r, in);
@@ -278,6 +282,8 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->enable = NGX_CONF_UNSET;
     conf->targets = NGX_CONF_UNSET_PTR;
     conf->scopes = NGX_CONF_UNSET_PTR;
+    conf->bosh = NGX_CONF_UNSET_PTR;
+    conf->bosh_scopes = NGX_CONF_UNSET_PTR;
     conf->ranges = NGX_CONF_UNSET_PTR;
     conf->routers = NGX_CONF_UNSET_PTR;
     conf->token_cache = NGX_CONF_UNSET_MSEC;
@@ -360,6 +366,8 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->introspection, prev->introspection, "");
     ngx_conf_merge_str_value(conf->agents, prev->agents, "/_pcap_agent");
     ngx_conf_merge_ptr_value(conf->targets, prev->targets, NULL);
+    ngx_conf_merge_ptr_value(conf->bosh, prev->bosh, NULL);
+    ngx_conf_merge_ptr_value(conf->bosh_scopes, prev->bosh_scopes, NULL);
     ngx_conf_merge_str_value(conf->admin_scope, prev->admin_scope,
                              "pcap.admin");
     ngx_conf_merge_str_value(conf->issuer, prev->issuer, "");
@@ -409,6 +417,13 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (conf->introspection.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"pcap_api on\" needs \"pcap_api_introspection\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->bosh != NULL && conf->ranges == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api_bosh\" needs "
+                           "\"pcap_api_agent_ranges\"");
         return NGX_CONF_ERROR;
     }
 
@@ -573,24 +588,116 @@ ngx_pcap_api_static(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* "pcap-agent", or "*.pcap-agent" for certificates of each instance. */
+static ngx_uint_t
+ngx_pcap_api_tls_name_fits(ngx_str_t *name)
+{
+    size_t  i;
+    u_char  ch;
+
+    i = (name->len > 2 && name->data[0] == '*' && name->data[1] == '.')
+        ? 2 : 0;
+
+    if (i == name->len || name->len > NGX_PCAP_API_USER_LEN) {
+        return 0;
+    }
+
+    for ( /* void */ ; i < name->len; i++) {
+        ch = name->data[i];
+
+        if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')
+              || (ch >= '0' && ch <= '9') || ch == '-' || ch == '.'
+              || ch == '_'))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static char *
+ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_int_t                 n;
+    ngx_str_t                *value, s;
+    ngx_uint_t                i;
+    ngx_pcap_api_bosh_t      *bosh;
+    ngx_pcap_api_loc_conf_t  *plcf = conf;
+
+    if (plcf->bosh != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    bosh = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_bosh_t));
+    if (bosh == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len < 2 || value[1].data[0] != '/') {
+        return "takes the URI of an internal location, \"/NAME\"";
+    }
+
+    bosh->uri = value[1];
+    bosh->port = 9494;
+    ngx_str_set(&bosh->tls_name, "pcap-agent");
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        s = value[i];
+
+        if (ngx_strncmp(s.data, "tls_name=", 9) == 0) {
+            bosh->tls_name.data = s.data + 9;
+            bosh->tls_name.len = s.len - 9;
+
+            if (!ngx_pcap_api_tls_name_fits(&bosh->tls_name)) {
+                return "takes \"tls_name=NAME\" or \"tls_name=*.NAME\"";
+            }
+
+        } else if (ngx_strncmp(s.data, "port=", 5) == 0) {
+            n = ngx_atoi(s.data + 5, s.len - 5);
+
+            if (n < 1 || n > 65535) {
+                return "takes \"port=1\" to \"port=65535\"";
+            }
+
+            bosh->port = n;
+
+        } else {
+            return "takes \"tls_name=NAME\" and \"port=NUMBER\" behind "
+                   "the URI";
+        }
+    }
+
+    plcf->bosh = bosh;
+
+    return NGX_CONF_OK;
+}
+
+
 static char *
 ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_str_t                *value, *s;
-    ngx_uint_t                i;
-    ngx_pcap_api_loc_conf_t  *plcf = conf;
+    ngx_str_t    *value, *s;
+    ngx_uint_t    i;
+    ngx_array_t  *scopes, **field;
 
-    if (plcf->scopes != NGX_CONF_UNSET_PTR) {
+    field = (ngx_array_t **) ((char *) conf + cmd->offset);
+
+    if (*field != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
 
-    plcf->scopes = ngx_array_create(cf->pool, cf->args->nelts,
-                                    sizeof(ngx_str_t));
-    if (plcf->scopes == NULL) {
+    scopes = ngx_array_create(cf->pool, cf->args->nelts, sizeof(ngx_str_t));
+    if (scopes == NULL) {
         return NGX_CONF_ERROR;
     }
+
+    *field = scopes;
 
     if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
         return NGX_CONF_OK;
@@ -603,7 +710,7 @@ ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return "takes scope names without spaces, or \"off\"";
         }
 
-        s = ngx_array_push(plcf->scopes);
+        s = ngx_array_push(scopes);
         *s = value[i];
     }
 

@@ -44,10 +44,17 @@
 #define NGX_PCAP_API_MESSAGES        32       /* beside one per target */
 #define NGX_PCAP_API_COMMENTS        16       /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
+#define NGX_PCAP_API_SECRETS         2        /* variables with a token */
+#define NGX_PCAP_API_RESOLVERS       2        /* rows in module/resolve.c */
+#define NGX_PCAP_API_HEALTH_VALID    10000    /* ms, then it is probed */
+#define NGX_PCAP_API_STATUS_TIMEOUT  1800     /* ms; answered within 2 s */
+#define NGX_PCAP_API_UUID_LEN        64       /* of a Director */
 
 
 typedef struct ngx_pcap_api_ctx_s    ngx_pcap_api_ctx_t;
 typedef struct ngx_pcap_api_agent_s  ngx_pcap_api_agent_t;
+typedef struct ngx_pcap_api_fetch_s  ngx_pcap_api_fetch_t;
+typedef struct ngx_pcap_api_resolver_s  ngx_pcap_api_resolver_t;
 
 
 /* Configuration */
@@ -59,11 +66,35 @@ typedef struct {
     ngx_str_t                  tls_name;
     u_char                     ip[16];
     u_char                     ip_len;       /* 4 or 16 */
+    const char                *unavailable;  /* why it is not even tried */
 } ngx_pcap_api_target_t;
+
+/* What a worker knows of a platform, from its last use or probe. */
+
+typedef struct {
+    ngx_msec_t                 at;
+    ngx_msec_t                 probed;       /* when a probe began */
+    unsigned                   known:1;
+    unsigned                   works:1;
+    unsigned                   probing:1;
+} ngx_pcap_api_health_t;
+
+/* A Director; what is below health is the worker's, not the configuration's */
+
+typedef struct {
+    ngx_str_t                  uri;          /* the location that asks it */
+    ngx_str_t                  tls_name;     /* of agents; "*.x" is "ID.x" */
+    ngx_uint_t                 port;         /* of agents */
+
+    ngx_pcap_api_health_t      health;
+    ngx_msec_t                 uuid_at;
+    size_t                     uuid_len;     /* 0: not known */
+    u_char                     uuid[NGX_PCAP_API_UUID_LEN];
+} ngx_pcap_api_bosh_t;
 
 typedef struct {
     ngx_shm_zone_t            *zone;
-    ngx_int_t                  token_index;  /* of $pcap_token */
+    ngx_int_t                  secrets[NGX_PCAP_API_SECRETS];
 } ngx_pcap_api_main_conf_t;
 
 typedef struct {
@@ -72,6 +103,8 @@ typedef struct {
     ngx_str_t                  agents;
     ngx_array_t               *targets;      /* ngx_pcap_api_target_t */
     ngx_array_t               *scopes;       /* ngx_str_t; none: off */
+    ngx_pcap_api_bosh_t       *bosh;         /* NULL: off */
+    ngx_array_t               *bosh_scopes;  /* ngx_str_t; none: off */
     ngx_str_t                  admin_scope;
     ngx_str_t                  issuer;
     ngx_str_t                  audience;
@@ -102,6 +135,58 @@ typedef struct {
     ngx_str_t                  name;         /* to show and to log */
     ngx_str_t                  scopes;       /* separated by one space */
 } ngx_pcap_api_identity_t;
+
+
+/* One whole answer of an internal location, see module/fetch.c */
+
+struct ngx_pcap_api_fetch_s {
+    ngx_pcap_api_ctx_t        *ctx;          /* NULL: never begun */
+    ngx_http_request_t        *sr;           /* NULL when it has ended */
+    ngx_pcap_api_fetch_t      *next;         /* in ctx->fetches */
+    ngx_int_t                  status;       /* HTTP, or why there is none */
+    u_char                    *data;
+    size_t                     len;
+    size_t                     size;         /* of data */
+    size_t                     max;          /* bytes; more is too long */
+    ngx_str_t                  etag;
+
+    unsigned                   answered:1;   /* its header has come */
+    unsigned                   whole:1;      /* the body has its end */
+    unsigned                   too_long:1;
+    unsigned                   done:1;       /* nothing more will come */
+    unsigned                   verified:1;   /* TLS, the peer's name checked */
+};
+
+
+/* What a resolver asks its platform, one question at a time. */
+
+typedef struct {
+    ngx_pcap_api_fetch_t       fetch;
+    ngx_str_t                  uri;          /* $pcap_director_uri */
+    ngx_uint_t                 bearer;       /* 1: with the caller's token */
+    ngx_uint_t                 step;         /* the resolver's own */
+    void                      *data;         /* the resolver's own */
+} ngx_pcap_api_ask_t;
+
+
+/* One platform that targets come from: one file, a row in resolve.c. */
+
+struct ngx_pcap_api_resolver_s {
+    ngx_str_t                  name;         /* in paths and in the status */
+    ngx_uint_t                 number;       /* place in the table */
+    ngx_uint_t               (*configured)(ngx_pcap_api_loc_conf_t *conf);
+
+    /* as a phase: NGX_OK with ctx->agents filled */
+    ngx_int_t                (*resolve)(ngx_pcap_api_ctx_t *ctx,
+                                        ngx_pcap_api_ask_t *ask);
+
+    /*
+     * NGX_OK: it works, NGX_DECLINED: it does not, NGX_AGAIN: main will run
+     * again. By ctx->deadline it has to know. NULL: works always.
+     */
+    ngx_int_t                (*probe)(ngx_pcap_api_ctx_t *ctx,
+                                      ngx_pcap_api_ask_t *ask);
+};
 
 
 /* Capture options, as the client gave them */
@@ -304,11 +389,14 @@ struct ngx_pcap_api_ctx_s {
     ngx_event_t                yield;        /* goes on behind other events */
     ngx_uint_t                 turns;        /* since other events had one */
     ngx_http_posted_request_t  posted;
+    ngx_pcap_api_fetch_t      *fetches;      /* under way */
 
     u_char                     id[NGX_PCAP_API_ID_LEN];
     u_char                     stop_id[NGX_PCAP_API_ID_LEN];
     ngx_str_t                  request_id;
-    ngx_str_t                  group;
+    const ngx_pcap_api_resolver_t *resolver;
+    ngx_pcap_api_ask_t         asks[NGX_PCAP_API_RESOLVERS];
+    ngx_str_t                  group;        /* or deployment */
     ngx_pcap_api_opts_t        opts;
 
     /* auth */
@@ -316,10 +404,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_str_t                  token_encoded;
     u_char                     token_hash[32];
     ngx_pcap_api_identity_t    identity;
-    ngx_http_request_t        *introspection;
-    ngx_int_t                  reply_status;
-    u_char                    *reply;
-    size_t                     reply_len;
+    ngx_pcap_api_fetch_t       introspection;
 
     /* what fail() says */
     ngx_uint_t                 fail_status;
@@ -381,8 +466,6 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   running:1;    /* step() is at work */
     unsigned                   again:1;      /* run behind what is posted */
     unsigned                   header_sent:1;
-    unsigned                   introspected:1;
-    unsigned                   reply_whole:1;
     unsigned                   stopping:1;
     unsigned                   limit_hit:1;
     unsigned                   hold:1;

@@ -269,14 +269,19 @@ ngx_pcap_api_open_init(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     pcapx_merge_init(&ctx->merge, mem, ctx->nagents);
 
+    ctx->nalive = ctx->nagents;
+    ctx->deadline = ngx_current_msec + ctx->conf->start_timeout;
+
     for (i = 0; i < ctx->nagents; i++) {
         a = &ctx->agents[i];
         pcapx_scan_init(&a->scan, a->scan_ifaces, PCAPX_MAX_INTERFACES,
                         PCAPX_PROFILE_AGENT, 0);
-    }
 
-    ctx->nalive = ctx->nagents;
-    ctx->deadline = ngx_current_msec + ctx->conf->start_timeout;
+        if (a->target->unavailable != NULL) {
+            ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+                                    "%s", a->target->unavailable);
+        }
+    }
 
     return NGX_OK;
 }
@@ -308,7 +313,11 @@ ngx_pcap_api_open_more(ngx_pcap_api_ctx_t *ctx)
     while (ctx->nopened < ctx->nagents
            && ctx->nopening < ctx->conf->start_parallel)
     {
-        if (ngx_pcap_api_agent_open(&ctx->agents[ctx->nopened++]) != NGX_OK) {
+        a = &ctx->agents[ctx->nopened++];
+
+        if (a->state == NGX_PCAP_API_AGENT_NEW
+            && ngx_pcap_api_agent_open(a) != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
@@ -362,6 +371,22 @@ ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* The first one that was asked at all speaks for the others. */
+static ngx_pcap_api_agent_t *
+ngx_pcap_api_first_asked(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < ctx->nagents; i++) {
+        if (ctx->agents[i].target->unavailable == NULL) {
+            return &ctx->agents[i];
+        }
+    }
+
+    return &ctx->agents[0];
+}
+
+
 /* All have answered or failed: may the stream begin, or what do we say? */
 static ngx_int_t
 ngx_pcap_api_open_result(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
@@ -373,14 +398,15 @@ ngx_pcap_api_open_result(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     started = 0;
     same = 1;
     timed_out = 1;
-    first = &ctx->agents[0];
+    first = ngx_pcap_api_first_asked(ctx);
     linktype = -1;
 
     for (i = 0; i < ctx->nagents; i++) {
         a = &ctx->agents[i];
 
         if (a->state == NGX_PCAP_API_AGENT_FAILED) {
-            same &= a->status == first->status;
+            same &= a->status == first->status
+                    || a->target->unavailable != NULL;
             timed_out &= a->timed_out;
             continue;
         }

@@ -23,6 +23,8 @@
 static ngx_int_t ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path);
 static ngx_int_t ngx_pcap_api_start(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+static ngx_int_t ngx_pcap_api_take_over(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
 static void ngx_pcap_api_form(ngx_http_request_t *r);
 static void ngx_pcap_api_step(ngx_http_request_t *r);
 static void ngx_pcap_api_tick(ngx_event_t *ev);
@@ -39,6 +41,11 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_capture_phases[] = {
     { "resolving targets", ngx_pcap_api_resolve_phase },
     { "opening agents", ngx_pcap_api_open_phase },
     { "streaming the capture", ngx_pcap_api_stream_phase },
+    { NULL, NULL }
+};
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_status_phases[] = {
+    { "probing resolvers", ngx_pcap_api_status_phase },
     { NULL, NULL }
 };
 
@@ -150,70 +157,33 @@ ngx_pcap_api_allow(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 
 
 static ngx_int_t
-ngx_pcap_api_status(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
-{
-    json_t      *doc, *list;
-    ngx_int_t    rc;
-    ngx_uint_t   works;
-
-    if (!(r->method & NGX_HTTP_GET)) {
-        return ngx_pcap_api_allow(r, ctx, "GET");
-    }
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    ctx->done = 1;
-    works = ctx->conf->targets != NULL && !ngx_exiting;
-
-    doc = json_object();
-    list = json_array();
-
-    if (ctx->conf->targets != NULL) {
-        json_array_append_new(list, json_string("static"));
-    }
-
-    json_object_set_new(doc, "healthy", json_boolean(works));
-    json_object_set_new(doc, "version", json_string(PCAP_VERSION));
-    json_object_set_new(doc, "compatibility_level", json_integer(1));
-    json_object_set_new(doc, "message",
-                        json_string(ngx_exiting ? "draining"
-                                    : works ? "ok"
-                                    : "no resolver is configured"));
-    json_object_set_new(doc, "resolvers", list);
-
-    return ngx_pcap_api_reply(r, works ? NGX_HTTP_OK
-                                       : NGX_HTTP_SERVICE_UNAVAILABLE,
-                              "application/json", doc);
-}
-
-
-static ngx_int_t
 ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
 {
     char                 err[PCAPX_ERR_LEN];
     ngx_pcap_api_ctx_t  *ctx;
 
-    static ngx_str_t  capture = ngx_string("capture/static/");
     static ngx_str_t  captures = ngx_string("captures/");
 
     ctx = ngx_pcap_api_ctx(r);
 
     if (path->len == 6 && ngx_strncmp(path->data, "status", 6) == 0) {
-        return ngx_pcap_api_status(r, ctx);
+        if (!(r->method & NGX_HTTP_GET)) {
+            return ngx_pcap_api_allow(r, ctx, "GET");
+        }
+
+        ctx->phase = ngx_pcap_api_status_phases;
+
+        return ngx_pcap_api_take_over(r, ctx);
     }
 
-    if (path->len > capture.len
-        && ngx_strncmp(path->data, capture.data, capture.len) == 0)
-    {
+    ctx->resolver = ngx_pcap_api_resolver_of(ctx->conf, path);
+
+    if (ctx->resolver != NULL) {
         if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_POST))) {
             return ngx_pcap_api_allow(r, ctx, "GET, POST");
         }
 
-        ctx->group.data = path->data + capture.len;
-        ctx->group.len = path->len - capture.len;
+        ctx->group = *path;
         ctx->phase = ngx_pcap_api_capture_phases;
 
         return ngx_pcap_api_start(r, ctx);
@@ -285,6 +255,16 @@ ngx_pcap_api_start(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return NGX_DONE;
     }
 
+    return ngx_pcap_api_take_over(r, ctx);
+}
+
+
+/* The body, if there is one, is of no interest; the phases begin. */
+static ngx_int_t
+ngx_pcap_api_take_over(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
         return rc >= NGX_HTTP_SPECIAL_RESPONSE
@@ -312,7 +292,10 @@ ngx_pcap_api_form(ngx_http_request_t *r)
 
     ctx = ngx_pcap_api_ctx(r);
 
-    ctx->deadline = ngx_current_msec + NGX_PCAP_API_AUTH_TIMEOUT;
+    ctx->deadline = ngx_current_msec
+                    + (ctx->phase == ngx_pcap_api_status_phases
+                       ? NGX_PCAP_API_STATUS_TIMEOUT
+                       : NGX_PCAP_API_AUTH_TIMEOUT);
     ngx_add_timer(&ctx->timer, NGX_PCAP_API_TICK);
 
     r->read_event_handler = ngx_http_test_reading;
@@ -475,20 +458,17 @@ ngx_pcap_api_give_slot(ngx_pcap_api_ctx_t *ctx)
 static void
 ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_uint_t           i;
-    ngx_http_request_t  *sr;
+    ngx_uint_t  i;
 
     for (i = 0; i < ctx->nagents; i++) {
         ngx_pcap_api_agent_abort(&ctx->agents[i]);
     }
 
-    sr = ctx->introspection;
-
-    if (sr != NULL) {
-        ctx->introspection = NULL;
-        ngx_pcap_api_drop_subrequest(sr);
-        ngx_pcap_api_give_slot(ctx);
+    while (ctx->fetches != NULL) {
+        ngx_pcap_api_fetch_drop(ctx->fetches);
     }
+
+    ngx_pcap_api_give_slot(ctx);
 }
 
 

@@ -85,53 +85,26 @@ ngx_pcap_api_check_selection(ngx_pcap_api_ctx_t *ctx, ngx_array_t *targets)
 
 
 static ngx_int_t
-ngx_pcap_api_check_right(ngx_pcap_api_ctx_t *ctx)
+ngx_pcap_api_static_resolve(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
-    ngx_str_t   *s;
-    ngx_uint_t   i;
+    u_char                  name[PCAPX_ERR_LEN];
+    size_t                  len;
+    ngx_int_t               rc;
+    ngx_uint_t              i, n;
+    ngx_array_t            *targets;
+    ngx_pcap_api_target_t  *t;
 
-    if (ctx->conf->scopes->nelts == 0
-        || ngx_pcap_api_has_scope(&ctx->identity, &ctx->conf->admin_scope))
-    {
-        return NGX_OK;
-    }
-
-    s = ctx->conf->scopes->elts;
-
-    for (i = 0; i < ctx->conf->scopes->nelts; i++) {
-        if (ngx_pcap_api_has_scope(&ctx->identity, &s[i])) {
-            return NGX_OK;
+    if (!ngx_pcap_api_has_scope(&ctx->identity, &ctx->conf->admin_scope)) {
+        rc = ngx_pcap_api_need_scope(ctx, ctx->conf->scopes);
+        if (rc != NGX_OK) {
+            return rc;
         }
     }
 
-    ctx->bearer_error = "Bearer error=\"insufficient_scope\"";
-
-    return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN,
-                               "the token lacks the scope \"%V\"", &s[0]);
-}
-
-
-ngx_int_t
-ngx_pcap_api_resolve_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
-{
-    u_char                   name[PCAPX_ERR_LEN];
-    size_t                   len;
-    ngx_int_t                rc;
-    ngx_uint_t               i, n;
-    ngx_array_t             *targets;
-    ngx_pcap_api_agent_t    *a;
-    ngx_pcap_api_target_t   *t;
-
-    rc = ngx_pcap_api_check_right(ctx);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
     targets = ctx->conf->targets;
-    t = targets ? targets->elts : NULL;
-    n = 0;
+    t = targets->elts;
 
-    for (i = 0; targets && i < targets->nelts; i++) {
+    for (i = 0, n = 0; i < targets->nelts; i++) {
         n += ngx_pcap_api_in_group(&t[i], &ctx->group);
     }
 
@@ -152,30 +125,32 @@ ngx_pcap_api_resolve_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         n += ngx_pcap_api_is_selected(ctx, &t[i]);
     }
 
-    if (n > ctx->conf->max_targets) {
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                   "%ui targets are asked for, at most %ui are allowed",
-                   n, ctx->conf->max_targets);
-    }
-
-    ctx->agents = ngx_pcalloc(r->pool, n * sizeof(ngx_pcap_api_agent_t));
-    if (ctx->agents == NULL) {
-        return NGX_ERROR;
+    rc = ngx_pcap_api_agents_room(ctx, n);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     for (i = 0; i < targets->nelts; i++) {
-
-        if (!ngx_pcap_api_is_selected(ctx, &t[i])) {
-            continue;
+        if (ngx_pcap_api_is_selected(ctx, &t[i])) {
+            ngx_pcap_api_agent_add(ctx, &t[i]);
         }
-
-        a = &ctx->agents[ctx->nagents];
-        a->ctx = ctx;
-        a->index = ctx->nagents++;
-        a->target = &t[i];
-        a->last_in = &a->in;
-        a->last_scanned = &a->scanned;
     }
 
     return NGX_OK;
 }
+
+
+static ngx_uint_t
+ngx_pcap_api_static_configured(ngx_pcap_api_loc_conf_t *conf)
+{
+    return conf->targets != NULL;
+}
+
+
+const ngx_pcap_api_resolver_t  ngx_pcap_api_static_resolver = {
+    ngx_string("static"),
+    0,
+    ngx_pcap_api_static_configured,
+    ngx_pcap_api_static_resolve,
+    NULL
+};

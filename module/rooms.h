@@ -82,6 +82,37 @@ ngx_int_t ngx_pcap_api_subrequest(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri,
  */
 void ngx_pcap_api_drop_subrequest(ngx_http_request_t *sr);
 
+/* module/fetch.c: one whole answer of an internal location */
+
+/*
+ * Starts fetching uri, which has to live as long as the request, as f, which
+ * is the caller's; its body may have up to max bytes. main runs again when
+ * f->done is set: then there is an answer, or there will be none. NGX_OK or
+ * NGX_ERROR. The deadline is the caller's.
+ */
+ngx_int_t ngx_pcap_api_fetch(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri,
+    size_t max, ngx_pcap_api_fetch_t *f);
+
+/*
+ * Gives data back and, when it is still under way, ends it; for an answer
+ * that was read or is no longer wanted. Idempotent, also for one that was
+ * never begun. Never from within a filter or handler of the subrequest.
+ */
+void ngx_pcap_api_fetch_drop(ngx_pcap_api_fetch_t *f);
+
+/*
+ * NULL for a whole answer with status 200, else why it is none, as a clause
+ * for a problem's detail ("its answer is cut").
+ */
+const char *ngx_pcap_api_fetch_failed(ngx_pcap_api_fetch_t *f);
+
+/* The fetch that a subrequest belongs to, or NULL. */
+ngx_pcap_api_fetch_t *ngx_pcap_api_fetch_of(ngx_http_request_t *r);
+/* For the filters. */
+ngx_int_t ngx_pcap_api_fetch_header(ngx_http_request_t *sr,
+    ngx_pcap_api_fetch_t *f);
+ngx_int_t ngx_pcap_api_fetch_body(ngx_pcap_api_fetch_t *f, ngx_chain_t *in);
+
 /* module/options.c: the query string or the form */
 
 ngx_int_t ngx_pcap_api_default_options(ngx_pcap_api_ctx_t *ctx);
@@ -94,10 +125,6 @@ ngx_int_t ngx_pcap_api_read_options(ngx_http_request_t *r,
 ngx_int_t ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_auth_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
-ngx_int_t ngx_pcap_api_introspection_done(ngx_http_request_t *sr, void *data,
-    ngx_int_t rc);
-ngx_int_t ngx_pcap_api_introspection_body(ngx_http_request_t *sr,
-    ngx_chain_t *in);
 /* 1 if the identity holds that scope */
 ngx_uint_t ngx_pcap_api_has_scope(ngx_pcap_api_identity_t *id,
     ngx_str_t *scope);
@@ -123,10 +150,62 @@ ngx_int_t ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, u_char *id,
     u_char user_hash[32], ngx_uint_t admin);
 void ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32]);
 
-/* module/resolve_static.c: targets from the configuration */
+/* module/resolve.c: what resolvers share */
 
 ngx_int_t ngx_pcap_api_resolve_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+
+/* The first configured resolver with that number or a higher one, or NULL. */
+const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver(
+    ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i);
+/* That of "capture/NAME/REST", or NULL; path becomes REST, which has bytes. */
+const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_of(
+    ngx_pcap_api_loc_conf_t *conf, ngx_str_t *path);
+/* What a subrequest asks a platform for, or NULL. */
+ngx_pcap_api_ask_t *ngx_pcap_api_ask_of(ngx_http_request_t *r);
+/* As refuse, with 403 and insufficient_scope. */
+ngx_int_t ngx_pcap_api_forbidden(ngx_pcap_api_ctx_t *ctx, const char *fmt,
+    ...);
+/* NGX_OK if the token has one of these (NULL, none: always), else a 403. */
+ngx_int_t ngx_pcap_api_need_scope(ngx_pcap_api_ctx_t *ctx,
+    ngx_array_t *scopes);
+/* Room for n agents: NGX_OK, NGX_ERROR, or 413 when these are too many. */
+ngx_int_t ngx_pcap_api_agents_room(ngx_pcap_api_ctx_t *ctx, ngx_uint_t n);
+/* The next agent, in target order; t is kept, not copied. */
+void ngx_pcap_api_agent_add(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_target_t *t);
+
+/* module/resolve_static.c: targets from the configuration */
+
+extern const ngx_pcap_api_resolver_t  ngx_pcap_api_static_resolver;
+
+/* module/resolve_bosh.c: the instances of a BOSH deployment */
+
+extern const ngx_pcap_api_resolver_t  ngx_pcap_api_bosh_resolver;
+
+/* module/bosh_instances.c: what a Director says about instances */
+
+/*
+ * Reads its list into all, which only this room looks into. NGX_OK,
+ * NGX_DECLINED (this is not what a Director says), NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_bosh_read(ngx_pcap_api_ctx_t *ctx, json_t *doc,
+    ngx_array_t *all);
+/* Those that were asked for become agents: NGX_OK, NGX_ERROR, 404 or 413. */
+ngx_int_t ngx_pcap_api_bosh_targets(ngx_pcap_api_ctx_t *ctx,
+    ngx_array_t *all);
+
+/* module/status.c: what works */
+
+ngx_int_t ngx_pcap_api_status_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* A use or a probe has shown it. */
+void ngx_pcap_api_health_set(ngx_pcap_api_health_t *h, ngx_uint_t works);
+/*
+ * NGX_OK, NGX_DECLINED (it does not work), NGX_AGAIN (the caller has to find
+ * out and to set it), NGX_BUSY (somebody is finding out).
+ */
+ngx_int_t ngx_pcap_api_health_get(ngx_pcap_api_health_t *h);
 
 /* module/open.c: the subrequests to agents */
 
@@ -264,7 +343,6 @@ ngx_int_t ngx_pcap_api_add_variables(ngx_conf_t *cf);
 
 /* The agent a subrequest goes to, or NULL. */
 ngx_pcap_api_agent_t *ngx_pcap_api_agent_of(ngx_http_request_t *r);
-ngx_uint_t ngx_pcap_api_is_introspection(ngx_http_request_t *r);
 ngx_int_t ngx_pcap_api_next_body(ngx_http_request_t *r, ngx_chain_t *in);
 
 

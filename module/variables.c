@@ -1,12 +1,15 @@
 /*
- * module/variables.c: the $pcap_* variables. None but $pcap_token holds a
- * token, and that one is there for the introspection location only.
+ * module/variables.c: the $pcap_* variables. None but $pcap_token and
+ * $pcap_bearer hold a token, and these are there for the introspection
+ * location and for questions to a Director only.
  */
 
 #include "ngx_pcap_api_module.h"
 
 
 static ngx_int_t ngx_pcap_api_variable_agent(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_pcap_api_variable_ask(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_pcap_api_variable_capture(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -19,6 +22,8 @@ enum {
     NGX_PCAP_API_VAR_URI,
     NGX_PCAP_API_VAR_NAME,
     NGX_PCAP_API_VAR_TOKEN,
+    NGX_PCAP_API_VAR_DIRECTOR_URI,
+    NGX_PCAP_API_VAR_BEARER,
     NGX_PCAP_API_VAR_ID,
     NGX_PCAP_API_VAR_USER,
     NGX_PCAP_API_VAR_STATUS,
@@ -46,6 +51,12 @@ static ngx_http_variable_t  ngx_pcap_api_vars[] = {
 
     { ngx_string("pcap_token"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_TOKEN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_director_uri"), NULL, ngx_pcap_api_variable_ask,
+      NGX_PCAP_API_VAR_DIRECTOR_URI, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_bearer"), NULL, ngx_pcap_api_variable_ask,
+      NGX_PCAP_API_VAR_BEARER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("pcap_capture_id"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -110,6 +121,29 @@ ngx_pcap_api_variable_agent(ngx_http_request_t *r,
 }
 
 
+/* Of a question to a platform; no other subrequest sees the token. */
+static ngx_int_t
+ngx_pcap_api_variable_ask(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_pcap_api_ask_t  *ask;
+
+    ask = ngx_pcap_api_ask_of(r);
+
+    if (ask == NULL || (data == NGX_PCAP_API_VAR_BEARER && !ask->bearer)) {
+        v->not_found = 1;
+        v->no_cacheable = 1;
+        return NGX_OK;
+    }
+
+    if (data == NGX_PCAP_API_VAR_BEARER) {
+        return ngx_pcap_api_variable_set(v, &ask->fetch.ctx->token);
+    }
+
+    return ngx_pcap_api_variable_set(v, &ask->uri);
+}
+
+
 static ngx_int_t
 ngx_pcap_api_variable_number(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uint64_t n)
@@ -147,7 +181,7 @@ ngx_pcap_api_variable_capture(ngx_http_request_t *r,
 
     case NGX_PCAP_API_VAR_TOKEN:
         /* only the introspection location may see it */
-        if (!ngx_pcap_api_is_introspection(r)) {
+        if (ngx_pcap_api_fetch_of(r) != &ctx->introspection) {
             return NGX_OK;
         }
 
@@ -198,10 +232,13 @@ ngx_pcap_api_variable_capture(ngx_http_request_t *r,
 ngx_int_t
 ngx_pcap_api_add_variables(ngx_conf_t *cf)
 {
+    ngx_uint_t                 i;
     ngx_http_variable_t       *var, *v;
     ngx_pcap_api_main_conf_t  *pmcf;
 
-    static ngx_str_t  token = ngx_string("pcap_token");
+    static ngx_str_t  secrets[NGX_PCAP_API_SECRETS] = {
+        ngx_string("pcap_token"), ngx_string("pcap_bearer")
+    };
 
     for (v = ngx_pcap_api_vars; v->name.len; v++) {
         var = ngx_http_add_variable(cf, &v->name, v->flags);
@@ -214,7 +251,13 @@ ngx_pcap_api_add_variables(ngx_conf_t *cf)
     }
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
-    pmcf->token_index = ngx_http_get_variable_index(cf, &token);
 
-    return pmcf->token_index == NGX_ERROR ? NGX_ERROR : NGX_OK;
+    for (i = 0; i < NGX_PCAP_API_SECRETS; i++) {
+        pmcf->secrets[i] = ngx_http_get_variable_index(cf, &secrets[i]);
+        if (pmcf->secrets[i] == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }

@@ -84,6 +84,30 @@ for my $case (
     [ 'rate', 'pcap_api_introspection_rate 5 burst=x;', 'rate|burst' ],
     [ 'rate', 'pcap_api_introspection_rate 5 burst=0;', 'rate|burst' ],
     [ 'rate', 'pcap_api_introspection_rate 5 boost=1;', 'rate|boost' ],
+    [ 'bosh alone', 'pcap_api_bosh;', 'number of arguments' ],
+    [ 'bosh URI', 'pcap_api_bosh _director;', 'URI of an internal' ],
+    [ 'bosh URI', 'pcap_api_bosh /;', 'URI of an internal' ],
+    [ 'bosh URL', 'pcap_api_bosh https://192.0.2.6:25555;',
+        'URI of an internal' ],
+    [ 'bosh name', 'pcap_api_bosh /d tls_name=;', 'tls_name=NAME' ],
+    [ 'bosh name', 'pcap_api_bosh /d tls_name=*;', 'tls_name=NAME' ],
+    [ 'bosh name', 'pcap_api_bosh /d tls_name=*.;', 'tls_name=NAME' ],
+    [ 'bosh name', 'pcap_api_bosh /d tls_name=a.*;', 'tls_name=NAME' ],
+    [ 'bosh name', 'pcap_api_bosh /d tls_name=a/b;', 'tls_name=NAME' ],
+    [ 'bosh name', 'pcap_api_bosh /d tls_name=' . 'x' x 129 . ';',
+        'tls_name=NAME' ],
+    [ 'bosh port', 'pcap_api_bosh /d port=0;', 'port=1' ],
+    [ 'bosh port', 'pcap_api_bosh /d port=65536;', 'port=1' ],
+    [ 'bosh port', 'pcap_api_bosh /d port=x;', 'port=1' ],
+    [ 'bosh parameter', 'pcap_api_bosh /d url=x;', 'tls_name=NAME.*port' ],
+    [ 'bosh many', 'pcap_api_bosh /d port=1 tls_name=a x;',
+        'number of arguments' ],
+    [ 'bosh twice', 'pcap_api_bosh /d; pcap_api_bosh /e;', 'duplicate' ],
+    [ 'bosh ranges', 'pcap_api_bosh /d;', 'needs "pcap_api_agent_ranges"' ],
+    [ 'bosh scope', 'pcap_api_bosh_scope "a b";', 'without spaces' ],
+    [ 'bosh scope', 'pcap_api_bosh_scope "";', 'without spaces' ],
+    [ 'bosh scope twice', 'pcap_api_bosh_scope a; pcap_api_bosh_scope b;',
+        'duplicate' ],
     [ 'inflight', 'pcap_api_introspection_inflight 0;', 'inflight' ],
     [ 'inflight', 'pcap_api_introspection_inflight -1;', 'inflight' ],
 ) {
@@ -98,7 +122,11 @@ for my $line ('pcap_api_static six web/0 [2001:db8::1]:9494;',
     'pcap_api_static_scope a b c;', 'pcap_api_static_scope off;',
     'pcap_api_admin_scope root;', 'pcap_api_issuer https://x/;',
     'pcap_api_introspection_rate 5 burst=1;',
-    'pcap_api_max_clock_skew 0;', 'pcap_api_agents /_pcap_agent;')
+    'pcap_api_max_clock_skew 0;', 'pcap_api_agents /_pcap_agent;',
+    'pcap_api_bosh /d; pcap_api_agent_ranges 127.0.0.0/8;',
+    'pcap_api_bosh /d port=9495 tls_name=*.pcap-agent;'
+    . ' pcap_api_agent_ranges 127.0.0.0/8 2001:db8::/32;',
+    'pcap_api_bosh_scope a b c;', 'pcap_api_bosh_scope off;')
 {
     config_says($line, undef, pcap => $line);
 }
@@ -117,5 +145,34 @@ config_says('pcap_api in a server', qr/not allowed here/,
     server => 'pcap_api on;');
 config_says('no introspection', qr/pcap_api_introspection/, server =>
     'location /v2/ { pcap_api on; pcap_api_static a b/0 127.0.0.1:1; }');
+
+# the examples as they are, with other paths
+my $certs = $lab->{certs};
+my $dir = work_dir() . '/example';
+
+mkdir $dir;
+
+for my $name (qw(front pcap-api ca uaa-ca director-ca staging-ca)) {
+    spew("$dir/$name.crt", slurp($certs->file('front.crt')));
+    spew("$dir/$name.key", slurp($certs->file('front.key')));
+}
+
+for my $name ('uaa-client', 'uaa-client-staging') {
+    spew("$dir/$name.conf", 'proxy_set_header Authorization "Basic eDp5";');
+}
+
+for my $name ('pcap-api.conf', 'pcap-api-bosh.conf') {
+    my $text = slurp(root_dir() . "/examples/$name");
+
+    $text =~ s{/etc/pcap|/var/log/nginx}{$dir}g;
+    $text =~ s{\buaa\.example\.com/}{127.0.0.1/}g;
+    spew("$dir/$name", 'load_module ' . tool('module') . ";\npid $dir/pid;\n"
+        . "error_log $dir/log;\nevents {}\nhttp {\n$text}\n");
+
+    my @cmd = (tool('nginx'), '-t', '-c', "$dir/$name", '-e', "$dir/log");
+    my $said = `@cmd 2>&1`;
+
+    is($?, 0, "examples/$name: nginx takes it") or diag($said);
+}
 
 finish();

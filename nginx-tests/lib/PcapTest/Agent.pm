@@ -7,14 +7,14 @@ package PcapTest::Agent;
 use strict;
 use warnings;
 
-use IO::Socket::INET;
+use IO::Socket::IP;
 use JSON::PP;
 use Test::More;
 use PcapTest;
 
 
-# Options: certs, host (of PcapTest::Net; none: beside nginx on 127.0.0.1),
-# conf (keys over the usual ones), cert, ca, name.
+# Options: certs, host (of PcapTest::Net; none: beside nginx), addr (default
+# the host's, or 127.0.0.1), conf (keys over the usual ones), cert, ca, name.
 sub new
 {
     my ($class, %o) = @_;
@@ -26,7 +26,9 @@ sub new
         name => $name, log => work_dir() . "/$name.log", killed => {} },
         $class;
 
-    $self->{addr} = $o{host} ? $o{host}{addr} : '127.0.0.1';
+    $self->{addr} ||= $o{host} ? $o{host}{addr} : '127.0.0.1';
+    $self->{endpoint} = ($self->{addr} =~ /:/ ? "[$self->{addr}]"
+        : $self->{addr}) . ":$self->{port}";
     $self->start();
     at_end(sub { $self->stop(); $self->check_log() });
 
@@ -41,7 +43,7 @@ sub config
     my $certs = $self->{certs};
 
     return {
-        listen          => "$self->{addr}:$self->{port}",
+        listen          => $self->{endpoint},
         tls_cert        => $certs->file("$self->{cert}.crt"),
         tls_key         => $certs->file("$self->{cert}.key"),
         tls_ca          => $certs->file($self->{ca}),
@@ -65,7 +67,7 @@ sub start
 
     my $up = wait_for(10, sub {
         return -1 if !alive($self->{pid});
-        return IO::Socket::INET->new(PeerAddr => $self->{addr},
+        return IO::Socket::IP->new(PeerHost => $self->{addr},
             PeerPort => $self->{port}) ? 1 : 0;
     });
 
@@ -90,8 +92,7 @@ sub target
 {
     my ($self, $group, $instance) = @_;
 
-    return [ $group, $instance, "$self->{addr}:$self->{port}",
-        'pcap-agent' ];
+    return [ $group, $instance, $self->{endpoint}, 'pcap-agent' ];
 }
 
 

@@ -1,0 +1,164 @@
+/*
+ * module/resolve.c: from what was asked for to agents. Finds the resolver
+ * that a path names and holds what all resolvers share. A platform is one
+ * file, module/resolve_NAME.c, and one row here.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+
+static const ngx_pcap_api_resolver_t  *const ngx_pcap_api_resolvers[] = {
+    &ngx_pcap_api_static_resolver,
+    &ngx_pcap_api_bosh_resolver,
+    NULL
+};
+
+
+const ngx_pcap_api_resolver_t *
+ngx_pcap_api_resolver(ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i)
+{
+    for ( /* void */ ; i < NGX_PCAP_API_RESOLVERS; i++) {
+        if (ngx_pcap_api_resolvers[i] == NULL) {
+            break;
+        }
+
+        if (ngx_pcap_api_resolvers[i]->number == i
+            && ngx_pcap_api_resolvers[i]->configured(conf))
+        {
+            return ngx_pcap_api_resolvers[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+const ngx_pcap_api_resolver_t *
+ngx_pcap_api_resolver_of(ngx_pcap_api_loc_conf_t *conf, ngx_str_t *path)
+{
+    u_char                         *p;
+    const ngx_str_t                *name;
+    const ngx_pcap_api_resolver_t  *res;
+
+    static const ngx_str_t  prefix = ngx_string("capture/");
+
+    if (path->len <= prefix.len
+        || ngx_memcmp(path->data, prefix.data, prefix.len) != 0)
+    {
+        return NULL;
+    }
+
+    for (res = ngx_pcap_api_resolver(conf, 0);
+         res != NULL;
+         res = ngx_pcap_api_resolver(conf, res->number + 1))
+    {
+        name = &res->name;
+        p = path->data + prefix.len;
+
+        if (path->len > prefix.len + name->len + 1
+            && ngx_memcmp(p, name->data, name->len) == 0
+            && p[name->len] == '/')
+        {
+            path->data += prefix.len + name->len + 1;
+            path->len -= prefix.len + name->len + 1;
+            return res;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_pcap_api_resolve_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    return ctx->resolver->resolve(ctx, &ctx->asks[ctx->resolver->number]);
+}
+
+
+ngx_pcap_api_ask_t *
+ngx_pcap_api_ask_of(ngx_http_request_t *r)
+{
+    ngx_uint_t             i;
+    ngx_pcap_api_fetch_t  *f;
+
+    f = ngx_pcap_api_fetch_of(r);
+
+    for (i = 0; f != NULL && i < NGX_PCAP_API_RESOLVERS; i++) {
+        if (f == &f->ctx->asks[i].fetch) {
+            return &f->ctx->asks[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_pcap_api_forbidden(ngx_pcap_api_ctx_t *ctx, const char *fmt, ...)
+{
+    u_char   *p, text[NGX_PCAP_API_TEXT_LEN];
+    va_list   args;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(text, text + sizeof(text), fmt, args);
+    va_end(args);
+
+    ctx->bearer_error = "Bearer error=\"insufficient_scope\"";
+
+    return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN, "%*s",
+                               (size_t) (p - text), text);
+}
+
+
+ngx_int_t
+ngx_pcap_api_need_scope(ngx_pcap_api_ctx_t *ctx, ngx_array_t *scopes)
+{
+    ngx_str_t   *s;
+    ngx_uint_t   i;
+
+    if (scopes == NULL || scopes->nelts == 0) {
+        return NGX_OK;
+    }
+
+    s = scopes->elts;
+
+    for (i = 0; i < scopes->nelts; i++) {
+        if (ngx_pcap_api_has_scope(&ctx->identity, &s[i])) {
+            return NGX_OK;
+        }
+    }
+
+    return ngx_pcap_api_forbidden(ctx, "the token lacks the scope \"%V\"",
+                                  &s[0]);
+}
+
+
+ngx_int_t
+ngx_pcap_api_agents_room(ngx_pcap_api_ctx_t *ctx, ngx_uint_t n)
+{
+    if (n > ctx->conf->max_targets) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                   "%ui targets are asked for, at most %ui are allowed",
+                   n, ctx->conf->max_targets);
+    }
+
+    ctx->agents = ngx_pcalloc(ctx->request->pool,
+                              n * sizeof(ngx_pcap_api_agent_t));
+
+    return ctx->agents == NULL ? NGX_ERROR : NGX_OK;
+}
+
+
+void
+ngx_pcap_api_agent_add(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_target_t *t)
+{
+    ngx_pcap_api_agent_t  *a;
+
+    a = &ctx->agents[ctx->nagents];
+    a->ctx = ctx;
+    a->index = ctx->nagents++;
+    a->target = t;
+    a->last_in = &a->in;
+    a->last_scanned = &a->scanned;
+}
