@@ -72,7 +72,8 @@ sub with_a_script
 {
     open my $fh, '>', "$dir/real/bosh" or die;
     print $fh "#!/bin/sh\nfor a in \"\$@\"; do echo \"<\$a>\"; done\n"
-        . "[ \"\$1\" != fail ] || exit 17\n[ \"\$1\" != kill ] || kill -9 \$\$\n";
+        . "[ \"\$1\" != fail ] || exit 17\n"
+        . "[ \"\$1\" != kill ] || kill -9 \$\$\n";
     close $fh;
     chmod 0755, "$dir/real/bosh";
 
