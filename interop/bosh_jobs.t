@@ -511,7 +511,72 @@ sub jobs_work
     isnt((script('pcap-api', 'health'))[1], 0, 'bin/health: not 0 any more');
 
     certificates($agent_pid);
+    director($uaa);
     stop_child($flow, 'KILL', 5);
+}
+
+
+# The API's file by curl, as /v1/capture/bosh/... answers it.
+sub bosh_capture
+{
+    my ($name, $path) = @_;
+
+    my $file = work_dir() . '/bosh.pcapng';
+    unlink $file;
+    my ($text) = answers("/v1/capture/bosh/$path&interface=lo&duration=1s",
+        '-H', 'Authorization: bearer op', '-o', $file, '-w', '%{http_code}');
+    is($text, 200, "$name: 200") or diag(slurp($file));
+    ($text) = run_words('tshark', '-r', $file, '-T', 'fields', '-e',
+        'frame.interface_name');
+    my %names = map { $_ => 1 } grep { !/^Running/ } split /\n/, $text;
+    is(join(' ', sort keys %names), "web/$ID/lo", "$name: the instance's name");
+}
+
+
+# The same stack with a Director in place of the static group.
+sub director
+{
+    my ($uaa) = @_;
+
+    SKIP: {
+        skip('this module or tree knows no Director yet', 1)
+            if !has_directive('pcap_api_bosh')
+            || !eval { require PcapTest::Director };
+
+        my $director = PcapTest::Director->new(certs => $certs);
+        $uaa->token('op', scope => ['bosh.admin']);
+        $director->token('op', 'bosh.admin');
+        $director->deployment('cf', ['ops'], PcapTest::Director::instance(
+            'web', 0, $ID, ips => ['127.0.0.1']));
+
+        my $bosh = { static => undef, bosh => {
+            director_url => 'https://127.0.0.1:25555',
+            tls => { ca => pem('ca.crt'), common_name => 'director.test' },
+            agent_ranges => ['127.0.0.0/8'] } };
+        my $agent_pid = start_agent({});
+        my $api_pid = start_api($bosh);
+        bosh_capture('a Director', 'cf?instance=web');
+        my ($text) = answers('/v1/status');
+        like($text, qr/"bosh"/, 'a Director: /v1/status names bosh');
+        stop_child($api_pid, 'TERM', 10);
+
+        $api_pid = start_api(merge_into($bosh, { agents_mtls => {
+            common_name => '*.pcap-agent' } }));
+        ($text) = answers('/v1/capture/bosh/cf?interface=lo', '-H',
+            'Authorization: bearer op', '-w', '%{http_code}');
+        like($text, qr/502$/, 'names of their own: a shared one is refused');
+        stop_child($agent_pid, 'TERM', 20);
+
+        $certs->leaf('own', names => ["$ID.pcap-agent"]);
+        $agent_pid = start_agent({ listen => { tls => { instances => { $ID => {
+            certificate => pem('own.crt'), private_key => pem('own.key')
+            } } } } });
+        bosh_capture('names of their own', 'cf?instance=web/0');
+        stop_child($api_pid, 'TERM', 10);
+        stop_child($agent_pid, 'TERM', 20);
+        is(join('; ', $director->violations()), '',
+           'the Director is asked for what is needed only');
+    }
 }
 
 
