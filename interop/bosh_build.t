@@ -83,7 +83,7 @@ sub create_release
     my ($bosh, $why) = bosh_cli();
 
     SKIP: {
-        skip("the real bosh CLI cannot be had: $why", 2) if !$bosh;
+        skip("the real bosh CLI cannot be had: $why", 1) if !$bosh;
 
         my $tarball = "$dir/pcap.tgz";
         my ($text, $status) = run_words($bosh, 'create-release', '--force',

@@ -82,10 +82,11 @@ sub bosh_cli
 
     # The last words are the reason: "... 403 Forbidden", "dial tcp ...".
     my @lines = grep { /\S/ && !/^go: downloading/ } split /\n/, $text;
-    s/\s+/ /g for @lines;
+    my $why = join ' ', @lines;
+    $why =~ s/\s+/ /g;
+    $why =~ s/(?:go: )?\Q$BOSH_CLI\E: //g;
 
-    return (undef, "go install $BOSH_CLI: @lines[0 .. ($#lines < 1
-        ? $#lines : 1)]");
+    return (undef, "go install $BOSH_CLI: " . substr $why, 0, 300);
 }
 
 
