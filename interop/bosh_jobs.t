@@ -217,6 +217,9 @@ sub api_templates
     nginx_takes('token keys', merge_into($base, { uaa => {
         client_secret => undef } }), needs => ['pcap_api_token_keys'],
         like => qr/pcap_api_token_keys/, unlike => qr/introspection/);
+    nginx_takes('limits.token_keys_valid', merge_into($base, { uaa => {
+        client_secret => undef }, limits => { token_keys_valid => '5m' } }),
+        needs => ['pcap_api_token_keys'], like => qr/keys_valid 5m;/);
     nginx_takes('token keys and a Director', merge_into($director, { uaa => {
         client_secret => '' } }), needs => ['pcap_api_token_keys',
         'pcap_api_bosh'], like => qr/pcap_api_token_keys/);
