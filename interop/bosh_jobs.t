@@ -1,0 +1,675 @@
+#!/usr/bin/perl
+#
+# interop/bosh_jobs.t: the jobs' templates, rendered as the Director does, with
+# and without each optional property: nginx of the compiled package takes each
+# nginx.conf, the agent each configuration. Then both jobs run from /var/vcap
+# (a folder of this test's own mount namespace): pre-start, health, a capture
+# from agent to file, /cli/, per-instance certificates, two CAs, drain.
+#
+# Stand-ins: bpm (starts what bpm.yml says as vcap with its capabilities and a
+# pid file) and UAA. Needs the packages, see bosh_build.t.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib", "$FindBin::Bin/../nginx-tests/lib";
+
+use IO::Socket::INET;
+use JSON::PP;
+use PcapTest;
+use PcapTest::Certs;
+use PcapTest::Uaa;
+use Test::More;
+use Time::HiRes qw(time);
+
+use Bosh;
+
+my $V = '/var/vcap';
+my $ID = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee';
+my $SPEC = { id => $ID, index => 0, name => 'pcap-api', ip => '127.0.0.1',
+             address => '127.0.0.1', deployment => 'pcap' };
+my $certs = PcapTest::Certs->new();
+
+my ($nginx, $agent) = ("$V/packages/pcap-nginx/sbin/nginx",
+                       "$V/packages/pcap-agent/bin/pcap-agent");
+
+
+# A vcap of this namespace, and /var/vcap with the compiled packages.
+sub setup
+{
+    my $root = root();
+    my $work = work_dir();
+
+    for my $name (qw(passwd group)) {
+        spew("$work/$name", slurp("/etc/$name") . ($name eq 'passwd'
+            ? "vcap:x:1999:1999::/nonexistent:/bin/false\n"
+            : "vcap:x:1999:\n"));
+        chmod 0644, "$work/$name";
+        must('mount', '--bind', "$work/$name", "/etc/$name");
+    }
+
+    # Read-only: what cleans up behind a test must not reach the packages.
+    must('mount', '--bind', "$root/build/interop/packages", '/mnt');
+    must('mount', '-o', 'remount,bind,ro', '/mnt');
+    must('mount', '-t', 'tmpfs', 'none', '/var');
+    must('mkdir', '-p', "$V/packages", "$V/jobs", "$V/sys/run/bpm",
+         "$V/sys/log", "$V/data", '/var/tmp');
+    must('mount', '--move', '/mnt', "$V/packages");
+    must('mkdir', '-p', "$V/jobs/bpm/bin");
+}
+
+
+sub pem { return slurp($certs->file($_[0])) }
+
+sub has_directive
+{
+    return index(slurp($nginx), "\0$_[0]\0") >= 0;
+}
+
+
+sub api_properties
+{
+    return {
+        listen => { port => 8443, tls => {
+            certificate => pem('front.crt'),
+            private_key => pem('front.key') } },
+        agents_mtls => { certificate => pem('api.crt'),
+            private_key => pem('api.key'), ca => pem('ca.crt') },
+        uaa => { url => 'https://127.0.0.1:8444', ca => pem('ca.crt'),
+            common_name => 'uaa.test', client => 'pcap',
+            client_secret => 'pcap-secret',
+            issuer => 'https://uaa.test/oauth/token' },
+        static => { groups => [ { name => 'demo', instances => [
+            { name => 'web/0', address => '127.0.0.1:9494' } ] } ] },
+    };
+}
+
+
+sub agent_properties
+{
+    return { listen => { tls => { certificate => pem('agent.crt'),
+        private_key => pem('agent.key'), client_cas => pem('ca.crt') } } };
+}
+
+
+sub job
+{
+    my ($job, $properties, %o) = @_;
+
+    must('rm', '-rf', "$V/jobs/$job");
+    my ($text, $status) = render($job, { properties => $properties,
+        spec => $SPEC, links => $o{links} || {} }, "$V/jobs/$job");
+
+    # as the bosh agent leaves them
+    must('chown', '-R', 'root:vcap', "$V/jobs/$job") if !$status;
+    system("chmod 640 $V/jobs/$job/config/*") if !$status;
+
+    return ($text, $status);
+}
+
+
+sub nginx_takes
+{
+    my ($name, $properties, %o) = @_;
+
+    for my $directive (@{ $o{needs} || [] }) {
+        SKIP: { skip("$name: this module has no $directive", 1)
+            if !has_directive($directive); }
+        return if !has_directive($directive);
+    }
+
+    my ($text, $status) = job('pcap-api', $properties, %o);
+    return ok(0, "$name: renders") || diag($text) if $status;
+
+    ($text, $status) = script('pcap-api', 'pre-start');
+    ($text, $status) = run_words('setpriv', '--reuid', 'vcap', '--regid',
+        'vcap', '--clear-groups', $nginx, '-t', '-c',
+        "$V/jobs/pcap-api/config/nginx.conf") if $status == 0;
+    my $conf = slurp("$V/jobs/pcap-api/config/nginx.conf");
+
+    ok($status == 0 && $text !~ /\[(?:warn|emerg|alert|crit)\]/
+       && (!$o{like} || $conf =~ $o{like})
+       && (!$o{unlike} || $conf !~ $o{unlike}), "nginx -t: $name")
+        or diag($text);
+}
+
+
+sub refused
+{
+    my ($name, $properties, $words) = @_;
+
+    my ($text, $status) = job('pcap-api', $properties);
+    ok($status != 0 && $text =~ $words, "refused: $name") or diag($text);
+}
+
+
+sub api_templates
+{
+    my $base = api_properties();
+    my $with = sub {
+        my ($name, $change, %o) = @_;
+        nginx_takes($name, merge_into($base, $change), %o);
+    };
+
+    nginx_takes('static groups and introspection', $base,
+        like => qr/Basic cGNhcDpwY2FwLXNlY3JldA==/,
+        unlike => qr/pcap_api_bosh/);
+    $with->('clients need a certificate', { listen => { tls => {
+        client_cas => pem('ca.crt') } } }, like => qr/ssl_verify_client/);
+    $with->('IPv6', { listen => { address => '[::]' } },
+        like => qr/listen \[::\]:8443 ssl/);
+    $with->('another port for health', { health => { port => 9000 } },
+        like => qr/listen 127\.0\.0\.1:9000/);
+    $with->('logs and workers', { log_level => 'info', worker_processes => 2,
+        worker_connections => 512 }, like => qr/worker_processes 2;/);
+    $with->('drain.timeout', { drain => { timeout => 7 } },
+        like => qr/worker_shutdown_timeout 7s;/);
+    $with->('routers', { trusted_routers => ['10.0.0.0/8', '2001:db8::/32'] },
+        like => qr{trusted_routers 10\.0\.0\.0/8 2001:db8::/32;});
+    $with->('no download', { cli => { enabled => JSON::PP::false } },
+        unlike => qr{location /cli/});
+    $with->('scopes', { admin_scope => 'ops.admin',
+        static => { scope => ['a.b', 'c.d'] } }, like => qr/scope a\.b c\.d;/);
+    $with->('no scope', { static => { scope => [] } },
+        like => qr/static_scope off;/);
+    $with->('an audience', { uaa => { audience => 'pcap' } },
+        like => qr/pcap_api_audience pcap;/);
+    $with->('an issuer by default', { uaa => { issuer => undef } },
+        like => qr{pcap_api_issuer https://127\.0\.0\.1:8444/oauth/token;});
+    $with->('a link to all nodes', {}, links => { 'pcap-api' => [
+        { address => '10.0.0.1' }, { address => '10.0.0.2' } ] },
+        like => qr/all nodes: 10\.0\.0\.1 10\.0\.0\.2/);
+
+    my %limits = (zone_size => '16m', token_cache => '5s',
+        introspection_rate => '100 burst=200', introspection_inflight => 8,
+        max_targets => 10, start_parallel => 4, start_timeout => '3s',
+        heartbeat => '50ms', heartbeat_timeout => '2s',
+        reorder_window => '500ms', client_stall => '30s', stop_timeout => '1s',
+        max_clock_skew => 0);
+    $with->("limits.$_", { limits => { $_ => $limits{$_} } },
+        like => qr/\Q$limits{$_}\E;/) for sort keys %limits;
+
+    my $bosh = { bosh => { director_url => 'https://127.0.0.1:25555',
+        tls => { ca => pem('ca.crt') },
+        agent_ranges => ['10.0.0.0/16', '10.1.0.0/16'] } };
+    my $director = merge_into($base, $bosh);
+    my @bosh = (needs => ['pcap_api_bosh']);
+
+    nginx_takes('a Director', $director, @bosh, like => qr{pcap_api_bosh\ /_pcap
+        _director\ tls_name=pcap-agent\ port=9494;.*agent_ranges\ 10\.0\.0\.0/16
+        \ 10\.1\.0\.0/16\ 127\.0\.0\.1/32;.*bosh_scope\ off;}xs);
+    nginx_takes('a Director and no static group', merge_into($director,
+        { static => undef }), @bosh, unlike => qr/pcap_api_static/);
+    nginx_takes('a Director: scope, port, name', merge_into($director, { bosh =>
+        { token_scope => 'pcap.capture', agent_port => 9500,
+          tls => { common_name => 'director.test' } } }), @bosh,
+        like => qr/port=9500;.*scope pcap\.capture;.*name +director\.test;/s);
+    nginx_takes('a Director: per-instance names', merge_into($director,
+        { agents_mtls => { common_name => '*.pcap-agent' } }), @bosh,
+        like => qr/tls_name=\*\.pcap-agent/);
+    nginx_takes('two Directors', merge_into($director, { bosh => {
+        environments => [ { name => 'staging', director_url =>
+        'https://127.0.0.2:25555', tls => { ca => pem('wrong-ca.crt') },
+        agent_ranges => ['10.2.0.0/16'], uaa => { url =>
+        'https://127.0.0.2:8443', client_secret => 's' } } ] } }), @bosh,
+        like => qr{location /staging/v1/ .*_director_staging tls_name}s);
+    nginx_takes('token keys', merge_into($base, { uaa => {
+        client_secret => undef } }), needs => ['pcap_api_token_keys'],
+        like => qr/pcap_api_token_keys/, unlike => qr/introspection/);
+    nginx_takes('limits.token_keys_valid', merge_into($base, { uaa => {
+        client_secret => undef }, limits => { token_keys_valid => '5m' } }),
+        needs => ['pcap_api_token_keys'], like => qr/keys_valid 5m;/);
+    nginx_takes('token keys and a Director', merge_into($director, { uaa => {
+        client_secret => '' } }), needs => ['pcap_api_token_keys',
+        'pcap_api_bosh'], like => qr/pcap_api_token_keys/);
+
+    refused('skip_verify', merge_into($base, { agents_mtls => {
+        skip_verify => JSON::PP::true } }), qr/always verified/);
+    refused('no mutual TLS', merge_into($base, { agents_mtls => {
+        enabled => JSON::PP::false } }), qr/always verified/);
+    refused('a Director without ranges', merge_into($director, { bosh => {
+        agent_ranges => [] } }), qr/agent_ranges is needed/);
+    refused('a Director over HTTP', merge_into($director, { bosh => {
+        director_url => 'http://127.0.0.1:25555' } }), qr/not like https/);
+    refused('a property that ends its directive', merge_into($base, {
+        admin_scope => 'x; pcap_api off' }), qr/not allowed here/);
+    refused('two environments of one name', merge_into($director, { bosh => {
+        environments => [ map { { name => 'a', director_url =>
+        'https://127.0.0.2:1', agent_ranges => ['10.0.0.0/8'],
+        uaa => { url => 'https://127.0.0.2:2' } } } 1 .. 2 ] } }),
+        qr/there twice/);
+    refused('no certificate', merge_into($base, { listen => { tls => {
+        certificate => undef } } }), qr/listen\.tls\.certificate/);
+    refused('a property that the spec does not know', merge_into($base, {
+        concurrent_captures => 5 }), qr/no such property/);
+}
+
+
+sub agent_takes
+{
+    my ($name, $change, $like) = @_;
+
+    my ($text, $status) = job('pcap-agent',
+        merge_into(agent_properties(), $change));
+    return ok(0, "$name: renders") || diag($text) if $status;
+
+    my $conf = slurp("$V/jobs/pcap-agent/config/agent.json");
+    ($text, $status) = run_words($agent, '--config',
+        "$V/jobs/pcap-agent/config/agent.json", '--check');
+    ok($status == 0 && (!$like || $conf =~ $like), "agent --check: $name")
+        or diag($text, $conf);
+}
+
+
+sub agent_templates
+{
+    my $no = JSON::PP::false;
+
+    agent_takes('defaults', {}, qr/"0\.0\.0\.0:9494"(?!.*"user")/s);
+    agent_takes('without bpm', { bpm => { enabled => $no } },
+        qr/"user": "vcap"/);
+    like(slurp("$V/jobs/pcap-agent/monit"), qr{bin/ctl start.*bin/ctl stop}s,
+        'monit: bin/ctl');
+    agent_takes('address and port', { listen => { address => '127.0.0.1',
+        port => 9500 } }, qr/127\.0\.0\.1:9500/);
+    agent_takes('IPv6', { listen => { address => '[::]' } }, qr/\[::\]:9494/);
+    agent_takes('names', { allowed_names => ['a', 'b'] });
+    agent_takes('an interface', { interface_default => 'eth1' }, qr/"eth1"/);
+    my %keys = (log_level => 'debug', buffer_bytes => '16m',
+        buffer_bytes_total => '256m', max_captures => 4,
+        max_unauthenticated => 8, max_unauthenticated_per_address => 2,
+        retire_ms => 10);
+    agent_takes($_, { $_ => $keys{$_} }, qr/"$_": "?$keys{$_}"?/)
+        for sort keys %keys;
+    agent_takes('two CAs', { listen => { tls => { client_cas =>
+        pem('ca.crt') . pem('wrong-ca.crt') } } });
+    like(slurp("$V/jobs/pcap-agent/monit"), qr{bpm start pcap-agent},
+        'monit: bpm');
+    is_deeply(bpm_process('pcap-agent')->{capabilities}, ['NET_RAW'],
+        'bpm.yml: NET_RAW alone');
+
+    agent_takes('two broken keys', { listen => { tls => { instances => {
+        'other' => { certificate => 'x', private_key => 'y' } } } } });
+    my ($text, $status) = job('pcap-agent', merge_into(agent_properties(),
+        { listen => { tls => { private_key => pem('api.key') } } }));
+    ($text, $status) = run_words($agent, '--config',
+        "$V/jobs/pcap-agent/config/agent.json", '--check');
+    ok($status != 0, 'agent --check refuses a key of another certificate');
+}
+
+
+sub bpm_process
+{
+    return yaml_of("$V/jobs/$_[0]/config/bpm.yml")->{processes}[0];
+}
+
+
+# --- the jobs at work -------------------------------------------------------
+
+# bpm's stand-in: start as vcap with the capabilities of bpm.yml alone.
+sub bpm_start
+{
+    my ($job) = @_;
+
+    my $p = bpm_process($job);
+    my $caps = join ',', '-all', map { '+' . lc } @{ $p->{capabilities} || [] };
+
+    my $pid = spawn($job, ['setpriv', '--reuid', 'vcap', '--regid', 'vcap',
+        '--clear-groups', '--no-new-privs', '--inh-caps', $caps,
+        '--ambient-caps', $caps, '--bounding-set', $caps, $p->{executable},
+        @{ $p->{args} }]);
+    spew("$V/sys/run/bpm/$job.pid.new", $pid);
+    mkdir "$V/sys/run/bpm/$job";
+    rename "$V/sys/run/bpm/$job.pid.new", "$V/sys/run/bpm/$job/$job.pid";
+    at_end(sub { stop_child($pid, 'TERM', 20) });
+
+    return $pid;
+}
+
+
+sub script
+{
+    my ($job, $name, @args) = @_;
+
+    return run_words('env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin',
+        "$V/jobs/$job/bin/$name", @args);
+}
+
+
+# Packets on lo that no capture leaves out.
+sub traffic
+{
+    my $socket = IO::Socket::INET->new(Proto => 'udp',
+        PeerAddr => '127.0.0.1:9');
+
+    return fork_child('traffic', sub {
+        for (1 .. 20_000) {
+            $socket->send('x' x 100);
+            select undef, undef, undef, 0.002;
+        }
+    });
+}
+
+
+sub cli_capture
+{
+    my ($file, @args) = @_;
+
+    return spawn('cli', ["$V/packages/pcap-cli/bin/pcap-cli", 'static', 'demo',
+        '-i', 'lo', '--yes', '-F', '-o', $file, '-u', 'https://localhost:8443',
+        '--ca-cert', $certs->file('ca.crt'), @args],
+        env => { PCAP_TOKEN => 'good' }, out => "$file.log");
+}
+
+
+sub packets
+{
+    my ($file) = @_;
+
+    my ($text, $status) = run_words('tshark', '-r', $file, '-T', 'fields',
+        '-e', 'frame.interface_name', '-e', 'udp.dstport');
+    my @lines = grep { /^web\/0\/lo\t9$/ } split /\n/, $text;
+
+    return scalar @lines;
+}
+
+
+sub answers
+{
+    my ($path, @args) = @_;
+
+    return run_words('curl', '-s', '--cacert', $certs->file('ca.crt'), @args,
+        "https://localhost:8443$path");
+}
+
+
+sub listening
+{
+    return IO::Socket::INET->new(PeerAddr => "127.0.0.1:$_[0]",
+        Timeout => 1) ? 1 : 0;
+}
+
+
+sub capture_once
+{
+    my ($name) = @_;
+
+    my $file = work_dir() . '/x.pcapng';
+    my $status = wait_exit(cli_capture($file, '--duration', '1s'), 20);
+    ok(defined $status && $status == 0, "$name: pcap-cli ends with 0")
+        or diag(slurp("$file.log"));
+    cmp_ok(packets($file), '>', 50, "$name: packets of the VM are in the file");
+}
+
+
+sub start_agent
+{
+    my ($change, %o) = @_;
+
+    my ($text, $status) = job('pcap-agent',
+        merge_into(agent_properties(), $change));
+    diag($text) if $status;
+    ($text, $status) = script('pcap-agent', 'pre-start');
+    ok($status == 0, 'pcap-agent: pre-start') or diag($text);
+    return if $o{ctl};
+
+    my $pid = bpm_start('pcap-agent');
+    ok(wait_for(5, sub { listening(9494) }), 'pcap-agent: starts as vcap');
+
+    return $pid;
+}
+
+
+sub start_api
+{
+    my ($change) = @_;
+
+    my ($text, $status) = job('pcap-api',
+        merge_into(api_properties(), $change));
+    diag($text) if $status;
+    ($text, $status) = script('pcap-api', 'pre-start');
+    ok($status == 0, 'pcap-api: pre-start') or diag($text);
+    my $pid = bpm_start('pcap-api');
+    ok(wait_for(5, sub { listening(8443) }), 'pcap-api: starts as vcap')
+        or diag(slurp("$V/sys/log/pcap-api/error.log"));
+
+    return $pid;
+}
+
+
+# Calls bin/drain as bosh does until it says 0; returns what it said.
+sub drain
+{
+    my ($job, $while) = @_;
+    my @said;
+
+    while (@said < 40) {
+        my ($text, $status) = script($job, 'drain');
+
+        die "drain: $text\n" if $status != 0 || $text !~ /^(-?\d+)\n\z/;
+        push @said, $1;
+        return @said if $1 >= 0;
+        $while->() if $while;
+        select undef, undef, undef, -$1;
+    }
+
+    return @said;
+}
+
+
+sub jobs_work
+{
+    my $uaa = PcapTest::Uaa->new(certs => $certs);
+    my $flow = traffic();
+
+    my $agent_pid = start_agent({});
+    my $api_pid = start_api({ drain => { timeout => 3 } });
+
+    is((script('pcap-api', 'health'))[1], 0, 'bin/health: 0');
+    capture_once('shared certificate');
+
+    my ($text) = answers('/cli/pcap-cli-linux-amd64.sha256');
+    my ($sha) = $text =~ /^([0-9a-f]{64})  pcap-cli-linux-amd64$/;
+    my $copy = work_dir() . '/downloaded';
+    answers('/cli/pcap-cli-linux-amd64', '-o', $copy);
+    my ($sum) = run_words('sha256sum', $copy);
+    ok($sha && $sum =~ /^$sha /, '/cli/: the program and its sha256');
+    chmod 0755, $copy;
+    is((run_words($copy, '--version'))[1], 0, '/cli/: it runs');
+    like((answers('/cli/../../pcap-nginx/sbin/nginx', '--path-as-is', '-w',
+        '%{http_code}'))[0], qr/40[04]$/, '/cli/: nothing above it');
+    like((run_words('curl', '-s', '-w', '%{http_code}',
+        'http://127.0.0.1:8081/v1/captures/x'))[0], qr/404$/,
+        'the health port answers nothing but status');
+
+    # the agent drains: the API's capture goes on and ends without it
+    my $file = work_dir() . '/drained.pcapng';
+    my $cli = cli_capture($file);
+    ok(wait_for(10, sub { -s $file }), 'a capture runs');
+    my @said = drain('pcap-agent');
+    is($said[-1], 0, "agent: drain says @said");
+    ok(!alive($agent_pid), 'agent: has ended');
+    ok(defined wait_exit($cli, 10), 'its capture has ended');
+    cmp_ok(packets($file), '>', 0, 'and what it had sent is there');
+    is((run_words('tshark', '-r', $file, '-c', '1'))[1], 0,
+       'the file is whole');
+    is_deeply([drain('pcap-agent')], [0], 'agent: drain again says 0');
+
+    # the API drains
+    $agent_pid = start_agent({});
+    $cli = cli_capture($file);
+    unlink $file;
+    ok(wait_for(10, sub { -s $file }), 'a capture runs again');
+    my $closed;
+    @said = drain('pcap-api', sub { $closed ||= !listening(8443) });
+    is($said[-1], 0, "api: drain says @said");
+    ok($closed, 'api: no new connection is taken meanwhile');
+    cmp_ok(scalar @said, '>', 1, 'api: it has waited for the capture');
+    ok(!alive($api_pid), 'api: has ended');
+    my $status = wait_exit($cli, 10);
+    ok(defined $status, 'its capture has ended') or diag(slurp("$file.log"));
+    cmp_ok(packets($file), '>', 0, 'and is readable');
+    isnt($status, 0, 'pcap-cli says that it was cut');
+    is((run_words('tshark', '-r', $file, '-c', '1'))[1], 0,
+       'the file is whole');
+    isnt((script('pcap-api', 'health'))[1], 0, 'bin/health: not 0 any more');
+
+    certificates($agent_pid);
+    director($uaa);
+    stop_child($flow, 'KILL', 5);
+}
+
+
+# The API's file by curl, as /v1/capture/bosh/... answers it.
+sub bosh_capture
+{
+    my ($name, $path) = @_;
+
+    my $file = work_dir() . '/bosh.pcapng';
+    unlink $file;
+    my ($text) = answers("/v1/capture/bosh/$path&interface=lo&duration=1s",
+        '-H', 'Authorization: bearer op', '-o', $file, '-w', '%{http_code}');
+    is($text, 200, "$name: 200") or diag(slurp($file));
+    ($text) = run_words('tshark', '-r', $file, '-T', 'fields', '-e',
+        'frame.interface_name');
+    my %names = map { $_ => 1 } grep { !/^Running/ } split /\n/, $text;
+    is(join(' ', sort keys %names), "web/$ID/lo", "$name: the instance's name");
+}
+
+
+# The same stack with a Director in place of the static group.
+sub director
+{
+    my ($uaa) = @_;
+
+    SKIP: {
+        skip('this module or tree knows no Director yet', 1)
+            if !has_directive('pcap_api_bosh')
+            || !eval { require PcapTest::Director };
+
+        my $director = PcapTest::Director->new(certs => $certs);
+        $uaa->token('op', scope => ['bosh.admin']);
+        $director->token('op', 'bosh.admin');
+        $director->deployment('cf', ['ops'], PcapTest::Director::instance(
+            'web', 0, $ID, ips => ['127.0.0.1']));
+
+        my $bosh = { static => undef, bosh => {
+            director_url => 'https://127.0.0.1:25555',
+            tls => { ca => pem('ca.crt'), common_name => 'director.test' },
+            agent_ranges => ['127.0.0.0/8'] } };
+        my $agent_pid = start_agent({});
+        my $api_pid = start_api($bosh);
+        bosh_capture('a Director', 'cf?instance=web');
+        my ($text) = answers('/v1/status');
+        like($text, qr/"bosh"/, 'a Director: /v1/status names bosh');
+        stop_child($api_pid, 'TERM', 10);
+
+        $api_pid = start_api(merge_into($bosh, { agents_mtls => {
+            common_name => '*.pcap-agent' } }));
+        ($text) = answers('/v1/capture/bosh/cf?interface=lo', '-H',
+            'Authorization: bearer op', '-w', '%{http_code}');
+        like($text, qr/502$/, 'names of their own: a shared one is refused');
+        stop_child($agent_pid, 'TERM', 20);
+
+        $certs->leaf('own', names => ["$ID.pcap-agent"]);
+        $agent_pid = start_agent({ listen => { tls => { instances => { $ID => {
+            certificate => pem('own.crt'), private_key => pem('own.key')
+            } } } } });
+        bosh_capture('names of their own', 'cf?instance=web/0');
+        stop_child($api_pid, 'TERM', 10);
+        stop_child($agent_pid, 'TERM', 20);
+        is(join('; ', $director->violations()), '',
+           'the Director is asked for what is needed only');
+    }
+}
+
+
+# Rotation with two CAs at once, per-instance certificates, bin/ctl.
+sub certificates
+{
+    my ($agent_pid) = @_;
+    my $no = JSON::PP::false;
+
+    my $new = $certs->{wrong_ca};
+    $certs->leaf('agent-new', names => ['pcap-agent'], issuer => $new);
+    $certs->leaf('api-new', cn => 'pcap-api', issuer => $new);
+    my $both = pem('ca.crt') . pem('wrong-ca.crt');
+
+    # 2: the API still shows the old one and the agent the new one
+    stop_child($agent_pid, 'TERM', 20);
+    $agent_pid = start_agent({ listen => { tls => { client_cas => $both,
+        certificate => pem('agent-new.crt'),
+        private_key => pem('agent-new.key') } } });
+    my $api_pid = start_api({ agents_mtls => { ca => $both } });
+    capture_once('two CAs, the agent is ahead');
+    stop_child($api_pid, 'TERM', 10);
+
+    $api_pid = start_api({ agents_mtls => { ca => $both,
+        certificate => pem('api-new.crt'),
+        private_key => pem('api-new.key') } });
+    capture_once('two CAs, both have the new one');
+    stop_child($api_pid, 'TERM', 10);
+
+    # negative: an API that trusts the old CA alone
+    $api_pid = start_api({});
+    my $status = wait_exit(cli_capture(work_dir() . '/no.pcapng',
+        '--duration', '1s'), 20);
+    is($status >> 8, 1, 'an agent of another CA: no capture');
+    like(slurp("$V/sys/log/pcap-api/error.log"), qr/certificate verify error/,
+        'because its certificate is refused');
+    stop_child($api_pid, 'TERM', 10);
+    stop_child($agent_pid, 'TERM', 20);
+
+    # certificates of their own, by the script, and bin/ctl
+    my $dir = work_dir();
+    must('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+        'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', "$dir/own.key",
+        '-out', "$dir/own.crt", '-days', '2', '-subj', '/CN=own', '-batch',
+        '-out', "$dir/own.crt") if !-f "$dir/own.key";
+    my ($yaml) = run_words('sh', '-c', "echo '{\"i\":\"cell/$ID\"}' | "
+        . root() . "/bosh/scripts/make-instance-certs $dir/own.crt"
+        . " $dir/own.key");
+    my $own = yaml_of($yaml)->{pcap_agent_instances};
+    is_deeply([keys %$own], [$ID], 'make-instance-certs: one for the instance');
+    is((run_words(root() . '/bosh/scripts/make-instance-certs', "$dir/own.crt",
+        "$dir/own.key", 'x;y'))[1], 1, 'make-instance-certs: a wrong id');
+
+    start_agent({ bpm => { enabled => $no },
+        listen => { tls => { instances => $own } } }, ctl => 1);
+    is((script('pcap-agent', 'ctl', 'start'))[1], 0, 'bin/ctl start');
+    ok(wait_for(5, sub { listening(9494) }), 'bin/ctl: the agent listens');
+    my ($uid) = slurp('/proc/' . slurp("$V/sys/run/pcap-agent/pcap-agent.pid")
+        =~ s/\n//r . '/status') =~ /^Uid:\s+(\d+)/m;
+    is($uid, 1999, 'bin/ctl: as vcap');
+
+    my $group = sub { return { static => { groups => [ { name => 'demo',
+        instances => [ { name => 'web/0', address => '127.0.0.1:9494',
+        tls_name => $_[0] } ] } ] }, agents_mtls => {
+        ca => slurp("$dir/own.crt") } } };
+    $api_pid = start_api($group->("$ID.pcap-agent"));
+    capture_once('a certificate of its own');
+    stop_child($api_pid, 'TERM', 10);
+    $api_pid = start_api($group->('bbbbbbbb' . substr($ID, 8) . '.pcap-agent'));
+    $status = wait_exit(cli_capture("$dir/no.pcapng", '--duration', '1s'), 20);
+    is($status >> 8, 1, 'the name of another instance: no capture');
+    like(slurp("$V/sys/log/pcap-api/error.log"),
+        qr/certificate does not match "bbbbbbbb-/, 'because of its name');
+    stop_child($api_pid, 'TERM', 10);
+
+    is((drain('pcap-agent'))[-1], 0, 'bin/drain without bpm');
+    is((script('pcap-agent', 'ctl', 'stop'))[1], 0, 'bin/ctl stop');
+    ok(!listening(9494), 'bin/ctl: nothing listens');
+}
+
+
+setup();
+die "no packages: run interop/bosh_build.t\n" if !-x $nginx;
+note("module has: " . join ' ', grep { has_directive($_) }
+    qw(pcap_api_bosh pcap_api_token_keys));
+api_templates();
+agent_templates();
+jobs_work();
+unlike(slurp("$V/sys/log/pcap-api/error.log"), qr/\[(?:alert|crit|emerg)\]/,
+    'no alert in the error log');
+finish();

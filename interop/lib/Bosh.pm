@@ -1,0 +1,156 @@
+# Bosh: what the tests of the BOSH release share: the real bosh CLI, YAML by
+# ruby, rendering of job templates, and the compiled packages. Nothing here
+# checks anything; each test file does that itself.
+
+package Bosh;
+
+use strict;
+use warnings;
+
+use Cwd ();
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use File::Path qw(make_path);
+use JSON::PP ();
+
+our @EXPORT = qw(root build bosh_cli run_words yaml_of render merge_into);
+
+# The version that the issue names, and the one that this was written for.
+my $BOSH_CLI = 'github.com/cloudfoundry/bosh-cli/v7@v7.10.6';
+
+my $ROOT = Cwd::abs_path(dirname(__FILE__) . '/../..');
+
+
+sub root { return $ROOT }
+
+sub build
+{
+    make_path("$ROOT/build/interop");
+    return "$ROOT/build/interop";
+}
+
+
+# A command in its own words: output with errors, and the exit status.
+sub run_words
+{
+    my (@cmd) = @_;
+
+    my $pid = open my $pipe, '-|';
+    die "fork: $!\n" if !defined $pid;
+
+    if ($pid == 0) {
+        open STDERR, '>&', \*STDOUT or die "stderr: $!\n";
+        open STDIN, '<', '/dev/null' or die "stdin: $!\n";
+        exec { $cmd[0] } @cmd or die "$cmd[0]: $!\n";
+    }
+
+    my $text = do { local $/; <$pipe> } // '';
+    close $pipe;
+
+    return ($text, $? >> 8 || $? & 127);
+}
+
+
+# The go command, with its caches below build/.
+sub go
+{
+    my (@args) = @_;
+
+    my $dir = build();
+    local $ENV{GOPATH} = "$dir/gopath";
+    local $ENV{GOBIN} = "$dir/bin";
+    local $ENV{GOFLAGS} = '-modcacherw -buildvcs=false';
+    local $ENV{CGO_ENABLED} = 0;
+
+    return run_words('go', @args);
+}
+
+
+# Path of the real CLI and '', or undef and why there is none. PCAP_BOSH_CLI
+# names one that is there already.
+sub bosh_cli
+{
+    my $bin = $ENV{PCAP_BOSH_CLI} || build() . '/bin/bosh-cli';
+
+    return ($bin, '') if -x $bin;
+    return (undef, 'no go command here') if !grep { -x "$_/go" }
+        split /:/, $ENV{PATH};
+
+    my ($text, $status) = go('install', $BOSH_CLI);
+
+    return ($bin, '') if $status == 0 && -x $bin;
+
+    # The last words are the reason: "... 403 Forbidden", "dial tcp ...".
+    my @lines = grep { /\S/ && !/^go: downloading/ } split /\n/, $text;
+    my $why = join ' ', @lines;
+    $why =~ s/\s+/ /g;
+    $why =~ s/(?:go: )?\Q$BOSH_CLI\E: //g;
+
+    return (undef, "go install $BOSH_CLI: " . substr $why, 0, 300);
+}
+
+
+# A YAML file or text as perl data.
+sub yaml_of
+{
+    my ($yaml) = @_;
+
+    $yaml = do { open my $fh, '<', $yaml or die "$yaml: $!\n";
+                 local $/; <$fh> } if $yaml !~ /\n/;
+
+    my $in = build() . "/yaml.$$";
+    open my $fh, '>', $in or die "$in: $!\n";
+    print $fh $yaml;
+    close $fh;
+
+    my ($text, $status) = run_words('ruby', '-ryaml', '-rjson', '-e',
+        'puts JSON.generate(YAML.safe_load(File.read(ARGV[0])))', $in);
+    unlink $in;
+    die "not YAML: $text\n" if $status;
+
+    return JSON::PP->new->utf8->allow_nonref->decode($text);
+}
+
+
+# Renders a job into a folder. Returns what ruby said and its exit status.
+sub render
+{
+    my ($job, $input, $out) = @_;
+
+    my $file = build() . "/render.$$.json";
+    open my $fh, '>', $file or die "$file: $!\n";
+    print $fh JSON::PP->new->utf8->encode($input);
+    close $fh;
+
+    my ($text, $status) = run_words("$ROOT/interop/bosh/render.rb",
+        "$ROOT/bosh/jobs/$job", $file, $out);
+    unlink $file;
+
+    return ($text, $status);
+}
+
+
+# A copy of %$base with the leaves of %$change in it; undef removes.
+sub merge_into
+{
+    my ($base, $change) = @_;
+    my %merged = %$base;
+
+    for my $key (keys %$change) {
+        my $value = $change->{$key};
+
+        if (!defined $value) {
+            delete $merged{$key};
+
+        } else {
+            $merged{$key} = ref $value eq 'HASH'
+                && ref $merged{$key} eq 'HASH'
+                ? merge_into($merged{$key}, $value) : $value;
+        }
+    }
+
+    return \%merged;
+}
+
+
+1;
