@@ -18,6 +18,14 @@
 #define CONF_MAX_ENTRIES  1000
 #define CONF_MAX_KEYS     1000
 
+/*
+ * libyaml (0.2.5) has no ceiling for depth, and looks at every open level
+ * for each token, at every anchor for each alias: 200 000 brackets took two
+ * minutes. A config has four levels and no anchors.
+ */
+#define CONF_MAX_DEPTH    64
+#define CONF_MAX_ANCHORS  1000
+
 
 typedef struct {
     char    *data;
@@ -46,6 +54,78 @@ conf_doc_free(conf_doc_t *d)
 }
 
 
+/* Counts what the event begins or ends. */
+static void
+conf_count(const yaml_event_t *e, int *depth, int *anchors)
+{
+    const yaml_char_t  *anchor;
+
+    anchor = NULL;
+
+    switch (e->type) {
+
+    case YAML_SEQUENCE_START_EVENT:
+        anchor = e->data.sequence_start.anchor;
+        (*depth)++;
+        break;
+
+    case YAML_MAPPING_START_EVENT:
+        anchor = e->data.mapping_start.anchor;
+        (*depth)++;
+        break;
+
+    case YAML_SCALAR_EVENT:
+        anchor = e->data.scalar.anchor;
+        break;
+
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT:
+        (*depth)--;
+        break;
+
+    default:
+        break;
+    }
+
+    *anchors += anchor != NULL;
+}
+
+
+/*
+ * Is it simple enough to be loaded? Mistakes are left to the loading, which
+ * stops at the same place.
+ */
+static int
+conf_is_simple(const char *text, size_t len)
+{
+    int            depth, anchors, end;
+    yaml_event_t   e;
+    yaml_parser_t  p;
+
+    if (!yaml_parser_initialize(&p)) {
+        return 0;
+    }
+
+    yaml_parser_set_input_string(&p, (const unsigned char *) text, len);
+
+    depth = 0;
+    anchors = 0;
+    end = 0;
+
+    while (!end && depth <= CONF_MAX_DEPTH && anchors <= CONF_MAX_ANCHORS
+           && yaml_parser_parse(&p, &e))
+    {
+        conf_count(&e, &depth, &anchors);
+        end = e.type == YAML_STREAM_END_EVENT;
+        yaml_event_delete(&e);
+    }
+
+    yaml_parser_delete(&p);
+
+    return depth <= CONF_MAX_DEPTH && anchors <= CONF_MAX_ANCHORS;
+}
+
+
 /* The first document. 0, or -1 with err; conf_doc_free() in both cases. */
 static int
 conf_doc_load(conf_doc_t *d, const char *text, size_t len, char *err)
@@ -55,6 +135,12 @@ conf_doc_load(conf_doc_t *d, const char *text, size_t len, char *err)
     if (len > BOSH_CONF_MAX_BYTES) {
         snprintf(err, PCAPX_ERR_LEN, "it is longer than %d bytes",
                  BOSH_CONF_MAX_BYTES);
+        return -1;
+    }
+
+    if (!conf_is_simple(text, len)) {
+        snprintf(err, PCAPX_ERR_LEN, "it is deeper than %d levels or has more"
+                 " than %d anchors", CONF_MAX_DEPTH, CONF_MAX_ANCHORS);
         return -1;
     }
 
