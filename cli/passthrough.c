@@ -178,26 +178,47 @@ pass_candidate(const char *dir, size_t len, struct stat *st)
 }
 
 
+/* Is the bosh of one of the folders before end the same file as st? */
+static int
+pass_came_before(const char *dir, const char *end, const struct stat *st)
+{
+    int          same;
+    char        *path;
+    size_t       len;
+    struct stat  other;
+
+    same = 0;
+
+    for ( /* void */ ; dir < end && !same; dir += len + 1) {
+        len = strcspn(dir, ":");
+        path = pass_candidate(dir, len, &other);
+        same = path != NULL && pass_is(&other, st);
+        free(path);
+    }
+
+    return same;
+}
+
+
 /* The path of the next bosh, allocated, or NULL. */
 static char *
 pass_next(const char *argv0)
 {
-    int           seen;
     char         *path, *found;
     size_t        len;
-    const char   *dir;
+    const char   *dir, *all, *own;
     struct stat   self, st;
 
     pass_self(&self, argv0);
     found = NULL;
-    seen = 0;
+    own = NULL;
 
-    dir = getenv("PATH");
-    if (dir == NULL || *dir == '\0') {
-        dir = PASS_DEFAULT_PATH;
+    all = getenv("PATH");
+    if (all == NULL || *all == '\0') {
+        all = PASS_DEFAULT_PATH;
     }
 
-    for ( /* void */ ; *dir != '\0'; dir += len + (dir[len] == ':')) {
+    for (dir = all; *dir != '\0'; dir += len + (dir[len] == ':')) {
         len = strcspn(dir, ":");
 
         path = pass_candidate(dir, len, &st);
@@ -212,22 +233,23 @@ pass_next(const char *argv0)
         if (pass_is(&st, &self)) {
             free(path);
 
-            /* What came before us is not the next; a second link is skipped. */
-            if (!seen) {
+            /* The first of us; other links to us are passed over. */
+            if (own == NULL) {
+                own = dir;
                 free(found);
                 found = NULL;
-                seen = 1;
             }
 
             continue;
         }
 
-        if (found == NULL) {
-            found = path;
-
-        } else {
+        if (found != NULL || (own != NULL && pass_came_before(all, own, &st)))
+        {
             free(path);
+            continue;
         }
+
+        found = path;
     }
 
     return found;
@@ -242,8 +264,9 @@ passthrough_exec(char **argv, char *err)
     path = pass_next(argv[0]);
 
     if (path == NULL) {
-        snprintf(err, PCAPX_ERR_LEN, "there is no other bosh on PATH: install"
-                 " the bosh CLI; this program only knows `bosh pcap`");
+        snprintf(err, PCAPX_ERR_LEN, "there is no other bosh on PATH behind"
+                 " this one: install the bosh CLI; this program only knows"
+                 " `bosh pcap`");
         return;
     }
 
