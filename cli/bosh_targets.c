@@ -180,6 +180,20 @@ targets_show(const bosh_t *b, const json_t *list)
 }
 
 
+/* A flag by a variable, as the bosh CLI reads it. */
+static int
+targets_is_quiet(const opt_t *o)
+{
+    const char  *s;
+
+    s = getenv("BOSH_NON_INTERACTIVE");
+
+    return opt_count(o, OPT_YES)
+           || (s != NULL && *s != '\0' && strcmp(s, "0") != 0
+               && strcasecmp(s, "false") != 0);
+}
+
+
 static cli_exit_t
 targets_confirm(const bosh_t *b, size_t n)
 {
@@ -189,8 +203,7 @@ targets_confirm(const bosh_t *b, size_t n)
 
     term_init(&term, b->msg);
 
-    if (n <= TARGETS_ASK_ABOVE || !term.can_ask || opt_count(b->opt, OPT_YES))
-    {
+    if (n <= TARGETS_ASK_ABOVE || !term.can_ask || targets_is_quiet(b->opt)) {
         return CLI_OK;
     }
 

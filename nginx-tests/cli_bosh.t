@@ -548,7 +548,13 @@ $run = on_terminal($api, ['bosh'], %env,
 is($run->{code}, 0, 'yes') or diag($run->{screen});
 is(scalar($api->events('capture')), $n + 1, 'a capture');
 
-for my $args ([ 'bosh', '-n' ], [ 'bosh', 'router/3' ]) {
+$run = on_terminal($api, ['bosh'], env => { %{ $env{env} },
+    BOSH_NON_INTERACTIVE => 'false' },
+    keys => [ [ qr/Capture 60 instances\?/, "\004" ] ]);
+is($run->{code}, 1, 'the end of input is no yes') or diag($run->{screen});
+
+for my $args ([ 'bosh', '-n' ], [ 'bosh', 'router/3' ], ['bosh']) {
+    local $env{env}{BOSH_NON_INTERACTIVE} = @$args > 1 ? '' : 'true';
     $run = on_terminal($api, $args, %env);
     is($run->{code}, 0, "not asked: @$args") or diag($run->{screen});
     unlike($run->{screen}, qr/\[y\/N\]/, 'no question');
