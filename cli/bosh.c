@@ -71,9 +71,11 @@ bosh_expand(const char *path)
 static cli_exit_t
 bosh_read_config(bosh_t *b)
 {
-    int          rc;
-    char         err[PCAPX_ERR_LEN];
-    const char  *path;
+    int           rc;
+    char          err[PCAPX_ERR_LEN];
+    bosh_env_t    env;
+    const char   *path;
+    bosh_store_t  store = { NULL, NULL, 0 };
 
     path = bosh_setting(b->opt, OPT_CONFIG, "BOSH_CONFIG");
 
@@ -83,11 +85,13 @@ bosh_read_config(bosh_t *b)
         return CLI_USAGE;
     }
 
-    rc = bosh_store_read(&b->store, b->config_path, err);
+    rc = bosh_store_read(&store, b->config_path, err);
+    b->store = store;
 
     if (rc == 1) {
-        rc = bosh_conf_find(&b->env, b->store.text, b->store.len, b->name,
-                            err);
+        rc = bosh_conf_find(&env, store.text, store.len, b->name, err);
+        b->env = env;
+
         if (rc == -1) {
             msg_error(b->msg, "the config file %.100s cannot be used: %s",
                       b->config_path, err);

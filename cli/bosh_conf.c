@@ -427,8 +427,9 @@ conf_on_write(void *ctx, unsigned char *data, size_t len)
         return 0;
     }
 
-    if (b->len + len > b->size) {
-        size = 2 * (b->len + len);
+    /* There is always room for a NUL. */
+    if (b->len + len >= b->size) {
+        size = 2 * (b->len + len) + 1;
 
         more = malloc(size);
         if (more == NULL) {
@@ -539,6 +540,10 @@ bosh_conf_update(const char *text, size_t len, const char *name,
     }
 
     rc = conf_emit(&d, &b);
+
+    if (rc == 0 && b.data != NULL) {
+        b.data[b.len] = '\0';
+    }
 
 out:
 

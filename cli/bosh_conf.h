@@ -41,8 +41,8 @@ void bosh_env_free(bosh_env_t *env);
 
 /*
  * The text with other tokens in environment name; refresh may be NULL: it
- * keeps the old one. Returns an allocated text with its length in *out_len,
- * which the caller wipes and frees, or NULL with err filled.
+ * keeps the old one. Returns an allocated text with a NUL behind its *out_len
+ * bytes, which the caller wipes and frees, or NULL with err filled.
  */
 char *bosh_conf_update(const char *text, size_t len, const char *name,
     const char *access, const char *refresh, size_t *out_len, char *err);

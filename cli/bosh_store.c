@@ -46,7 +46,9 @@ bosh_store_free(bosh_store_t *s)
     }
 
     free(s->path);
-    memset(s, 0, sizeof(bosh_store_t));
+    s->path = NULL;
+    s->text = NULL;
+    s->len = 0;
 }
 
 

@@ -28,8 +28,8 @@ int passthrough_find(int argc, char **argv);
 /*
  * Replaces this process by the next `bosh` on PATH that is not this program
  * (by device and inode), with argv unchanged; what stands before this program
- * is not the next, so that two copies of it never call each other for ever. Returns only on failure, with a sentence in err
- * (PCAPX_ERR_LEN bytes).
+ * is not the next, so that two copies of it never call each other for ever.
+ * Returns only on failure, with a sentence in err (PCAPX_ERR_LEN bytes).
  */
 void passthrough_exec(char **argv, char *err);
 

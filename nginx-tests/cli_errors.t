@@ -285,7 +285,7 @@ is($run->{json}{instances}[0]{received}, 9223372036854775807,
 
 for my $case (
     [ [], qr/which command\? There are: bosh, static, status/ ],
-    [ ['captures'], qr/no command "captures"; there are: bosh, static, status/ ],
+    [ ['captures'], qr/no command "captures"; there are: bosh, static/ ],
     [ ['static'], qr/needs a GROUP/ ],
     [ [ 'static', 'a/b' ], qr/GROUP: / ],
     [ [ 'static', '../x' ], qr/GROUP: / ],
