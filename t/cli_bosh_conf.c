@@ -255,7 +255,10 @@ test_update(void)
 
     s = bosh_conf_update(usual, strlen(usual), "prod", "new-access",
                          "new-refresh", &len, err);
-    ok(s != NULL, "written");
+
+    if (!ok(s != NULL, "written")) {
+        return;
+    }
 
     ok(find(&env, s, "prod") == 1 && same(env.access_token, "new-access")
        && same(env.refresh_token, "new-refresh"), "new tokens");
