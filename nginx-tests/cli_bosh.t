@@ -480,11 +480,13 @@ $started = cli_start($api, ['bosh'], env => { BOSH_CONFIG => $config,
     BOSH_ALL_PROXY => 'socks5://127.0.0.1:' . $proxy->sockport() });
 my $s = $proxy->accept();
 my $bytes = '';
-sysread $s, $bytes, 3, length $bytes while length $bytes < 3;
+wait_for(5, sub { sysread $s, $bytes, 3, length $bytes; length $bytes > 2 });
 is(unpack('C', $bytes), 5, 'SOCKS 5');
 syswrite $s, "\5\0";
 $bytes = '';
-sysread $s, $bytes, 100, length $bytes while $bytes !~ /localhost../s;
+$s->blocking(0);
+wait_for(5, sub { sysread $s, $bytes, 100, length $bytes;
+    $bytes =~ /\x05\x01\x00.{7}/s });
 like($bytes, qr/\x05\x01\x00\x03\x09localhost/s, 'the proxy looks the name up');
 close $s;
 $run = cli_end($started);
