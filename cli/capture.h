@@ -62,7 +62,10 @@ typedef struct {
 } capture_t;
 
 
-/* Runs `pcap-cli static GROUP` and the like. Returns the exit code. */
+/*
+ * Runs `pcap-cli static GROUP` and the like. Returns the exit code, or
+ * CLI_AGAIN with nothing told and no file left (see conf_t.again).
+ */
 cli_exit_t capture_run(const opt_t *opt, const conf_t *conf, msg_t *msg);
 
 
