@@ -1,8 +1,7 @@
 /*
  * cli/message.h: reads the API's in-band messages, comments of the form
  * "pcap-api TYPE ORIGIN: TEXT" (docs/PROTOCOL.md), and this program's own,
- * which begin with "pcap-cli ". Pure text to struct; the
- * peer is not trusted.
+ * which begin with "pcap-cli ". Pure text to struct; the peer is not trusted.
  */
 
 #ifndef CLI_MESSAGE_H

@@ -82,6 +82,9 @@ const opt_def_t  opt_table[OPT_END] = {
     { "max-packets", '\0', OPT_SINGLE, ON_CAPTURE, 0, "max_packets",
       opt_check_count, "N", "end after so many packets" },
 
+    { "no-reconnect", '\0', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
+      "end when the stream is cut, do not go on in the same file" },
+
     { "output", 'o', OPT_SINGLE, ON_CAPTURE, 0, NULL, opt_check_nonempty,
       "FILE", "write here, - is standard output (default: a new file named"
               " after target and time)" },
@@ -94,6 +97,11 @@ const opt_def_t  opt_table[OPT_END] = {
 
     { "reason", '\0', OPT_SINGLE, ON_CAPTURE, 0, "reason", opt_check_reason,
       "TEXT", "why, kept in the file" },
+
+    { "reconnect-timeout", '\0', OPT_SINGLE, ON_CAPTURE, 0, NULL,
+      opt_check_duration, "TIME",
+      "give up when a cut stream cannot be continued for so long (default"
+      " 60s)" },
 
     { "snaplen", 's', OPT_SINGLE, ON_CAPTURE, 0, "snaplen",
       opt_check_snaplen, "BYTES", "bytes per packet (default 262144)" },

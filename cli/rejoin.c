@@ -92,6 +92,13 @@ rejoin_free(rejoin_t *r)
 }
 
 
+void
+rejoin_set_overlap(rejoin_t *r, uint64_t overlap_ns)
+{
+    r->conf.overlap_ns = overlap_ns;
+}
+
+
 static void
 rejoin_reset(rejoin_part_t *part)
 {

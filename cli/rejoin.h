@@ -62,6 +62,9 @@ rejoin_t *rejoin_create(const rejoin_conf_t *conf);
 
 void rejoin_free(rejoin_t *r);
 
+/* Another overlap for the successors that begin from now on. */
+void rejoin_set_overlap(rejoin_t *r, uint64_t overlap_ns);
+
 /*
  * A part begins in place n (0 or 1), which is free; id is its capture id.
  * While the other part lives it is the successor; else it goes on where the
