@@ -33,6 +33,7 @@ sub against
         delete => $o{delete});
 
     my $run = cli_start($api, [ 'static', 'demo', '-o', 'x', '--json',
+        $o{reconnect} ? () : '--no-reconnect',
         @{ $o{args} || [] } ], %o);
 
     $o{meanwhile}->($run) if $o{meanwhile};
