@@ -351,9 +351,7 @@ relay_is_cut(const leg_t *leg)
 
     verdict = rejoin_verdict(c->rejoin, leg->place);
 
-    if (verdict == STATUS_NONE && leg->rc == CURLE_OK
-        && rejoin_whole(c->rejoin, leg->place))
-    {
+    if (verdict == STATUS_NONE && leg->rc == CURLE_OK) {
         verdict = leg->request.reply.trailers.status;
     }
 
