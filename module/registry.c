@@ -1,7 +1,7 @@
 /*
  * module/registry.c: what the workers share. One zone holds the rows of
- * running captures and of those that ended lately, the cache of token verdicts and the counters that limit
- * introspection.
+ * running captures and of those that ended lately, the cache of token verdicts
+ * and the counters that limit introspection.
  *
  * Nothing in the zone points to memory outside of it. The mutex is held for
  * copying in and out only: no logging, no pool and no return without unlock

@@ -161,7 +161,8 @@ $router->tell(cut => 4);
 $run = cli_end(start(20, '--duration', '14s'), 40);
 $file = rejoined_ok($run, 'known cuts', code => 3, status => 'partial',
     gaps => 1, parts => 4);
-like($run->{stderr}, qr/the stream was cut after (?:3\.9|4\.\d) s .*; reconnecting/,
+like($run->{stderr},
+    qr/the stream was cut after (?:3\.9|4\.\d) s .*; reconnecting/,
     'it says so');
 like($run->{stderr}, qr/^pcap-cli: partial: the stream was cut; .* 1 place/m,
     'and in the end');

@@ -1,8 +1,11 @@
 /*
  * t/cli_rejoin.c: several streams of the same packets, cut anywhere and
  * overlapping anyhow, become one: no packet twice, none missing but in gaps
- * that are told, in order, with counters that go on.
+ * that are told, in order, with counters that go on. Nothing is allocated per
+ * record: the linker sends what this file and its rooms ask for through the
+ * counter below.
  */
+/* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup */
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +23,54 @@
 #define OVERLAP     40              /* ns, as the packets' distances */
 #define MAX_STREAM  (1 << 17)
 #define ROUNDS      3000
+
+
+static unsigned long  allocations;
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t m);
+void *__real_realloc(void *p, size_t n);
+char *__real_strdup(const char *s);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t m);
+void *__wrap_realloc(void *p, size_t n);
+char *__wrap_strdup(const char *s);
+
+
+void *
+__wrap_malloc(size_t n)
+{
+    allocations++;
+
+    return __real_malloc(n);
+}
+
+
+void *
+__wrap_calloc(size_t n, size_t m)
+{
+    allocations++;
+
+    return __real_calloc(n, m);
+}
+
+
+void *
+__wrap_realloc(void *p, size_t n)
+{
+    allocations++;
+
+    return __real_realloc(p, n);
+}
+
+
+char *
+__wrap_strdup(const char *s)
+{
+    allocations++;
+
+    return __real_strdup(s);
+}
 
 
 /* What all agents see. */
@@ -335,7 +386,7 @@ chain(uint32_t seed, int cuts)
     for (i = 0; i < 3; i++) {
 
         /* The old one runs for a while, then the next is opened. */
-        while (s.n < (i + 1) * 60 && feed(r, n, old, &seed, &s)) { /**/ }
+        while (s.n < (i + 1) * 60 && feed(r, n, old, &seed, &s)) { /* void */ }
 
         open = first + s.n + 10 + draw(&seed, 10);
         if (open >= PACKETS) {
@@ -647,6 +698,52 @@ test_malformed(void)
 }
 
 
+/* Both parts known, everything behind their heads costs no allocation. */
+static void
+test_allocations(void)
+{
+    sink_t         s;
+    world_t        w;
+    rejoin_t      *r;
+    uint32_t       seed;
+    unsigned long  before, during;
+    static flow_t  a, b;
+
+    seed = 99;
+    before = allocations;
+    make_world(&w, &seed);
+    r = begin(&s, &w, 0, 0);
+    make_flow(&a, &w, 0, PACKETS, &seed, "complete");
+    make_flow(&b, &w, 40, PACKETS, &seed, "complete");
+
+    rejoin_begin(r, 0, "0", REJOIN_API_LIMITS);
+    while (s.n < 30) {
+        (void) feed(r, 0, &a, &seed, &s);
+    }
+
+    ok(allocations > before, "allocations are counted");
+    before = allocations;
+
+    rejoin_begin(r, 1, "1", REJOIN_OWN_LIMITS);
+
+    while (!rejoin_passed(r)) {
+        (void) feed(r, 1, &b, &seed, &s);
+        (void) feed(r, 0, &a, &seed, &s);
+    }
+
+    rejoin_end(r, 0, REJOIN_DONE);
+    s.wrong += rejoin_advance(r, 1) != 0;
+    feed_all(r, 1, &b, &seed, &s);
+    during = allocations - before;
+
+    ok(during == 0 && s.n == PACKETS && s.wrong == 0,
+       "none for %u records (%lu)", s.n, during);
+
+    rejoin_free(r);
+    stream_free(&s.stream);
+}
+
+
 int
 main(void)
 {
@@ -655,6 +752,7 @@ main(void)
     test_limits();
     test_interfaces();
     test_malformed();
+    test_allocations();
 
     return tap_done();
 }
