@@ -82,7 +82,7 @@ rejoin_free(rejoin_t *r)
         free(r->parts[n].ifs);
     }
 
-    for (i = 0; i < r->nifaces; i++) {
+    for (i = 0; r->ifaces != NULL && i < r->nifaces; i++) {
         free(r->ifaces[i].name);
     }
 
