@@ -767,7 +767,8 @@ rejoin_end(rejoin_t *r, unsigned n, rejoin_end_t how)
         rejoin_take_over(r, old);
 
     } else {
-        r->cut_ns = rejoin_progress(r);
+        /* Behind the switch it was not written any more. */
+        r->cut_ns = old->leaving ? r->last_ns : rejoin_progress(r);
         r->gap_open = 1;
     }
 

@@ -338,7 +338,7 @@ relay_is_cut(const leg_t *leg)
 
     c = leg->capture;
 
-    if (!c->relay.on || c->stop != STOP_NONE || c->quit
+    if (c->rejoin == NULL || c->stop != STOP_NONE || c->quit
         || leg->began_ms == 0 || !rejoin_possible(c->rejoin)
         || rejoin_totals(c->rejoin).limits != 0)
     {
@@ -412,11 +412,15 @@ relay_cut(capture_t *c, leg_t *leg, uint64_t now)
     }
 
     msg_error(c->msg, "the stream was cut after %" PRIu64 ".%" PRIu64 " s"
-              " (%s); reconnecting", life / 1000, life % 1000 / 100,
+              " (%s)%s", life / 1000, life % 1000 / 100,
               leg->rc != CURLE_OK ? api_error(&leg->request, leg->rc)
-                                  : "without a verdict");
+                                  : "without a verdict",
+              relay->on ? "; reconnecting" : "");
 
-    if (c->next == NULL) {
+    if (!relay->on) {
+        capture_finish(c);
+
+    } else if (c->next == NULL) {
         relay_pause(c, now);
     }
 }

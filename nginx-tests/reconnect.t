@@ -261,4 +261,16 @@ rejoined_ok($run, 'refused', code => 3, status => 'none', gaps => 1,
     parts => 1, jumps => 0, no_verdict => 1);
 like($run->{stderr}, qr/HTTP 404.*continues/, 'refused: why');
 
+# the same while the old stream still runs
+$router->tell(cut => 4);
+$run = start(20);
+ok(wait_for(15, sub { slurp($run->{err}) =~ /GAP: / }), 'it went on once');
+$lab->{nginx}{zone} = 'pcap_api_zone pcap 8m;';
+ok($lab->{nginx}->reload(), 'the API forgets its captures again');
+cli_end($run, 20);
+rejoined_ok($run, 'refused early', code => 3, status => 'none', gaps => 2,
+    parts => 2, jumps => 1, no_verdict => 1);
+like($run->{stderr}, qr/HTTP 404.*not continued: .*the stream was cut/s,
+    'refused early: the old stream is read to its end');
+
 finish();
