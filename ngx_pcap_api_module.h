@@ -203,6 +203,7 @@ typedef struct {
     uint64_t                   duration_ms;  /* 0: none */
     uint64_t                   max_bytes;    /* 0: none */
     uint64_t                   max_packets;  /* 0: none */
+    ngx_str_t                  continues;    /* a capture id, or empty */
 } ngx_pcap_api_opts_t;
 
 
@@ -370,11 +371,15 @@ typedef struct {
 } ngx_pcap_api_phase_t;
 
 
-/* A row of the registry, in shared memory. */
+/*
+ * A row of the registry, in shared memory: a running capture, or for a while
+ * one that has ended.
+ */
 
 typedef struct {
     ngx_queue_t                queue;
     ngx_pid_t                  pid;
+    time_t                     ended;        /* 0: it runs */
     ngx_atomic_t               stop;
     u_char                     id[NGX_PCAP_API_ID_LEN];
     u_char                     user_hash[32];

@@ -59,7 +59,7 @@ ask_targets(capture_t *c)
     st = &c->stream.stats;
 
     msg_note(c->msg, "capturing %u instance%s, id %s", st->ninstances,
-             st->ninstances == 1 ? "" : "s", c->request.reply.capture_id);
+             st->ninstances == 1 ? "" : "s", c->leg->request.reply.capture_id);
 
     if (c->conf->asked && st->ninstances > ASK_ABOVE) {
         return;

@@ -18,9 +18,6 @@
 /* The longest sleep: due rows and deadlines are looked at after it. */
 #define CAPTURE_TICK_MS  250
 
-/* Large enough for a TLS record or an HTTP/2 window's worth. */
-#define CAPTURE_BUFFER   131072
-
 #define CAPTURE_MAX_FDS  3
 
 
@@ -48,42 +45,15 @@ capture_stop(capture_t *c, stop_t why)
 }
 
 
-/* Takes a piece of the body. */
-static size_t
-capture_on_body(char *p, size_t size, size_t n, void *ctx)
+void
+capture_put(void *ctx, const uint8_t *p, size_t len)
 {
-    size_t      len;
-    reply_t    *reply;
     capture_t  *c = ctx;
 
-    len = size * n;
-    reply = &c->request.reply;
-    c->heard_ms = capture_now();
-
-    if (reply->status != 200) {
-        return reply_body(reply, p, len) == 0 ? len : 0;
-    }
-
-    if (!reply_is(reply, "application/x-pcapng")) {
-        return 0;
-    }
-
-    if (c->began_ms == 0) {
-        c->began_ms = c->heard_ms;
-    }
-
-    if (!c->sink_off && out_pending(&c->out) >= OUT_HIGH_WATER) {
-        c->paused = 1;
-        return CURL_WRITEFUNC_PAUSE;
-    }
-
-    if (stream_feed(&c->stream, (const uint8_t *) p, len) != 0) {
+    if (c->stop != STOP_BAD_STREAM && stream_feed(&c->stream, p, len) != 0) {
         msg_error(c->msg, "malformed stream: %s", c->stream.err);
         c->stop = STOP_BAD_STREAM;
-        return 0;
     }
-
-    return len;
 }
 
 
@@ -92,7 +62,6 @@ capture_start(capture_t *c)
 {
     char   path[API_MAX_PATH], err[PCAPX_ERR_LEN];
     char  *form;
-    CURL  *easy;
 
     form = api_form(c->opt, err);
     if (form == NULL) {
@@ -104,61 +73,31 @@ capture_start(capture_t *c)
     snprintf(path, sizeof(path), "/v1/capture/%s/%s",
              opt_cmds[c->opt->cmd].name, c->opt->target);
 
-    if (api_request_init(&c->request, &c->api, "POST", path, form) != 0
-        || (c->multi = curl_multi_init()) == NULL)
-    {
+    if (relay_init(c, path, form) != 0) {
+        return -1;
+    }
+
+    c->multi = curl_multi_init();
+    if (c->multi == NULL) {
         msg_error(c->msg, "out of memory");
         return -1;
     }
 
-    easy = c->request.easy;
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, capture_on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, c);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) CAPTURE_BUFFER);
-
-    c->heard_ms = capture_now();
-
-    return curl_multi_add_handle(c->multi, easy) == CURLM_OK ? 0 : -1;
+    return relay_start(c);
 }
 
 
-/* Asks the API to end the capture. */
+/* Asks the API to end what is to be ended. */
 static void
-capture_delete(capture_t *c)
+capture_delete(leg_t *leg)
 {
-    char        path[API_MAX_PATH];
-    CURL       *easy;
-    const char  *id;
-
-    c->want_delete = 0;
-    id = c->request.reply.capture_id;
-
-    if (!c->request.reply.got_head || id[0] == '\0') {
-        c->quit = 1;
+    if (!leg->want_delete || leg->transferred) {
         return;
     }
 
-    snprintf(path, sizeof(path), "/v1/captures/%s", id);
-
-    if (api_request_init(&c->stop_request, &c->api, "DELETE", path, NULL)
-        != 0)
-    {
-        c->quit = 1;
-        return;
+    if (leg_delete(leg) != 0) {
+        leg->capture->quit = 1;
     }
-
-    /* The first connection may be full of packets. */
-    easy = c->stop_request.easy;
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) CLI_STOP_DEADLINE_MS);
-
-    if (curl_multi_add_handle(c->multi, easy) != CURLM_OK) {
-        c->quit = 1;
-        return;
-    }
-
-    c->deleting = 1;
 }
 
 
@@ -167,24 +106,26 @@ capture_delete(capture_t *c)
  * itself meanwhile, and the stream will say so.
  */
 static void
-capture_deleted(capture_t *c, CURLcode rc)
+capture_deleted(leg_t *leg, CURLcode rc)
 {
-    long  status;
+    long        status;
+    capture_t  *c;
 
-    c->deleting = 0;
-    status = c->stop_request.reply.status;
+    c = leg->capture;
+    leg->deleting = 0;
+    status = leg->stop_request.reply.status;
 
     if (rc == CURLE_OK && ((status >= 200 && status < 300) || status == 404)) {
         return;
     }
 
-    if (c->transferred) {
+    if (leg->transferred) {
         return;
     }
 
     if (rc != CURLE_OK) {
         msg_error(c->msg, "cannot ask the API to stop: %s",
-                  api_error(&c->stop_request, rc));
+                  api_error(&leg->stop_request, rc));
 
     } else {
         msg_error(c->msg, "the API refuses to stop the capture: HTTP %ld",
@@ -192,20 +133,50 @@ capture_deleted(capture_t *c, CURLcode rc)
     }
 
     msg_error(c->msg, "closing the connection instead");
+
+    if (leg->leaving) {
+        relay_ended(leg, CURLE_OPERATION_TIMEDOUT);
+        return;
+    }
+
     c->quit = 1;
 }
 
 
-static void
-capture_transferred(capture_t *c, CURLcode rc)
+void
+capture_finish(capture_t *c)
 {
-    c->rc = rc;
     c->transferred = 1;
     c->ended_ms = capture_now();
 
+    if (c->relay.down || c->leg->began_ms == 0) {
+        return;
+    }
+
     /* Before the output is closed: a pcap file may get its header here. */
-    if (c->began_ms != 0 && rc == CURLE_OK) {
-        c->ended = stream_end(&c->stream) == 0;
+    if (c->leg->rc == CURLE_OK) {
+        c->ended = stream_end(&c->stream) == 0
+                   && (c->rejoin == NULL
+                       || rejoin_whole(c->rejoin, c->leg->place));
+    }
+}
+
+
+static void
+capture_done(capture_t *c, const CURL *easy, CURLcode rc)
+{
+    unsigned  i;
+
+    for (i = 0; i < REJOIN_PARTS; i++) {
+        if (easy == c->legs[i].request.easy) {
+            relay_ended(&c->legs[i], rc);
+            return;
+        }
+
+        if (easy == c->legs[i].stop_request.easy) {
+            capture_deleted(&c->legs[i], rc);
+            return;
+        }
     }
 }
 
@@ -221,12 +192,7 @@ capture_reap(capture_t *c)
             continue;
         }
 
-        if (m->easy_handle == c->stop_request.easy) {
-            capture_deleted(c, m->data.result);
-
-        } else {
-            capture_transferred(c, m->data.result);
-        }
+        capture_done(c, m->easy_handle, m->data.result);
     }
 }
 
@@ -249,6 +215,20 @@ capture_signals(capture_t *c)
 }
 
 
+/* A connection that nothing comes from is as good as cut. */
+static void
+capture_silent(capture_t *c)
+{
+    if (c->relay.on && c->stop == STOP_NONE && c->leg->began_ms != 0) {
+        relay_ended(c->leg, CURLE_OPERATION_TIMEDOUT);
+        return;
+    }
+
+    c->silent = 1;
+    c->quit = 1;
+}
+
+
 static void
 capture_timers(capture_t *c)
 {
@@ -267,13 +247,16 @@ capture_timers(capture_t *c)
     }
 
     /* A stream that waits for our own reader says nothing about the API. */
-    if (!c->paused && now - c->heard_ms >= c->conf->timeout_ms) {
-        c->silent = 1;
-        c->quit = 1;
+    if (!c->relay.down && !c->leg->paused
+        && now - c->leg->heard_ms >= c->conf->timeout_ms)
+    {
         msg_error(c->msg, "the API has been silent for %u s",
                   (unsigned) (c->conf->timeout_ms / 1000));
+        capture_silent(c);
         return;
     }
+
+    relay_tend(c, now);
 
     if (c->began_ms != 0 && !c->asking) {
         term_draw(&c->term, &c->stream.stats, now);
@@ -328,12 +311,10 @@ capture_answer(capture_t *c)
 static void
 capture_resume(capture_t *c)
 {
-    if (c->paused && (c->sink_off
-                      || out_pending(&c->out) < OUT_HIGH_WATER / 2))
-    {
-        c->paused = 0;
-        c->heard_ms = capture_now();
-        (void) curl_easy_pause(c->request.easy, CURLPAUSE_CONT);
+    leg_resume(c->leg);
+
+    if (c->next != NULL) {
+        leg_resume(c->next);
     }
 }
 
@@ -358,9 +339,12 @@ capture_loop(capture_t *c)
         capture_timers(c);
 
         if (c->want_delete && !c->transferred) {
-            capture_delete(c);
-            continue;
+            c->want_delete = 0;
+            relay_stop(c);
         }
+
+        capture_delete(&c->legs[0]);
+        capture_delete(&c->legs[1]);
 
         if (c->quit || (c->transferred && sink_idle(c))) {
             return;
@@ -375,23 +359,17 @@ capture_loop(capture_t *c)
 static void
 capture_free(capture_t *c)
 {
-    if (c->multi != NULL) {
-        if (c->request.easy != NULL) {
-            curl_multi_remove_handle(c->multi, c->request.easy);
-        }
+    unsigned  i;
 
-        if (c->stop_request.easy != NULL) {
-            curl_multi_remove_handle(c->multi, c->stop_request.easy);
-        }
+    for (i = 0; i < REJOIN_PARTS; i++) {
+        leg_close(&c->legs[i]);
     }
-
-    api_request_free(&c->request);
-    api_request_free(&c->stop_request);
 
     if (c->multi != NULL) {
         curl_multi_cleanup(c->multi);
     }
 
+    relay_free(c);
     stream_free(&c->stream);
     json_decref(c->messages);
     free(c->records);
@@ -418,6 +396,11 @@ capture_go(capture_t *c)
     }
 
     sig_close(c->sig_fd);
+
+    if (c->rejoin != NULL) {
+        rejoin_give_up(c->rejoin);
+    }
+
     sink_close(c);
 
     return report_print(c);
@@ -429,6 +412,7 @@ capture_run(const opt_t *opt, const conf_t *conf, msg_t *msg)
 {
     int          pcapng;
     char         err[PCAPX_ERR_LEN];
+    unsigned     i;
     capture_t   *c;
     cli_exit_t   code;
     const char  *format, *output;
@@ -447,6 +431,13 @@ capture_run(const opt_t *opt, const conf_t *conf, msg_t *msg)
     c->sig_fd = -1;
     c->out.fd = -1;
     c->messages = json_array();
+
+    for (i = 0; i < REJOIN_PARTS; i++) {
+        c->legs[i].capture = c;
+        c->legs[i].place = i;
+    }
+
+    c->leg = &c->legs[0];
 
     format = opt_value(opt, OPT_FORMAT);
     if (format != NULL

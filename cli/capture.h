@@ -1,8 +1,8 @@
 /*
  * cli/capture.h: one capture from request to verdict. capture.c is the loop,
- * sink.c takes what the stream brings, ask.c talks to the person, report.c
- * tells how it went. Shared state is one struct; nothing else includes this
- * but those and main.c.
+ * leg.c one connection, relay.c goes on when it is cut, sink.c takes what the
+ * stream brings, ask.c talks to the person, report.c tells how it went.
+ * Shared state is one struct; nothing else includes this but those and main.c.
  */
 
 #ifndef CLI_CAPTURE_H
@@ -12,23 +12,66 @@
 
 #include "api.h"
 #include "out.h"
+#include "rejoin.h"
 #include "stream.h"
 #include "term.h"
 #include "verdict.h"
 
 
+typedef struct capture_s  capture_t;
+
+/* One request for a stream: there are several when streams are cut. */
+
 typedef struct {
+    capture_t       *capture;
+    unsigned         place;          /* among capture.legs, and in rejoin */
+    api_request_t    request;
+    api_request_t    stop_request;   /* its DELETE, on its own connection */
+    CURLcode         rc;             /* once transferred */
+    rejoin_limits_t  limits;
+    uint64_t         began_ms;       /* the body began, 0: not yet */
+    uint64_t         heard_ms;       /* something came */
+    uint64_t         stop_by_ms;     /* of one that leaves */
+    unsigned         paused:1;       /* nothing is taken from it now */
+    unsigned         transferred:1;
+    unsigned         want_delete:1;
+    unsigned         deleting:1;
+    unsigned         leaving:1;      /* its successor takes over */
+} leg_t;
+
+/* How a capture goes on when its stream is cut: see relay.c. */
+
+typedef struct {
+    char            *path;           /* of the first request */
+    char            *form;
+    uint64_t         duration_ms;    /* limits over all; 0: none */
+    uint64_t         max_packets;
+    uint64_t         max_bytes;
+    uint64_t         timeout_ms;     /* without success */
+    uint64_t         scale;          /* divides the times, for tests */
+    uint64_t         life_ms;        /* of a stream, 0: not known */
+    uint64_t         wait_until_ms;  /* next try */
+    uint64_t         failing_ms;     /* since when, 0: it is not */
+    unsigned         tries;
+    unsigned         on:1;
+    unsigned         down:1;         /* capture.leg has ended */
+    unsigned         limit_told:1;
+} relay_t;
+
+struct capture_s {
     const opt_t     *opt;
     const conf_t    *conf;
     msg_t           *msg;
     api_t            api;
 
     CURLM           *multi;
-    api_request_t    request;        /* the capture */
-    api_request_t    stop_request;   /* its DELETE, on its own connection */
-    CURLcode         rc;             /* of the capture, once transferred */
+    leg_t            legs[REJOIN_PARTS];
+    leg_t           *leg;            /* the one that is written */
+    leg_t           *next;           /* its successor or NULL */
+    relay_t          relay;
+    rejoin_t        *rejoin;         /* NULL: there is only one leg */
 
-    stream_t         stream;
+    stream_t         stream;         /* of the file */
     out_t            out;
     char            *path;           /* of the file, NULL: standard output */
     uint8_t         *records;        /* --format pcap: not yet written */
@@ -38,9 +81,8 @@ typedef struct {
     term_t           term;
     int              sig_fd;
     stop_t           stop;
-    uint64_t         began_ms;       /* the answer's head came */
+    uint64_t         began_ms;       /* the first body began */
     uint64_t         ended_ms;
-    uint64_t         heard_ms;       /* something came from the API */
     uint64_t         deadline_ms;    /* of a stop, 0: none */
 
     json_t          *messages;
@@ -50,16 +92,14 @@ typedef struct {
 
     unsigned         convert:1;      /* --format pcap */
     unsigned         sink_off:1;     /* nothing is written any more */
-    unsigned         paused:1;       /* the output's reader is slow */
     unsigned         asking:1;       /* the question waits for its answer */
-    unsigned         transferred:1;
+    unsigned         transferred:1;  /* nothing more will come */
     unsigned         ended:1;        /* last chunk came, whole blocks */
     unsigned         silent:1;       /* the API said nothing for too long */
     unsigned         want_delete:1;
-    unsigned         deleting:1;
     unsigned         late_stop:1;
     unsigned         quit:1;
-} capture_t;
+};
 
 
 /*
@@ -79,6 +119,34 @@ uint64_t capture_now(void);
  * curl's callbacks: the DELETE goes out from the loop.
  */
 void capture_stop(capture_t *c, stop_t why);
+
+/* A run of whole blocks for the file; ctx is the capture. */
+void capture_put(void *ctx, const uint8_t *p, size_t len);
+
+/* Nothing more will come. */
+void capture_finish(capture_t *c);
+
+/*
+ * leg.c: a connection. leg_open() takes form over; 0 or -1. leg_close() is
+ * not for curl's callbacks. leg_delete() asks the API to end it; 0, or -1
+ * when that cannot be asked. leg_resume() takes from it again, if it may.
+ */
+int leg_open(capture_t *c, leg_t *leg, const char *path, char *form);
+void leg_close(leg_t *leg);
+int leg_delete(leg_t *leg);
+void leg_resume(leg_t *leg);
+
+/*
+ * relay.c: what follows when a leg begins, ends, or time passes.
+ * relay_init() takes form over and copies path; 0 or -1, told.
+ */
+int relay_init(capture_t *c, const char *path, char *form);
+void relay_free(capture_t *c);
+int relay_start(capture_t *c);
+void relay_began(leg_t *leg);                    /* in curl's callback */
+void relay_ended(leg_t *leg, CURLcode rc);
+void relay_stop(capture_t *c);                   /* by the user and so on */
+void relay_tend(capture_t *c, uint64_t now);
 
 /* What the stream calls; ctx is the capture. */
 extern const stream_handlers_t  sink_handlers;

@@ -9,7 +9,9 @@
 #include "text.h"
 
 
+/* The API's messages, and those that rejoin.c adds; of one length. */
 #define MESSAGE_PREFIX       "pcap-api "
+#define MESSAGE_OWN_PREFIX   "pcap-cli "
 #define MESSAGE_MAX_ORIGIN   200
 
 
@@ -21,6 +23,7 @@ static const char *const  message_names[] = {
     "CLOCK_SKEW",
     "CONGESTED",
     "CONNECTION_ERROR",
+    "GAP",
     "INSTANCE_UNAVAILABLE",
     "INVALID_REQUEST",
     "LIMIT_REACHED",
@@ -84,7 +87,9 @@ message_parse(message_t *m, const char *s, size_t len)
 {
     const char  *p, *end;
 
-    if (!text_has_prefix(s, len, MESSAGE_PREFIX)) {
+    if (!text_has_prefix(s, len, MESSAGE_PREFIX)
+        && !text_has_prefix(s, len, MESSAGE_OWN_PREFIX))
+    {
         return -1;
     }
 

@@ -1,7 +1,7 @@
 /*
  * cli/message.h: reads the API's in-band messages, comments of the form
- * "pcap-api TYPE ORIGIN: TEXT" (docs/PROTOCOL.md). Pure text to struct; the
- * peer is not trusted.
+ * "pcap-api TYPE ORIGIN: TEXT" (docs/PROTOCOL.md), and this program's own,
+ * which begin with "pcap-cli ". Pure text to struct; the peer is not trusted.
  */
 
 #ifndef CLI_MESSAGE_H
@@ -17,6 +17,7 @@ typedef enum {
     MESSAGE_CLOCK_SKEW,
     MESSAGE_CONGESTED,
     MESSAGE_CONNECTION_ERROR,
+    MESSAGE_GAP,                 /* this program's own */
     MESSAGE_INSTANCE_UNAVAILABLE,
     MESSAGE_INVALID_REQUEST,
     MESSAGE_LIMIT_REACHED,

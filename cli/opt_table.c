@@ -108,6 +108,9 @@ const opt_def_t  opt_table[OPT_END] = {
     { "no-color", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
       "no effect: there are no colours" },
 
+    { "no-reconnect", '\0', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
+      "end when the stream is cut, do not go on in the same file" },
+
     { "output", 'o', OPT_SINGLE, ON_CAPTURE, 0, NULL, opt_check_nonempty,
       "FILE", "write here, - is standard output (default: a new file named"
               " after target and time)" },
@@ -123,6 +126,11 @@ const opt_def_t  opt_table[OPT_END] = {
 
     { "reason", '\0', OPT_SINGLE, ON_CAPTURE, 0, "reason", opt_check_reason,
       "TEXT", "why, kept in the file" },
+
+    { "reconnect-timeout", '\0', OPT_SINGLE, ON_CAPTURE, 0, NULL,
+      opt_check_duration, "TIME",
+      "give up when a cut stream cannot be continued for so long (default"
+      " 60s)" },
 
     { "sha2", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
       "no effect: there are no checksums" },

@@ -38,12 +38,13 @@ report_user_limits(const opt_t *o)
 static void
 report_judge(capture_t *c, verdict_t *v)
 {
-    facts_t  f;
+    facts_t          f;
+    rejoin_totals_t  totals;
 
     memset(&f, 0, sizeof(f));
 
     f.stop = c->stop;
-    f.trailers = c->request.reply.trailers;
+    f.trailers = c->leg->request.reply.trailers;
     f.inband = &c->stream.stats.verdict;
     f.packets = c->stream.stats.packets;
     f.limits = c->stream.stats.limits;
@@ -51,6 +52,16 @@ report_judge(capture_t *c, verdict_t *v)
     f.late_stop = c->late_stop;
     f.quit = c->quit && !c->silent;
     f.ended = c->ended;
+
+    if (c->rejoin != NULL) {
+        totals = rejoin_totals(c->rejoin);
+        f.gaps = totals.gaps;
+        f.limits |= totals.limits;
+
+        if (totals.parts > 1) {
+            rejoin_trailers(c->rejoin, c->leg->place, &f.trailers);
+        }
+    }
 
     verdict_judge(v, &f);
 }
@@ -63,7 +74,7 @@ report_refused(capture_t *c, verdict_t *v)
     json_t   *doc;
     reply_t  *reply;
 
-    reply = &c->request.reply;
+    reply = &c->leg->request.reply;
     memset(v, 0, sizeof(verdict_t));
     v->code = CLI_FAILED;
 
@@ -77,7 +88,7 @@ report_refused(capture_t *c, verdict_t *v)
     if (c->silent || reply->status == 0 || !reply->got_head) {
         snprintf(v->text, sizeof(v->text), "no answer from %.100s: %.200s",
                  c->conf->host, c->silent ? "timeout"
-                 : c->transferred ? api_error(&c->request, c->rc)
+                 : c->transferred ? api_error(&c->leg->request, c->leg->rc)
                  : "the connection was given up");
 
         if (!c->silent) {
@@ -136,11 +147,11 @@ report_print(capture_t *c)
     o.began = c->began_ms != 0;
 
     if (o.began) {
-        if (c->transferred && c->rc != CURLE_OK
-            && c->stop != STOP_BAD_STREAM)
+        if (c->transferred && c->leg->rc != CURLE_OK
+            && !c->relay.down && c->stop != STOP_BAD_STREAM)
         {
             msg_error(c->msg, "the connection broke: %s",
-                      api_error(&c->request, c->rc));
+                      api_error(&c->leg->request, c->leg->rc));
         }
 
         report_judge(c, &v);
@@ -160,14 +171,21 @@ report_print(capture_t *c)
 
     o.stats = &c->stream.stats;
     o.verdict = &v;
-    o.capture_id = c->request.reply.capture_id;
-    o.request_id = c->request.reply.request_id;
+    o.capture_id = c->leg->request.reply.capture_id;
+    o.request_id = c->leg->request.reply.request_id;
     o.target = c->opt->target;
     o.format = c->convert ? "pcap" : "pcapng";
     o.written_packets = c->written_packets;
     o.written_bytes = c->out.bytes;
     o.duration_ms = o.began ? c->ended_ms - c->began_ms : 0;
-    o.http_status = c->request.reply.status;
+    o.parts = o.began;
+
+    if (c->rejoin != NULL) {
+        o.parts = rejoin_totals(c->rejoin).parts;
+        o.gaps = rejoin_totals(c->rejoin).gaps;
+    }
+
+    o.http_status = c->leg->request.reply.status;
 
     summary_print(c->msg, &o);
 

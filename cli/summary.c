@@ -251,6 +251,8 @@ summary_json(const outcome_t *o, json_t *messages, json_t *problem)
 
     json_object_set_new(doc, "written_bytes",
                         json_integer(SUMMARY_INT(o->written_bytes)));
+    json_object_set_new(doc, "parts", json_integer(o->parts));
+    json_object_set_new(doc, "gaps", json_integer(o->gaps));
     json_object_set_new(doc, "http_status", json_integer(o->http_status));
     json_object_set_new(doc, "file", o->file != NULL ? json_string(o->file)
                                                      : json_null());

@@ -25,6 +25,8 @@ typedef struct {
     uint64_t          written_bytes;
     uint64_t          duration_ms;
     long              http_status;
+    unsigned          parts;          /* streams it was put together from */
+    unsigned          gaps;           /* between them */
     unsigned          began:1;        /* there was a stream */
 } outcome_t;
 

@@ -159,6 +159,14 @@ verdict_word(verdict_t *v, const facts_t *f)
         return;
 
     case STATUS_PARTIAL:
+        if (f->gaps > 0) {
+            verdict_set(v, CLI_PARTIAL, "partial: the stream was cut;"
+                        " packets may be missing in %u place%s, see the"
+                        " GAP message%s", f->gaps, f->gaps == 1 ? "" : "s",
+                        f->gaps == 1 ? "" : "s");
+            return;
+        }
+
         verdict_set(v, CLI_PARTIAL, "partial: not every instance was"
                     " captured to the end");
         return;
@@ -197,6 +205,11 @@ verdict_judge(verdict_t *v, const facts_t *f)
 
     if (verdict_counts(v, f)) {
         return;
+    }
+
+    /* Whatever the API says of the last part. */
+    if (f->gaps > 0 && v->status < STATUS_PARTIAL) {
+        v->status = STATUS_PARTIAL;
     }
 
     verdict_word(v, f);

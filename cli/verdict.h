@@ -37,6 +37,7 @@ typedef struct {
     uint64_t                 packets;     /* seen in the stream */
     unsigned                 limits;      /* LIMIT_* that were reached */
     unsigned                 user_limits; /* LIMIT_* that the user set */
+    unsigned                 gaps;        /* between parts of the stream */
     unsigned                 ended:1;     /* last chunk came, whole blocks */
     unsigned                 late_stop:1; /* no end within the deadline */
     unsigned                 quit:1;      /* second signal */

@@ -103,6 +103,12 @@ ngx_pcap_api_put_shb(ngx_pcap_api_ctx_t *ctx, pcapx_out_t *o)
 
     ngx_pcap_api_add_comment(ngx_slprintf(p, last, "capture-id: %*s",
                          (size_t) NGX_PCAP_API_ID_LEN, ctx->id) - p);
+
+    if (ctx->opts.continues.len) {
+        ngx_pcap_api_add_comment(ngx_slprintf(p, last, "continues: %V",
+                         &ctx->opts.continues) - p);
+    }
+
     ngx_pcap_api_add_comment(ngx_slprintf(p, last, "user: %V",
                          &ctx->identity.name) - p);
 

@@ -14,6 +14,8 @@ typedef struct {
 } ngx_pcap_api_option_t;
 
 
+static ngx_int_t ngx_pcap_api_opt_continues(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_duration(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_filter(ngx_pcap_api_ctx_t *ctx,
@@ -37,6 +39,7 @@ static ngx_int_t ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx,
 
 
 static const ngx_pcap_api_option_t  ngx_pcap_api_options[] = {
+    { ngx_string("continues"), ngx_pcap_api_opt_continues, 0 },
     { ngx_string("duration"), ngx_pcap_api_opt_duration, 0 },
     { ngx_string("filter"), ngx_pcap_api_opt_filter, 0 },
     { ngx_string("format"), ngx_pcap_api_opt_format, 0 },
@@ -119,9 +122,9 @@ ngx_pcap_api_parse_options(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len)
                                         (u_char *) pair.name, pair.name_len);
 
             return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
-                "unknown option \"%*s\", allowed are duration, filter, "
-                "format, instance, interface, max_bytes, max_packets, "
-                "promiscuous, reason, snaplen", n, name);
+                "unknown option \"%*s\", allowed are continues, duration, "
+                "filter, format, instance, interface, max_bytes, "
+                "max_packets, promiscuous, reason, snaplen", n, name);
         }
 
         if (!opt->repeatable) {
@@ -175,6 +178,17 @@ ngx_pcap_api_opt_push(ngx_array_t *list, pcapx_pair_t *pair, ngx_uint_t max,
     s->len = pair->value_len;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_continues(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    ctx->opts.continues.data = (u_char *) pair->value;
+    ctx->opts.continues.len = pair->value_len;
+
+    return pcapx_valid_capture_id(pair->value, pair->value_len, err);
 }
 
 

@@ -1,7 +1,7 @@
 /*
  * module/registry.c: what the workers share. One zone holds the rows of
- * running captures, the cache of token verdicts and the counters that limit
- * introspection.
+ * running captures and of those that ended lately, the cache of token verdicts
+ * and the counters that limit introspection.
  *
  * Nothing in the zone points to memory outside of it. The mutex is held for
  * copying in and out only: no logging, no pool and no return without unlock
@@ -48,8 +48,19 @@ typedef struct {
 
 #define NGX_PCAP_API_MAX_INFLIGHT  1024
 
+/*
+ * Captures that have ended, so that a successor may name them: the rows they
+ * had while they ran, so that ending one needs no memory. Above the bound
+ * the oldest is forgotten early.
+ */
+
+#define NGX_PCAP_API_MAX_ENDED   1024
+#define NGX_PCAP_API_ENDED_KEPT  600      /* seconds */
+
 typedef struct {
     ngx_queue_t             rows;
+    ngx_queue_t             ended;         /* oldest first */
+    ngx_uint_t              nended;
     ngx_rbtree_t            verdicts;
     ngx_rbtree_node_t       sentinel;
     ngx_queue_t             verdict_queue;
@@ -59,6 +70,8 @@ typedef struct {
 } ngx_pcap_api_shm_t;
 
 
+static void ngx_pcap_api_row_end(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_shm_t *sh, ngx_pcap_api_row_t *row);
 static void ngx_pcap_api_verdict_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 static void ngx_pcap_api_verdict_delete(ngx_slab_pool_t *shpool,
@@ -98,6 +111,7 @@ ngx_pcap_api_zone_init(ngx_shm_zone_t *zone, void *data)
     }
 
     ngx_queue_init(&sh->rows);
+    ngx_queue_init(&sh->ended);
     ngx_queue_init(&sh->verdict_queue);
     ngx_rbtree_init(&sh->verdicts, &sh->sentinel,
                     ngx_pcap_api_verdict_insert);
@@ -138,8 +152,7 @@ ngx_pcap_api_zone_sweep(ngx_shm_zone_t *zone, ngx_pid_t pid)
         row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
 
         if (ngx_pcap_api_gone(row->pid)) {
-            ngx_queue_remove(q);
-            ngx_slab_free_locked(shpool, row);
+            ngx_pcap_api_row_end(shpool, sh, row);
         }
     }
 
@@ -540,6 +553,36 @@ ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32])
 }
 
 
+/* The row that ended first is forgotten; under the lock. */
+static void
+ngx_pcap_api_row_forget(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh)
+{
+    ngx_queue_t  *q;
+
+    q = ngx_queue_head(&sh->ended);
+    ngx_queue_remove(q);
+    sh->nended--;
+    ngx_slab_free_locked(shpool,
+                         ngx_queue_data(q, ngx_pcap_api_row_t, queue));
+}
+
+
+/* From the running to the ended ones; under the lock. */
+static void
+ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
+    ngx_pcap_api_row_t *row)
+{
+    ngx_queue_remove(&row->queue);
+
+    row->ended = ngx_time();
+    ngx_queue_insert_tail(&sh->ended, &row->queue);
+
+    if (++sh->nended > NGX_PCAP_API_MAX_ENDED) {
+        ngx_pcap_api_row_forget(shpool, sh);
+    }
+}
+
+
 ngx_int_t
 ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 {
@@ -561,7 +604,16 @@ ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
     for ( ;; ) {
         row = ngx_slab_calloc_locked(shpool, sizeof(ngx_pcap_api_row_t));
 
-        if (row != NULL || ngx_queue_empty(&sh->verdict_queue)) {
+        if (row != NULL) {
+            break;
+        }
+
+        if (sh->nended) {
+            ngx_pcap_api_row_forget(shpool, sh);
+            continue;
+        }
+
+        if (ngx_queue_empty(&sh->verdict_queue)) {
             break;
         }
 
@@ -594,10 +646,66 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_row_t *row)
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    ngx_queue_remove(&row->queue);
-    ngx_slab_free_locked(shpool, row);
+    ngx_pcap_api_row_end(shpool, ngx_pcap_api_shm(zone), row);
 
     ngx_shmtx_unlock(&shpool->mutex);
+}
+
+
+/* Is id in the list, a capture of that user? Under the lock. */
+static ngx_uint_t
+ngx_pcap_api_row_in(ngx_queue_t *rows, u_char *id, u_char user_hash[32])
+{
+    ngx_queue_t         *q;
+    ngx_pcap_api_row_t  *row;
+
+    for (q = ngx_queue_head(rows);
+         q != ngx_queue_sentinel(rows);
+         q = ngx_queue_next(q))
+    {
+        row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
+
+        if (ngx_memcmp(row->id, id, NGX_PCAP_API_ID_LEN) == 0) {
+            return ngx_memcmp(row->user_hash, user_hash, 32) == 0;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_int_t
+ngx_pcap_api_row_known(ngx_shm_zone_t *zone, u_char *id,
+    u_char user_hash[32])
+{
+    ngx_queue_t         *q;
+    ngx_uint_t           known;
+    ngx_slab_pool_t     *shpool;
+    ngx_pcap_api_row_t  *row;
+    ngx_pcap_api_shm_t  *sh;
+
+    shpool = ngx_pcap_api_shpool(zone);
+    sh = ngx_pcap_api_shm(zone);
+
+    ngx_shmtx_lock(&shpool->mutex);
+
+    while (!ngx_queue_empty(&sh->ended)) {
+        q = ngx_queue_head(&sh->ended);
+        row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
+
+        if (ngx_time() - row->ended <= NGX_PCAP_API_ENDED_KEPT) {
+            break;
+        }
+
+        ngx_pcap_api_row_forget(shpool, sh);
+    }
+
+    known = ngx_pcap_api_row_in(&sh->rows, id, user_hash)
+            || ngx_pcap_api_row_in(&sh->ended, id, user_hash);
+
+    ngx_shmtx_unlock(&shpool->mutex);
+
+    return known ? NGX_OK : NGX_DECLINED;
 }
 
 

@@ -32,12 +32,15 @@ static void ngx_pcap_api_yield(ngx_event_t *ev);
 static void ngx_pcap_api_cleanup(void *data);
 static void ngx_pcap_api_free(void *data);
 static void ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc);
+static ngx_int_t ngx_pcap_api_continue_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
 static ngx_int_t ngx_pcap_api_stop_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
 
 static const ngx_pcap_api_phase_t  ngx_pcap_api_capture_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "looking for the predecessor", ngx_pcap_api_continue_phase },
     { "resolving targets", ngx_pcap_api_resolve_phase },
     { "opening agents", ngx_pcap_api_open_phase },
     { "streaming the capture", ngx_pcap_api_stream_phase },
@@ -553,11 +556,13 @@ ngx_pcap_api_cleanup(void *data)
 
         ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
                       "pcap capture %*s of %V ended: %s, "
-                      "packets:%uL dropped:%uL",
+                      "packets:%uL dropped:%uL%s%V",
                       (size_t) NGX_PCAP_API_ID_LEN, ctx->id, &ctx->group,
                       ctx->finished ? ngx_pcap_api_status_names[ctx->status]
                                     : "cut",
-                      ctx->packets, ngx_pcap_api_dropped(ctx));
+                      ctx->packets, ngx_pcap_api_dropped(ctx),
+                      ctx->opts.continues.len ? " continues:" : "",
+                      &ctx->opts.continues);
     }
 
 }
@@ -585,6 +590,36 @@ ngx_pcap_api_free(void *data)
     if (ctx->held != NULL) {
         ngx_free(ctx->held);
     }
+}
+
+
+/*
+ * The predecessor has to be the caller's own; somebody else's is as unknown
+ * as one that never was. Nothing is done to it.
+ */
+static ngx_int_t
+ngx_pcap_api_continue_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    u_char                     hash[32];
+    ngx_pcap_api_main_conf_t  *pmcf;
+
+    if (ctx->opts.continues.len == 0) {
+        return NGX_OK;
+    }
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
+    ngx_pcap_api_user_hash(&ctx->identity, hash);
+
+    if (ngx_pcap_api_row_known(pmcf->zone, ctx->opts.continues.data, hash)
+        == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
+                               "option \"continues\": there is no capture "
+                               "%V, running or ended within 10 minutes",
+                               &ctx->opts.continues);
 }
 
 

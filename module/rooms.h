@@ -144,7 +144,11 @@ ngx_int_t ngx_pcap_api_slot_take(ngx_shm_zone_t *zone,
 void ngx_pcap_api_slot_free(ngx_shm_zone_t *zone);
 /* NGX_OK or NGX_ERROR when the zone is full */
 ngx_int_t ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx);
+/* the capture has ended; its row stays for a while, but is ours no more */
 void ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_row_t *row);
+/* NGX_OK: id runs or ended lately, and is that user's; else NGX_DECLINED */
+ngx_int_t ngx_pcap_api_row_known(ngx_shm_zone_t *zone, u_char *id,
+    u_char user_hash[32]);
 /* NGX_OK, NGX_DECLINED: not there or, for who is no admin, not his */
 ngx_int_t ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, u_char *id,
     u_char user_hash[32], ngx_uint_t admin);

@@ -188,9 +188,11 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     ngx_pcap_api_tell_skew(ctx);
 
     ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
-                  "pcap capture %*s of %V started by \"%V\", targets:%ui",
+                  "pcap capture %*s of %V started by \"%V\", targets:%ui%s%V",
                   (size_t) NGX_PCAP_API_ID_LEN, ctx->id, &ctx->group,
-                  &ctx->identity.name, ctx->nagents);
+                  &ctx->identity.name, ctx->nagents,
+                  ctx->opts.continues.len ? " continues:" : "",
+                  &ctx->opts.continues);
 
     return NGX_OK;
 }

@@ -23,7 +23,8 @@ my ($api, $run, $file);
 my $certs = PcapTest::Certs->new();
 
 
-# Runs pcap-cli against one script. Options: args, delete, and of cli().
+# Runs pcap-cli against one script. Options: args, delete, cut (the stream
+# will be, and that is the end of it), and of cli().
 sub against
 {
     my ($script, %o) = @_;
@@ -33,6 +34,7 @@ sub against
         delete => $o{delete});
 
     my $run = cli_start($api, [ 'static', 'demo', '-o', 'x', '--json',
+        $o{cut} ? '--no-reconnect' : (),
         @{ $o{args} || [] } ], %o);
 
     $o{meanwhile}->($run) if $o{meanwhile};
@@ -343,7 +345,7 @@ $run = against(sub {
     begin($c, 2, 50);
     $c->gate();
     $c->cut();
-}, meanwhile => when_written($fifty));
+}, cut => 1, meanwhile => when_written($fifty));
 
 is($run->{code}, 3, 'cut');
 like($run->{stderr}, qr/the connection broke/, 'cut: said');
@@ -354,7 +356,7 @@ $run = against(sub {
 
     begin($c, 2, 50);
     $c->{s}->close();
-});
+}, cut => 1);
 
 is($run->{code}, 3, 'no last chunk');
 
@@ -363,7 +365,7 @@ $run = against(sub {
 
     begin($c, 2, 50);
     $c->end();
-});
+}, cut => 1);
 
 is($run->{code}, 3, 'a last chunk, but no verdict');
 
@@ -501,7 +503,7 @@ $run = against(sub {
 
     begin($c, 2, 50);
     $c->wait_gone(10);
-}, args => [ '--timeout', '1s' ]);
+}, cut => 1, args => [ '--timeout', '1s' ]);
 
 is($run->{code}, 3, 'silence during the capture');
 like($run->{stderr}, qr/silent for 1 s/, 'said');

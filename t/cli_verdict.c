@@ -34,6 +34,9 @@ test_message_parse(void)
        && m.text_len == 17 && memcmp(m.text, "3 packets dropped", 17) == 0,
        "a message");
 
+    ok(message_parse(&m, "pcap-cli GAP api: x", 19) == 0
+       && m.type == MESSAGE_GAP && m.text_len == 1, "of this program");
+
     ok(message_parse(&m, "pcap-api NEWER a:b: ", 20) == 0
        && m.type == MESSAGE_UNKNOWN && m.origin_len == 3 && m.text_len == 0,
        "a type of tomorrow, a colon in the origin, no text");
@@ -285,6 +288,16 @@ test_rows(void)
     in.dropped = 4;
     verdict_judge(&v, &f);
     ok(v.code == CLI_FAILED, "two counts of drops: %s", v.text);
+
+    memset(&f, 0, sizeof(f));
+    memset(&in, 0, sizeof(in));
+    f.inband = &in;
+    f.ended = 1;
+    f.gaps = 2;
+    f.trailers.status = STATUS_COMPLETE;
+    verdict_judge(&v, &f);
+    ok(v.code == CLI_PARTIAL && v.status == STATUS_PARTIAL
+       && strstr(v.text, "2 places") != NULL, "gaps: %s", v.text);
 
     ok(verdict_http(401) == CLI_DENIED && verdict_http(403) == CLI_DENIED
        && verdict_http(404) == CLI_FAILED && verdict_http(429) == CLI_FAILED,

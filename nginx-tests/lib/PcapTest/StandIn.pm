@@ -25,7 +25,7 @@ use PcapTest::Pcapng qw(shb idb epb isb);
 use constant ID => '0123456789abcdef' x 2;
 
 my %OPTIONS = map { $_ => 1 } qw(interface instance filter snaplen format
-    duration max_bytes max_packets promiscuous reason);
+    continues duration max_bytes max_packets promiscuous reason);
 
 my $number = 0;
 
