@@ -202,18 +202,11 @@ ngx_pcap_api_agent_of(ngx_http_request_t *r)
 }
 
 
-ngx_uint_t
-ngx_pcap_api_is_introspection(ngx_http_request_t *r)
-{
-    return r != r->main && r->post_subrequest
-           && r->post_subrequest->handler == ngx_pcap_api_introspection_done;
-}
-
-
 static ngx_int_t
 ngx_pcap_api_header_filter(ngx_http_request_t *r)
 {
     ngx_pcap_api_agent_t  *a;
+    ngx_pcap_api_fetch_t  *f;
 
     a = ngx_pcap_api_agent_of(r);
 
@@ -222,10 +215,11 @@ ngx_pcap_api_header_filter(ngx_http_request_t *r)
         return ngx_pcap_api_agent_header(r, a);
     }
 
-    if (ngx_pcap_api_is_introspection(r)) {
+    f = ngx_pcap_api_fetch_of(r);
+
+    if (f != NULL) {
         r->header_sent = 1;
-        r->filter_need_in_memory = 1;
-        return NGX_OK;
+        return ngx_pcap_api_fetch_header(r, f);
     }
 
     return ngx_http_next_header_filter(r);
@@ -236,6 +230,7 @@ static ngx_int_t
 ngx_pcap_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
     ngx_pcap_api_agent_t  *a;
+    ngx_pcap_api_fetch_t  *f;
 
     a = ngx_pcap_api_agent_of(r);
 
@@ -243,8 +238,10 @@ ngx_pcap_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_pcap_api_agent_body(r, a, in);
     }
 
-    if (ngx_pcap_api_is_introspection(r)) {
-        return ngx_pcap_api_introspection_body(r, in);
+    f = ngx_pcap_api_fetch_of(r);
+
+    if (f != NULL) {
+        return ngx_pcap_api_fetch_body(f, in);
     }
 
     return ngx_http_next_body_filter(r, in);

@@ -44,10 +44,12 @@
 #define NGX_PCAP_API_MESSAGES        32       /* beside one per target */
 #define NGX_PCAP_API_COMMENTS        16       /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
+#define NGX_PCAP_API_SECRETS         1        /* variables with a token */
 
 
 typedef struct ngx_pcap_api_ctx_s    ngx_pcap_api_ctx_t;
 typedef struct ngx_pcap_api_agent_s  ngx_pcap_api_agent_t;
+typedef struct ngx_pcap_api_fetch_s  ngx_pcap_api_fetch_t;
 
 
 /* Configuration */
@@ -63,7 +65,7 @@ typedef struct {
 
 typedef struct {
     ngx_shm_zone_t            *zone;
-    ngx_int_t                  token_index;  /* of $pcap_token */
+    ngx_int_t                  secrets[NGX_PCAP_API_SECRETS];
 } ngx_pcap_api_main_conf_t;
 
 typedef struct {
@@ -102,6 +104,26 @@ typedef struct {
     ngx_str_t                  name;         /* to show and to log */
     ngx_str_t                  scopes;       /* separated by one space */
 } ngx_pcap_api_identity_t;
+
+
+/* One whole answer of an internal location, see module/fetch.c */
+
+struct ngx_pcap_api_fetch_s {
+    ngx_pcap_api_ctx_t        *ctx;          /* NULL: never begun */
+    ngx_http_request_t        *sr;           /* NULL when it has ended */
+    ngx_pcap_api_fetch_t      *next;         /* in ctx->fetches */
+    ngx_int_t                  status;       /* HTTP, or why there is none */
+    u_char                    *data;
+    size_t                     len;
+    size_t                     size;         /* of data */
+    size_t                     max;          /* bytes; more is too long */
+    ngx_str_t                  etag;
+
+    unsigned                   answered:1;   /* its header has come */
+    unsigned                   whole:1;      /* the body has its end */
+    unsigned                   too_long:1;
+    unsigned                   done:1;       /* nothing more will come */
+};
 
 
 /* Capture options, as the client gave them */
@@ -304,6 +326,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_event_t                yield;        /* goes on behind other events */
     ngx_uint_t                 turns;        /* since other events had one */
     ngx_http_posted_request_t  posted;
+    ngx_pcap_api_fetch_t      *fetches;      /* under way */
 
     u_char                     id[NGX_PCAP_API_ID_LEN];
     u_char                     stop_id[NGX_PCAP_API_ID_LEN];
@@ -316,10 +339,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_str_t                  token_encoded;
     u_char                     token_hash[32];
     ngx_pcap_api_identity_t    identity;
-    ngx_http_request_t        *introspection;
-    ngx_int_t                  reply_status;
-    u_char                    *reply;
-    size_t                     reply_len;
+    ngx_pcap_api_fetch_t       introspection;
 
     /* what fail() says */
     ngx_uint_t                 fail_status;
@@ -381,8 +401,6 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   running:1;    /* step() is at work */
     unsigned                   again:1;      /* run behind what is posted */
     unsigned                   header_sent:1;
-    unsigned                   introspected:1;
-    unsigned                   reply_whole:1;
     unsigned                   stopping:1;
     unsigned                   limit_hit:1;
     unsigned                   hold:1;

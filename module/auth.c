@@ -171,7 +171,11 @@ ngx_pcap_api_auth_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     ngx_int_t                  rc;
     ngx_pcap_api_main_conf_t  *pmcf;
 
-    if (ctx->introspection != NULL) {
+    if (ctx->introspection.done) {
+        ngx_pcap_api_give_slot(ctx);
+        rc = ngx_pcap_api_verdict_of_reply(r, ctx);
+
+    } else if (ctx->introspection.ctx != NULL) {
 
         if ((ngx_msec_int_t) (ngx_current_msec - ctx->deadline) < 0) {
             return NGX_AGAIN;
@@ -179,10 +183,6 @@ ngx_pcap_api_auth_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                    "the token endpoint does not answer");
-    }
-
-    if (ctx->introspected) {
-        rc = ngx_pcap_api_verdict_of_reply(r, ctx);
 
     } else {
         pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
@@ -236,96 +236,10 @@ ngx_pcap_api_introspect(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ctx->slot = 1;
 
-    rc = ngx_pcap_api_subrequest(ctx, &ctx->conf->introspection,
-                                 ngx_pcap_api_introspection_done, ctx,
-                                 &ctx->introspection);
+    rc = ngx_pcap_api_fetch(ctx, &ctx->conf->introspection,
+                            NGX_PCAP_API_MAX_REPLY, &ctx->introspection);
 
     return (rc == NGX_OK) ? NGX_AGAIN : rc;
-}
-
-
-ngx_int_t
-ngx_pcap_api_introspection_body(ngx_http_request_t *sr, ngx_chain_t *in)
-{
-    size_t               n;
-    ngx_buf_t           *b;
-    ngx_chain_t         *cl;
-    ngx_pcap_api_ctx_t  *ctx;
-
-    ctx = sr->post_subrequest->data;
-
-    for (cl = in; cl; cl = cl->next) {
-        b = cl->buf;
-
-        /* nginx marks the end of a whole answer only, not of a cut one */
-
-        if (b->last_in_chain || b->last_buf) {
-            ctx->reply_whole = 1;
-        }
-
-        if (b->in_file && !ngx_buf_in_memory(b)) {
-            b->file_pos = b->file_last;
-            ctx->reply_len = NGX_PCAP_API_MAX_REPLY + 1;
-            continue;
-        }
-
-        n = b->last - b->pos;
-
-        if (n == 0) {
-            continue;
-        }
-
-        b->pos = b->last;
-
-        if (n > NGX_PCAP_API_MAX_REPLY
-            || ctx->reply_len + n > NGX_PCAP_API_MAX_REPLY)
-        {
-            ctx->reply_len = NGX_PCAP_API_MAX_REPLY + 1;
-            continue;
-        }
-
-        if (ctx->reply == NULL) {
-            ctx->reply = ngx_palloc(ctx->request->pool,
-                                    NGX_PCAP_API_MAX_REPLY);
-            if (ctx->reply == NULL) {
-                return NGX_ERROR;
-            }
-        }
-
-        ngx_memcpy(ctx->reply + ctx->reply_len, b->last - n, n);
-        ctx->reply_len += n;
-    }
-
-    return NGX_OK;
-}
-
-
-/* Records and posts; the phase decides. */
-ngx_int_t
-ngx_pcap_api_introspection_done(ngx_http_request_t *sr, void *data,
-    ngx_int_t rc)
-{
-    ngx_pcap_api_ctx_t *ctx = data;
-
-    ngx_pcap_api_main_conf_t  *pmcf;
-
-    ngx_pcap_api_give_slot(ctx);
-
-    /* variables are shared with main, whose access log may not see a token */
-
-    pmcf = ngx_http_get_module_main_conf(sr, ngx_pcap_api_module);
-    sr->variables[pmcf->token_index].valid = 0;
-    sr->variables[pmcf->token_index].not_found = 0;
-
-    ctx->introspection = NULL;
-    ctx->introspected = 1;
-    ctx->reply_status = (rc >= NGX_HTTP_SPECIAL_RESPONSE || rc < 0)
-                        ? rc : (ngx_int_t) sr->headers_out.status;
-
-    sr->write_event_handler = ngx_http_request_empty_handler;
-    ngx_pcap_api_post(ctx);
-
-    return NGX_OK;
 }
 
 
@@ -574,7 +488,7 @@ ngx_pcap_api_endpoint_failed(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 {
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "token endpoint %V: status %i, %s",
-                  &ctx->conf->introspection, ctx->reply_status, why);
+                  &ctx->conf->introspection, ctx->introspection.status, why);
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                "the token endpoint failed: %s", why);
@@ -588,29 +502,28 @@ ngx_pcap_api_verdict_of_reply(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     time_t                     left;
     ngx_int_t                  rc;
     ngx_msec_t                 ttl;
+    const char                *why;
     json_error_t               error;
+    ngx_pcap_api_fetch_t      *f;
     ngx_pcap_api_identity_t   *id;
     ngx_pcap_api_main_conf_t  *pmcf;
 
-    if (ctx->reply_status != NGX_HTTP_OK) {
+    f = &ctx->introspection;
+
+    if (f->status == NGX_HTTP_UNAUTHORIZED
+        || f->status == NGX_HTTP_FORBIDDEN)
+    {
         return ngx_pcap_api_endpoint_failed(r, ctx,
-                   ctx->reply_status == NGX_HTTP_UNAUTHORIZED
-                   || ctx->reply_status == NGX_HTTP_FORBIDDEN
-                   ? "it refuses the credentials of this API"
-                   : "it did not answer with 200");
+                                   "it refuses the credentials of this API");
     }
 
-    if (!ctx->reply_whole) {
-        return ngx_pcap_api_endpoint_failed(r, ctx, "its answer is cut");
+    why = ngx_pcap_api_fetch_failed(f);
+    if (why != NULL) {
+        return ngx_pcap_api_endpoint_failed(r, ctx, why);
     }
 
-    if (ctx->reply_len > NGX_PCAP_API_MAX_REPLY) {
-        return ngx_pcap_api_endpoint_failed(r, ctx,
-                                            "its answer is too long");
-    }
-
-    doc = json_loadb((char *) ctx->reply, ctx->reply_len,
-                     JSON_REJECT_DUPLICATES, &error);
+    doc = json_loadb((char *) f->data, f->len, JSON_REJECT_DUPLICATES,
+                     &error);
 
     if (!json_is_object(doc)
         || !json_is_boolean(json_object_get(doc, "active")))

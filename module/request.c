@@ -475,20 +475,17 @@ ngx_pcap_api_give_slot(ngx_pcap_api_ctx_t *ctx)
 static void
 ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_uint_t           i;
-    ngx_http_request_t  *sr;
+    ngx_uint_t  i;
 
     for (i = 0; i < ctx->nagents; i++) {
         ngx_pcap_api_agent_abort(&ctx->agents[i]);
     }
 
-    sr = ctx->introspection;
-
-    if (sr != NULL) {
-        ctx->introspection = NULL;
-        ngx_pcap_api_drop_subrequest(sr);
-        ngx_pcap_api_give_slot(ctx);
+    while (ctx->fetches != NULL) {
+        ngx_pcap_api_fetch_drop(ctx->fetches);
     }
+
+    ngx_pcap_api_give_slot(ctx);
 }
 
 

@@ -82,6 +82,37 @@ ngx_int_t ngx_pcap_api_subrequest(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri,
  */
 void ngx_pcap_api_drop_subrequest(ngx_http_request_t *sr);
 
+/* module/fetch.c: one whole answer of an internal location */
+
+/*
+ * Starts fetching uri, which has to live as long as the request, as f, which
+ * is the caller's; its body may have up to max bytes. main runs again when
+ * f->done is set: then there is an answer, or there will be none. NGX_OK or
+ * NGX_ERROR. The deadline is the caller's.
+ */
+ngx_int_t ngx_pcap_api_fetch(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri,
+    size_t max, ngx_pcap_api_fetch_t *f);
+
+/*
+ * Gives data back and, when it is still under way, ends it; for an answer
+ * that was read or is no longer wanted. Idempotent, also for one that was
+ * never begun. Never from within a filter or handler of the subrequest.
+ */
+void ngx_pcap_api_fetch_drop(ngx_pcap_api_fetch_t *f);
+
+/*
+ * NULL for a whole answer with status 200, else why it is none, as a clause
+ * for a problem's detail ("its answer is cut").
+ */
+const char *ngx_pcap_api_fetch_failed(ngx_pcap_api_fetch_t *f);
+
+/* The fetch that a subrequest belongs to, or NULL. */
+ngx_pcap_api_fetch_t *ngx_pcap_api_fetch_of(ngx_http_request_t *r);
+/* For the filters. */
+ngx_int_t ngx_pcap_api_fetch_header(ngx_http_request_t *sr,
+    ngx_pcap_api_fetch_t *f);
+ngx_int_t ngx_pcap_api_fetch_body(ngx_pcap_api_fetch_t *f, ngx_chain_t *in);
+
 /* module/options.c: the query string or the form */
 
 ngx_int_t ngx_pcap_api_default_options(ngx_pcap_api_ctx_t *ctx);
@@ -94,10 +125,6 @@ ngx_int_t ngx_pcap_api_read_options(ngx_http_request_t *r,
 ngx_int_t ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_auth_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
-ngx_int_t ngx_pcap_api_introspection_done(ngx_http_request_t *sr, void *data,
-    ngx_int_t rc);
-ngx_int_t ngx_pcap_api_introspection_body(ngx_http_request_t *sr,
-    ngx_chain_t *in);
 /* 1 if the identity holds that scope */
 ngx_uint_t ngx_pcap_api_has_scope(ngx_pcap_api_identity_t *id,
     ngx_str_t *scope);
@@ -264,7 +291,6 @@ ngx_int_t ngx_pcap_api_add_variables(ngx_conf_t *cf);
 
 /* The agent a subrequest goes to, or NULL. */
 ngx_pcap_api_agent_t *ngx_pcap_api_agent_of(ngx_http_request_t *r);
-ngx_uint_t ngx_pcap_api_is_introspection(ngx_http_request_t *r);
 ngx_int_t ngx_pcap_api_next_body(ngx_http_request_t *r, ngx_chain_t *in);
 
 

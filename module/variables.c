@@ -147,7 +147,7 @@ ngx_pcap_api_variable_capture(ngx_http_request_t *r,
 
     case NGX_PCAP_API_VAR_TOKEN:
         /* only the introspection location may see it */
-        if (!ngx_pcap_api_is_introspection(r)) {
+        if (ngx_pcap_api_fetch_of(r) != &ctx->introspection) {
             return NGX_OK;
         }
 
@@ -198,10 +198,13 @@ ngx_pcap_api_variable_capture(ngx_http_request_t *r,
 ngx_int_t
 ngx_pcap_api_add_variables(ngx_conf_t *cf)
 {
+    ngx_uint_t                 i;
     ngx_http_variable_t       *var, *v;
     ngx_pcap_api_main_conf_t  *pmcf;
 
-    static ngx_str_t  token = ngx_string("pcap_token");
+    static ngx_str_t  secrets[NGX_PCAP_API_SECRETS] = {
+        ngx_string("pcap_token")
+    };
 
     for (v = ngx_pcap_api_vars; v->name.len; v++) {
         var = ngx_http_add_variable(cf, &v->name, v->flags);
@@ -214,7 +217,13 @@ ngx_pcap_api_add_variables(ngx_conf_t *cf)
     }
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
-    pmcf->token_index = ngx_http_get_variable_index(cf, &token);
 
-    return pmcf->token_index == NGX_ERROR ? NGX_ERROR : NGX_OK;
+    for (i = 0; i < NGX_PCAP_API_SECRETS; i++) {
+        pmcf->secrets[i] = ngx_http_get_variable_index(cf, &secrets[i]);
+        if (pmcf->secrets[i] == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
