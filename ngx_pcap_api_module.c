@@ -31,6 +31,7 @@ static char *ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_pcap_api_check_uri(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data);
 static ngx_int_t ngx_pcap_api_init(ngx_conf_t *cf);
@@ -49,6 +50,11 @@ typedef struct {
 
 static ngx_pcap_api_range_t  ngx_pcap_api_cache_range =
     { ngx_pcap_api_check_msec, 0, 10000, "0 to 10s" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_valid_range =
+    { ngx_pcap_api_check_msec, 1000, 86400000, "1s to 1d" };
+
+static ngx_conf_post_t  ngx_pcap_api_uri_post = { ngx_pcap_api_check_uri };
 
 static ngx_pcap_api_range_t  ngx_pcap_api_heartbeat_range =
     { ngx_pcap_api_check_msec, 5, 1000, "5ms to 1s" };
@@ -110,6 +116,10 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
 
     ngx_pcap_api_row("pcap_api_introspection", NGX_CONF_TAKE1,
         ngx_conf_set_str_slot, introspection, NULL),
+    ngx_pcap_api_row("pcap_api_token_keys", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, token_keys, &ngx_pcap_api_uri_post),
+    ngx_pcap_api_row("pcap_api_token_keys_valid", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, keys_valid, &ngx_pcap_api_valid_range),
     ngx_pcap_api_row("pcap_api_agents", NGX_CONF_TAKE1,
         ngx_conf_set_str_slot, agents, NULL),
     ngx_pcap_api_row("pcap_api_static_scope", NGX_CONF_1MORE,
@@ -277,6 +287,7 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->scopes = NGX_CONF_UNSET_PTR;
     conf->ranges = NGX_CONF_UNSET_PTR;
     conf->routers = NGX_CONF_UNSET_PTR;
+    conf->keys_valid = NGX_CONF_UNSET_MSEC;
     conf->token_cache = NGX_CONF_UNSET_MSEC;
     conf->rate = NGX_CONF_UNSET_UINT;
     conf->burst = NGX_CONF_UNSET_UINT;
@@ -346,6 +357,52 @@ ngx_pcap_api_check_targets(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
 }
 
 
+/* A level that says one of the two ways inherits neither. */
+static void
+ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
+    ngx_pcap_api_loc_conf_t *prev)
+{
+    if (conf->introspection.data == NULL && conf->token_keys.data == NULL) {
+        conf->introspection = prev->introspection;
+        conf->token_keys = prev->token_keys;
+    }
+}
+
+
+static char *
+ngx_pcap_api_check_token_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
+{
+    if (conf->introspection.len == 0 && conf->token_keys.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api on\" needs \"pcap_api_introspection\" "
+                           "or \"pcap_api_token_keys\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->introspection.len && conf->token_keys.len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api_introspection\" and "
+                           "\"pcap_api_token_keys\" exclude each other");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->token_keys.len == 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (conf->issuer.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api_token_keys\" needs "
+                           "\"pcap_api_issuer\"");
+        return NGX_CONF_ERROR;
+    }
+
+    conf->keys = ngx_pcap_api_keys_create(cf);
+
+    return conf->keys ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
 static char *
 ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
@@ -354,7 +411,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_pcap_api_main_conf_t  *pmcf;
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
-    ngx_conf_merge_str_value(conf->introspection, prev->introspection, "");
+    ngx_pcap_api_merge_token_check(conf, prev);
     ngx_conf_merge_str_value(conf->agents, prev->agents, "/_pcap_agent");
     ngx_conf_merge_ptr_value(conf->targets, prev->targets, NULL);
     ngx_conf_merge_str_value(conf->admin_scope, prev->admin_scope,
@@ -363,6 +420,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->audience, prev->audience, "");
     ngx_conf_merge_ptr_value(conf->ranges, prev->ranges, NULL);
     ngx_conf_merge_ptr_value(conf->routers, prev->routers, NULL);
+    ngx_conf_merge_msec_value(conf->keys_valid, prev->keys_valid, 600000);
     ngx_conf_merge_msec_value(conf->token_cache, prev->token_cache, 10000);
     ngx_conf_merge_uint_value(conf->rate, prev->rate, 10);
     ngx_conf_merge_uint_value(conf->burst, prev->burst, 20);
@@ -403,9 +461,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (conf->introspection.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"pcap_api on\" needs \"pcap_api_introspection\"");
+    if (ngx_pcap_api_check_token_check(cf, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -707,6 +763,17 @@ ngx_pcap_api_check_range(ngx_conf_t *cf, ngx_pcap_api_range_t *range,
                        &value[1], &value[0], range->allowed);
 
     return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_pcap_api_check_uri(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_str_t *uri = data;
+
+    return uri->len > 1 && uri->data[0] == '/'
+           ? NGX_CONF_OK
+           : "takes the URI of an internal location, \"/NAME\"";
 }
 
 
