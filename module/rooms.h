@@ -143,6 +143,18 @@ ngx_int_t ngx_pcap_api_take_claims(ngx_http_request_t *r,
 ngx_uint_t ngx_pcap_api_has_scope(ngx_pcap_api_identity_t *id,
     ngx_str_t *scope);
 
+/* module/setters.c: directives */
+
+char *ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_check_uri(ngx_conf_t *cf, void *post, void *data);
+/* A level that says one of the two ways inherits neither. */
+void ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
+    ngx_pcap_api_loc_conf_t *prev);
+/* For an enabled location: exactly one of the two ways, with all it needs. */
+char *ngx_pcap_api_check_token_check(ngx_conf_t *cf,
+    ngx_pcap_api_loc_conf_t *conf);
+
 /* module/claims.c: claims to an identity */
 
 /* NGX_OK with id->active, NGX_DECLINED for no identity, NGX_ERROR. */
