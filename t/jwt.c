@@ -707,7 +707,7 @@ test_weak_keys(void)
 static void
 test_key_sets(void)
 {
-    int           i, n;
+    int           i, k, n;
     char         *doc;
     size_t        len;
     const char   *why;
@@ -752,12 +752,12 @@ test_key_sets(void)
 
     len = (size_t) snprintf(doc, TEXT, "{\"keys\":[");
 
-    for (i = 0; i < 33; i++) {
-        snprintf(kid, sizeof(kid), "k%d", i);
-        len += (size_t) snprintf(doc + len, TEXT, "%s%s", i ? "," : "",
+    for (k = 0; k < 33; k++) {
+        snprintf(kid, sizeof(kid), "k%d", k);
+        len += (size_t) snprintf(doc + len, TEXT, "%s%s", k ? "," : "",
                                  rsa_jwk(rsa, kid, ""));
 
-        if (i == 31) {
+        if (k == 31) {
             append(doc, "]}");
             ok(count(doc, &why) == 32, "32 keys");
         }
