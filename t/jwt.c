@@ -668,11 +668,12 @@ test_weak_keys(void)
              "\"AQAB\"}", e);
     ok(count_one(text) == PCAP_JWT_EINVAL, "an even modulus");
     memset(e, '_', 8191);
-    e[1368] = '\0';
+    e[1366] = '8';                         /* 1025 bytes, odd */
+    e[1367] = '\0';
     snprintf(text, 8192, "{\"kty\":\"RSA\",\"kid\":\"k\",\"n\":\"%s\",\"e\":"
              "\"AQAB\"}", e);
     ok(count_one(text) == PCAP_JWT_EINVAL, "a modulus of over 8192 bits");
-    e[342] = '\0';
+    e[342] = '\0';                         /* 256 bytes, odd */
     e[341] = 'w';
     snprintf(text, 8192, "{\"kty\":\"RSA\",\"kid\":\"k\",\"n\":\"%s\",\"e\":"
              "\"AQ\"}", e);
@@ -697,6 +698,11 @@ test_weak_keys(void)
     snprintf(text, 8192, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"k\","
              "\"x\":\"%.42s\",\"y\":\"%.42s\"}", e, e);
     ok(count_one(text) == PCAP_JWT_EINVAL, "short coordinates");
+
+    snprintf(text, 8192, "%s", ec_jwk(ec, "k", ""));
+    ok(count_one(text) == 1, "a point on the curve");
+    memcpy(strstr(text, "P-256"), "P-384", 5);
+    ok(count_one(text) == PCAP_JWT_EINVAL, "the same, said to be of P-384");
 
     free(text);
     free(e);
