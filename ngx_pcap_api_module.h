@@ -420,7 +420,7 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   blocked:1;    /* the client takes nothing */
     unsigned                   slot:1;       /* an introspection slot */
     unsigned                   cache_asked:1;
-    unsigned                   keys_asked:1; /* for this request, or tried */
+    unsigned                   keys_asked:1; /* once per request */
     unsigned                   keys_conditional:1;
 };
 

@@ -90,13 +90,13 @@ ngx_pcap_api_keys_fetch(ngx_pcap_api_ctx_t *ctx, ngx_uint_t conditional)
     ngx_pcap_api_keys_t  *keys;
 
     keys = ctx->conf->keys;
-    ctx->keys_asked = 1;
 
     rc = ngx_pcap_api_take_slot(ctx);
     if (rc != NGX_OK) {
         return rc;
     }
 
+    ctx->keys_asked = 1;
     ctx->keys_conditional = conditional && keys->etag.len;
     ctx->keys_deadline = ngx_current_msec
                          + (ngx_pcap_api_keys_usable(ctx->conf)
@@ -223,11 +223,14 @@ ngx_pcap_api_keys_none(ngx_pcap_api_ctx_t *ctx)
         return ngx_pcap_api_keys_queue(ctx);
     }
 
-    if (keys->failed != NULL
-        && (ctx->keys_asked
-            || ngx_current_msec - keys->tried < NGX_PCAP_API_KEYS_RETRY))
+    /* a request has one fetch: its memory may still be in use */
+
+    if (ctx->keys_asked
+        || (keys->failed != NULL
+            && ngx_current_msec - keys->tried < NGX_PCAP_API_KEYS_RETRY))
     {
-        return ngx_pcap_api_keys_unavailable(ctx, keys->failed);
+        return ngx_pcap_api_keys_unavailable(ctx, keys->failed ? keys->failed
+                                                  : "it does not answer");
     }
 
     return ngx_pcap_api_keys_fetch(ctx, 0);
