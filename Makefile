@@ -56,9 +56,11 @@ TESTS      = $(patsubst %.c,$(B)/%,$(sort $(wildcard t/*.c)))
 BENCHES    = $(patsubst %.c,$(B)/%,$(sort $(wildcard bench/*.c)))
 FUZZERS    = $(patsubst %.c,$(B)/%,$(sort $(wildcard fuzz/*.c)))
 
-# What a test may use beside the library, by its name.
+# What a test may use beside the library, by its name. Of the module it is
+# the one file that knows nothing of nginx.
 room_objs  = $(if $(filter agent_%,$(1)),$(filter-out %/main.o,$(AGENT_OBJS))) \
-             $(if $(filter cli_%,$(1)),$(filter-out %/main.o,$(CLI_OBJS)))
+             $(if $(filter cli_%,$(1)),$(filter-out %/main.o,$(CLI_OBJS))) \
+             $(if $(filter jwt fuzz_jwt,$(1)),$(B)/obj/module/jwt.o)
 room_libs  = $(if $(filter agent_%,$(1)),$(AGENT_LIBS)) \
              $(if $(filter cli_%,$(1)),$(CLI_LIBS))
 

@@ -29,10 +29,6 @@ static char *ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data);
 static ngx_int_t ngx_pcap_api_init(ngx_conf_t *cf);
@@ -51,6 +47,11 @@ typedef struct {
 
 static ngx_pcap_api_range_t  ngx_pcap_api_cache_range =
     { ngx_pcap_api_check_msec, 0, 10000, "0 to 10s" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_valid_range =
+    { ngx_pcap_api_check_msec, 1000, 86400000, "1s to 1d" };
+
+static ngx_conf_post_t  ngx_pcap_api_uri_post = { ngx_pcap_api_check_uri };
 
 static ngx_pcap_api_range_t  ngx_pcap_api_heartbeat_range =
     { ngx_pcap_api_check_msec, 5, 1000, "5ms to 1s" };
@@ -112,6 +113,10 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
 
     ngx_pcap_api_row("pcap_api_introspection", NGX_CONF_TAKE1,
         ngx_conf_set_str_slot, introspection, NULL),
+    ngx_pcap_api_row("pcap_api_token_keys", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, token_keys, &ngx_pcap_api_uri_post),
+    ngx_pcap_api_row("pcap_api_token_keys_valid", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, keys_valid, &ngx_pcap_api_valid_range),
     ngx_pcap_api_row("pcap_api_agents", NGX_CONF_TAKE1,
         ngx_conf_set_str_slot, agents, NULL),
     ngx_pcap_api_row("pcap_api_static_scope", NGX_CONF_1MORE,
@@ -286,6 +291,7 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->bosh_scopes = NGX_CONF_UNSET_PTR;
     conf->ranges = NGX_CONF_UNSET_PTR;
     conf->routers = NGX_CONF_UNSET_PTR;
+    conf->keys_valid = NGX_CONF_UNSET_MSEC;
     conf->token_cache = NGX_CONF_UNSET_MSEC;
     conf->rate = NGX_CONF_UNSET_UINT;
     conf->burst = NGX_CONF_UNSET_UINT;
@@ -363,7 +369,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_pcap_api_main_conf_t  *pmcf;
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
-    ngx_conf_merge_str_value(conf->introspection, prev->introspection, "");
+    ngx_pcap_api_merge_token_check(conf, prev);
     ngx_conf_merge_str_value(conf->agents, prev->agents, "/_pcap_agent");
     ngx_conf_merge_ptr_value(conf->targets, prev->targets, NULL);
     ngx_conf_merge_ptr_value(conf->bosh, prev->bosh, NULL);
@@ -374,6 +380,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->audience, prev->audience, "");
     ngx_conf_merge_ptr_value(conf->ranges, prev->ranges, NULL);
     ngx_conf_merge_ptr_value(conf->routers, prev->routers, NULL);
+    ngx_conf_merge_msec_value(conf->keys_valid, prev->keys_valid, 600000);
     ngx_conf_merge_msec_value(conf->token_cache, prev->token_cache, 10000);
     ngx_conf_merge_uint_value(conf->rate, prev->rate, 10);
     ngx_conf_merge_uint_value(conf->burst, prev->burst, 20);
@@ -414,9 +421,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (conf->introspection.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"pcap_api on\" needs \"pcap_api_introspection\"");
+    if (ngx_pcap_api_check_token_check(cf, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -712,88 +717,6 @@ ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         s = ngx_array_push(scopes);
         *s = value[i];
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_str_t    *value;
-    ngx_int_t     rc;
-    ngx_uint_t    i;
-    ngx_cidr_t   *cidr;
-    ngx_array_t **field;
-
-    field = (ngx_array_t **) ((char *) conf + cmd->offset);
-
-    if (*field == NGX_CONF_UNSET_PTR) {
-        *field = ngx_array_create(cf->pool, 4, sizeof(ngx_cidr_t));
-        if (*field == NULL) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-        cidr = ngx_array_push(*field);
-        if (cidr == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        rc = ngx_ptocidr(&value[i], cidr);
-
-        if (rc == NGX_ERROR) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid range \"%V\", "
-                               "an address or CIDR is allowed", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        if (rc == NGX_DONE) {
-            ngx_conf_log_error(NGX_LOG_WARN, cf, 0, "low address bits of "
-                               "\"%V\" are meaningless", &value[i]);
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_int_t                 n;
-    ngx_str_t                *value;
-    ngx_pcap_api_loc_conf_t  *plcf = conf;
-
-    if (plcf->rate != NGX_CONF_UNSET_UINT) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    n = ngx_atoi(value[1].data, value[1].len);
-    if (n < 1 || n > 10000) {
-        return "takes 1 to 10000 introspections per second";
-    }
-
-    plcf->rate = n;
-    plcf->burst = 2 * n;
-
-    if (cf->args->nelts == 3) {
-        if (ngx_strncmp(value[2].data, "burst=", 6) != 0) {
-            return "takes \"burst=N\" as second parameter";
-        }
-
-        n = ngx_atoi(value[2].data + 6, value[2].len - 6);
-        if (n < 1 || n > 100000) {
-            return "takes \"burst=1\" to \"burst=100000\"";
-        }
-
-        plcf->burst = n;
     }
 
     return NGX_CONF_OK;

@@ -12,6 +12,7 @@
 #include <ngx_http.h>
 
 #include "module/ngx_pcap_api_compat.h"
+#include "module/jwt.h"
 #include "pcapx/pcapx.h"
 #include "pcapx/scan.h"
 #include "pcapx/write.h"
@@ -55,6 +56,7 @@ typedef struct ngx_pcap_api_ctx_s    ngx_pcap_api_ctx_t;
 typedef struct ngx_pcap_api_agent_s  ngx_pcap_api_agent_t;
 typedef struct ngx_pcap_api_fetch_s  ngx_pcap_api_fetch_t;
 typedef struct ngx_pcap_api_resolver_s  ngx_pcap_api_resolver_t;
+typedef struct ngx_pcap_api_keys_s   ngx_pcap_api_keys_t;
 
 
 /* Configuration */
@@ -100,6 +102,9 @@ typedef struct {
 typedef struct {
     ngx_flag_t                 enable;
     ngx_str_t                  introspection;
+    ngx_str_t                  token_keys;   /* or introspection */
+    ngx_msec_t                 keys_valid;
+    ngx_pcap_api_keys_t       *keys;         /* the worker's */
     ngx_str_t                  agents;
     ngx_array_t               *targets;      /* ngx_pcap_api_target_t */
     ngx_array_t               *scopes;       /* ngx_str_t; none: off */
@@ -126,7 +131,7 @@ typedef struct {
 } ngx_pcap_api_loc_conf_t;
 
 
-/* Who asks: what a token's introspection said. */
+/* Who asks: what introspection or the token itself said. */
 
 typedef struct {
     ngx_uint_t                 active;       /* unsigned  active:1 */
@@ -410,6 +415,9 @@ struct ngx_pcap_api_ctx_s {
     u_char                     token_hash[32];
     ngx_pcap_api_identity_t    identity;
     ngx_pcap_api_fetch_t       introspection;
+    pcap_jwt_t                *jwt;          /* by keys: the token, split */
+    ngx_pcap_api_fetch_t       keys_fetch;
+    ngx_msec_t                 keys_deadline;
 
     /* what fail() says */
     ngx_uint_t                 fail_status;
@@ -481,6 +489,9 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   done:1;       /* request is finalized */
     unsigned                   blocked:1;    /* the client takes nothing */
     unsigned                   slot:1;       /* an introspection slot */
+    unsigned                   cache_asked:1;
+    unsigned                   keys_asked:1; /* once per request */
+    unsigned                   keys_conditional:1;
 };
 
 

@@ -125,9 +125,54 @@ ngx_int_t ngx_pcap_api_read_options(ngx_http_request_t *r,
 ngx_int_t ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_auth_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+/* As refuse, with 401 and invalid_token. why is copied. */
+ngx_int_t ngx_pcap_api_unauthorized(ngx_pcap_api_ctx_t *ctx, const char *why);
+/*
+ * A place among the token checks under way: NGX_OK, or a prepared refusal
+ * (429: rate of the address, 503: all are taken).
+ */
+ngx_int_t ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx);
+/*
+ * Makes claims (NULL: there are none) the verdict of the request and of the
+ * cache. NGX_OK, also for "no", which leaves ctx->identity.active 0; or
+ * NGX_ERROR. claims stays the caller's.
+ */
+ngx_int_t ngx_pcap_api_take_claims(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx, json_t *claims);
 /* 1 if the identity holds that scope */
 ngx_uint_t ngx_pcap_api_has_scope(ngx_pcap_api_identity_t *id,
     ngx_str_t *scope);
+
+/* module/setters.c: directives */
+
+char *ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_check_uri(ngx_conf_t *cf, void *post, void *data);
+/* A level that says one of the two ways inherits neither. */
+void ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
+    ngx_pcap_api_loc_conf_t *prev);
+/* For an enabled location: exactly one of the two ways, with all it needs. */
+char *ngx_pcap_api_check_token_check(ngx_conf_t *cf,
+    ngx_pcap_api_loc_conf_t *conf);
+
+/* module/claims.c: claims to an identity */
+
+/* NGX_OK with id->active, NGX_DECLINED for no identity, NGX_ERROR. */
+ngx_int_t ngx_pcap_api_read_identity(ngx_http_request_t *r, json_t *doc,
+    ngx_pcap_api_loc_conf_t *conf, ngx_pcap_api_identity_t *id);
+
+/* module/keys.c: the token check by published keys */
+
+/* The keys of a location, none yet; NULL when memory is out. */
+ngx_pcap_api_keys_t *ngx_pcap_api_keys_create(ngx_conf_t *cf);
+/* What a phase returns; NGX_OK: ctx->identity is the verdict. */
+ngx_int_t ngx_pcap_api_keys_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* The request ends: its fetch is no longer the one that others wait for. */
+void ngx_pcap_api_keys_release(ngx_pcap_api_ctx_t *ctx);
+/* What the fetch sr of ctx is to send as If-None-Match, or NULL. */
+ngx_str_t *ngx_pcap_api_keys_etag(ngx_pcap_api_ctx_t *ctx,
+    ngx_http_request_t *sr);
 
 /* module/registry.c: shared memory */
 

@@ -24,6 +24,7 @@ enum {
     NGX_PCAP_API_VAR_TOKEN,
     NGX_PCAP_API_VAR_DIRECTOR_URI,
     NGX_PCAP_API_VAR_BEARER,
+    NGX_PCAP_API_VAR_KEYS_ETAG,
     NGX_PCAP_API_VAR_ID,
     NGX_PCAP_API_VAR_USER,
     NGX_PCAP_API_VAR_STATUS,
@@ -57,6 +58,9 @@ static ngx_http_variable_t  ngx_pcap_api_vars[] = {
 
     { ngx_string("pcap_bearer"), NULL, ngx_pcap_api_variable_ask,
       NGX_PCAP_API_VAR_BEARER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_keys_etag"), NULL, ngx_pcap_api_variable_capture,
+      NGX_PCAP_API_VAR_KEYS_ETAG, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("pcap_capture_id"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -165,7 +169,7 @@ static ngx_int_t
 ngx_pcap_api_variable_capture(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_str_t            s;
+    ngx_str_t            s, *etag;
     ngx_pcap_api_ctx_t  *ctx;
 
     ctx = ngx_pcap_api_ctx(r->main);
@@ -186,6 +190,11 @@ ngx_pcap_api_variable_capture(ngx_http_request_t *r,
         }
 
         return ngx_pcap_api_variable_set(v, &ctx->token_encoded);
+
+    case NGX_PCAP_API_VAR_KEYS_ETAG:
+        etag = ngx_pcap_api_keys_etag(ctx, r);
+
+        return etag ? ngx_pcap_api_variable_set(v, etag) : NGX_OK;
 
     case NGX_PCAP_API_VAR_USER:
         if (ctx->identity.name.len == 0) {

@@ -175,4 +175,28 @@ for my $name ('pcap-api.conf', 'pcap-api-bosh.conf') {
     is($?, 0, "examples/$name: nginx takes it") or diag($said);
 }
 
+# the token check: one of two ways, the nearer level wins
+my $keys = 'pcap_api_token_keys /_pcap_token_keys;';
+my $issuer = 'pcap_api_issuer https://uaa.test/oauth/token;';
+
+config_says('both ways', qr/exclude each other/, pcap => "$keys $issuer");
+config_says('keys without an issuer', qr/needs "pcap_api_issuer"/,
+    check => $keys);
+config_says('keys', undef, check => $keys, pcap => $issuer);
+config_says('keys of a name', qr/internal location/,
+    check => 'pcap_api_token_keys https://uaa.test/token_keys;',
+    pcap => $issuer);
+config_says('keys twice', qr/duplicate/, check => "$keys $keys",
+    pcap => $issuer);
+config_says('introspection, keys for the others', undef,
+    http => "$keys $issuer");
+config_says('keys, introspection for the others', undef, check => $keys,
+    pcap => $issuer, http => 'pcap_api_introspection /_pcap_introspect;');
+config_says("valid $_", qr/allowed is 1s to 1d/, check => $keys,
+    pcap => "$issuer pcap_api_token_keys_valid $_;") for qw(0 999ms 25h);
+config_says('valid soon', qr/pcap_api_token_keys_valid/, check => $keys,
+    pcap => "$issuer pcap_api_token_keys_valid soon;");
+config_says('valid 1d', undef, check => $keys,
+    pcap => "$issuer pcap_api_token_keys_valid 1d;");
+
 finish();

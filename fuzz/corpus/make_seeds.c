@@ -155,6 +155,55 @@ save_texts(const char *root)
 }
 
 
+/* The first byte says what it is: see fuzz_jwt.c. */
+static void
+save_tokens(const char *root)
+{
+    size_t  i, k, n;
+    char    buf[2048];
+
+    /* {"alg":"RS256","kid":"r"}.{"exp":1}, the same as ES256 and none */
+
+    static const struct {
+        const char  *name;
+        const char  *text;
+        size_t       more;                 /* characters of a signature */
+    } seeds[] = {
+        { "token rs256", "teyJhbGciOiJSUzI1NiIsImtpZCI6InIifQ.eyJleHAiOjF9.",
+          342 },
+        { "token es256", "teyJhbGciOiJFUzI1NiIsImtpZCI6ImUifQ.eyJleHAiOjF9.",
+          86 },
+        { "token none", "teyJhbGciOiJub25lIiwia2lkIjoiciJ9.eyJleHAiOjF9.",
+          0 },
+        { "payload empty", "pe30", 0 },
+        { "payload exp", "peyJleHAiOjF9", 0 },
+        { "payload scope", "peyJzY29wZSI6WyJhIl0sImF1ZCI6ImIifQ", 0 },
+        { "keys rsa", "k{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"r\",\"use\":"
+          "\"sig\",\"alg\":\"RS256\",\"e\":\"AQAB\",\"n\":\"", 342 },
+        { "keys ec", "k{\"keys\":[{\"kty\":\"EC\",\"kid\":\"e\",\"crv\":"
+          "\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+          "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}", 0 },
+        { "keys none", "k{\"keys\":[]}", 0 }
+    };
+
+    for (i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
+        n = strlen(seeds[i].text);
+        memcpy(buf, seeds[i].text, n);
+
+        for (k = 0; k < seeds[i].more; k++) {
+            buf[n++] = k + 1 < seeds[i].more ? '_' : 'w';
+        }
+
+        if (buf[0] == 'k' && seeds[i].more) {
+            memcpy(buf + n, "\"}]}", 4);
+            n += 4;
+        }
+
+        save(root, "fuzz_jwt", seeds[i].name, buf, n);
+    }
+}
+
+
 int
 main(int argc, char **argv)
 {
@@ -166,6 +215,7 @@ main(int argc, char **argv)
     save_captures(argv[1]);
     save_calls(argv[1]);
     save_texts(argv[1]);
+    save_tokens(argv[1]);
 
     return 0;
 }

@@ -43,7 +43,8 @@ our %AGENT_LOCATION = (
 # pcap (directives in /v1/); main, events, http, server (lines); agent (hash
 # over %AGENT_LOCATION, undef removes); listen (its parameters); api_cert,
 # agents_ca, uaa_ca, uaa_name (file names, names); basic (client
-# credentials); uaa_port; workers; level; allow (list of patterns that the
+# credentials); check (the line with the token check); uaa_port; workers;
+# level; allow (list of patterns that the
 # error log may hold); conns.
 sub new
 {
@@ -110,6 +111,7 @@ sub config
     my $uaa_ca = $certs->file($self->{uaa_ca} || 'ca.crt');
     my $uaa_name = $self->{uaa_name} || 'uaa.test';
     my $conns = $self->{conns} || 1024;
+    my $check = $self->{check} || 'pcap_api_introspection /_pcap_introspect;';
     my $zone = $self->{zone} || 'pcap_api_zone pcap 8m;';
 
     return <<EOF_CONF;
@@ -148,7 +150,7 @@ http {
 
         location /v1/ {
             pcap_api on;
-            pcap_api_introspection /_pcap_introspect;
+            $check
 $static
             $o{pcap}
         }
@@ -164,6 +166,23 @@ $static
             proxy_set_header Content-Type application/x-www-form-urlencoded;
             proxy_set_header Accept application/json;
             proxy_set_header Authorization "Basic $basic";
+            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate $uaa_ca;
+            proxy_ssl_server_name on;
+            proxy_ssl_name $uaa_name;
+            proxy_http_version 1.1;
+            proxy_connect_timeout 3s;
+            proxy_read_timeout 5s;
+        }
+
+        location = /_pcap_token_keys {
+            internal;
+            proxy_pass https://127.0.0.1:$self->{uaa_port}/token_keys;
+            proxy_method GET;
+            proxy_pass_request_headers off;
+            proxy_pass_request_body off;
+            proxy_set_header Accept application/json;
+            proxy_set_header If-None-Match \$pcap_keys_etag;
             proxy_ssl_verify on;
             proxy_ssl_trusted_certificate $uaa_ca;
             proxy_ssl_server_name on;

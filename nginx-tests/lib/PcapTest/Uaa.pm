@@ -2,6 +2,8 @@
 # had as a Debian package). As UAA does: HTTP Basic of a client with the
 # authority uaa.resource, form with token=, 200 for every token with scope
 # and aud as arrays, 401 and 403 with UAA's bodies, 405 for other methods.
+# GET /token_keys needs no credentials and gets none: ETag, If-None-Match,
+# 304, and 400 for a request that carries what is not its business.
 # A test may change delay, answers and tokens while it runs.
 
 package PcapTest::Uaa;
@@ -96,17 +98,26 @@ sub open_gate
 
 
 # Changes behaviour: delay (s), gate (answers wait for it, at most 4 s),
-# status and body (any answer), raw (bytes instead of an answer), silent (no
-# answer at all).
+# status and body (any answer), raw (bytes instead of an answer), endless
+# (bytes behind it), silent (no answer at all), keys (a list of JWKs), etag.
 sub tell
 {
     my ($self, %change) = @_;
 
     my $c = $self->{control};
 
-    delete @$c{qw(status body raw silent)} if %change;
+    delete @$c{qw(status body raw endless silent)} if %change;
     @$c{keys %change} = values %change;
     spew("$self->{base}.control", encode_json($c));
+}
+
+
+# The requests for /token_keys, as texts.
+sub key_requests
+{
+    my ($self) = @_;
+
+    return grep { m{^GET /token_keys } } map { $_->{text} } $self->seen();
 }
 
 
@@ -190,6 +201,10 @@ sub answer
         substr $reply, 0, $n, '';
     }
 
+    for (my $left = $control->{endless} || 0; $left > 0; $left -= 65536) {
+        $s->syswrite(' ' x 65536) or return;
+    }
+
     $s->close();
 }
 
@@ -206,12 +221,45 @@ sub http
 }
 
 
+# UAA: TokenKeyEndpoint, the ETag is the time of the zone's last change.
+sub keys_reply
+{
+    my ($self, $control, $method, $text) = @_;
+
+    return http('405 Method Not Allowed', '{"error":"method_not_allowed"}')
+        if $method ne 'GET';
+
+    return http('400 Bad Request', '{"error":"invalid_request"}')
+        if $text =~ /^(?:authorization|cookie|content-length):/im
+        || $text !~ m{^accept: application/json\r$}im;
+
+    return http($control->{status}, defined $control->{body}
+        ? $control->{body} : '{}') if $control->{status};
+
+    return http('200 OK', $control->{body}) if defined $control->{body};
+
+    my $etag = $control->{etag};
+    my ($match) = $text =~ /^if-none-match: (.*)\r$/im;
+
+    return "HTTP/1.1 304 Not Modified\r\nETag: $etag\r\n"
+        . "Connection: close\r\n\r\n"
+        if defined $etag && defined $match && $match eq $etag;
+
+    return http('200 OK', encode_json({ keys => $control->{keys} || [] }),
+        defined $etag ? "ETag: $etag" : ());
+}
+
+
 sub reply
 {
     my ($self, $control, $text) = @_;
 
     my ($method, $path) = $text =~ m{^(\S+) (\S+) HTTP/1\.[01]\r\n}
         or return http('400 Bad Request', '{"error":"invalid_request"}');
+
+    return $self->keys_reply($control, $method, $text)
+        if $path eq '/token_keys';
+
     my ($form) = $text =~ /\r\n\r\n(.*)/s;
     my ($basic) = $text =~ /^authorization: Basic (\S+)\r$/im;
     my $client = defined $basic ? decode_base64($basic) : '';

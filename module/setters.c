@@ -1,0 +1,144 @@
+/*
+ * module/setters.c: setters and checks of directives that have no stock one.
+ * Each refusal says what is allowed. Nothing here runs behind the start.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+
+char *
+ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t    *value;
+    ngx_int_t     rc;
+    ngx_uint_t    i;
+    ngx_cidr_t   *cidr;
+    ngx_array_t **field;
+
+    field = (ngx_array_t **) ((char *) conf + cmd->offset);
+
+    if (*field == NGX_CONF_UNSET_PTR) {
+        *field = ngx_array_create(cf->pool, 4, sizeof(ngx_cidr_t));
+        if (*field == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        cidr = ngx_array_push(*field);
+        if (cidr == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        rc = ngx_ptocidr(&value[i], cidr);
+
+        if (rc == NGX_ERROR) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid range \"%V\", "
+                               "an address or CIDR is allowed", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        if (rc == NGX_DONE) {
+            ngx_conf_log_error(NGX_LOG_WARN, cf, 0, "low address bits of "
+                               "\"%V\" are meaningless", &value[i]);
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_int_t                 n;
+    ngx_str_t                *value;
+    ngx_pcap_api_loc_conf_t  *plcf = conf;
+
+    if (plcf->rate != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    n = ngx_atoi(value[1].data, value[1].len);
+    if (n < 1 || n > 10000) {
+        return "takes 1 to 10000 introspections per second";
+    }
+
+    plcf->rate = n;
+    plcf->burst = 2 * n;
+
+    if (cf->args->nelts == 3) {
+        if (ngx_strncmp(value[2].data, "burst=", 6) != 0) {
+            return "takes \"burst=N\" as second parameter";
+        }
+
+        n = ngx_atoi(value[2].data + 6, value[2].len - 6);
+        if (n < 1 || n > 100000) {
+            return "takes \"burst=1\" to \"burst=100000\"";
+        }
+
+        plcf->burst = n;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_pcap_api_check_uri(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_str_t *uri = data;
+
+    return uri->len > 1 && uri->data[0] == '/'
+           ? NGX_CONF_OK
+           : "takes the URI of an internal location, \"/NAME\"";
+}
+
+
+void
+ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
+    ngx_pcap_api_loc_conf_t *prev)
+{
+    if (conf->introspection.data == NULL && conf->token_keys.data == NULL) {
+        conf->introspection = prev->introspection;
+        conf->token_keys = prev->token_keys;
+    }
+}
+
+
+char *
+ngx_pcap_api_check_token_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
+{
+    if (conf->introspection.len == 0 && conf->token_keys.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api on\" needs \"pcap_api_introspection\" "
+                           "or \"pcap_api_token_keys\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->introspection.len && conf->token_keys.len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api_introspection\" and "
+                           "\"pcap_api_token_keys\" exclude each other");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->token_keys.len == 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (conf->issuer.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api_token_keys\" needs "
+                           "\"pcap_api_issuer\"");
+        return NGX_CONF_ERROR;
+    }
+
+    conf->keys = ngx_pcap_api_keys_create(cf);
+
+    return conf->keys ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
