@@ -39,7 +39,7 @@ COMPILE   = $(CC) $(BASEFLAGS) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK      = $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS)
 
 AGENT_LIBS = -lpcap -lssl -lcrypto -ljansson
-CLI_LIBS   = -lcurl -ljansson
+CLI_LIBS   = -lcurl -ljansson -lyaml
 
 # A test, fuzz target or benchmark asks for further libraries by a line
 # "/* LDFLAGS: -lfoo */" of its own.
@@ -226,6 +226,7 @@ install: all
 	    $(DESTDIR)$(NGINX_MODULES_DIR) $(DOCDIR)/examples
 	install -m 755 $(B)/pcap-agent $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(B)/pcap-cli $(DESTDIR)$(PREFIX)/bin/
+	ln -sf pcap-cli $(DESTDIR)$(PREFIX)/bin/bosh-pcap
 	install -m 644 $(B)/ngx_pcap_api_module.so \
 	    $(DESTDIR)$(NGINX_MODULES_DIR)/
 	install -m 644 README.md docs/*.md docs/*.svg $(DOCDIR)/

@@ -287,7 +287,8 @@ api_set_headers(api_request_t *q)
 static void
 api_set_tls(api_request_t *q)
 {
-    const conf_t  *conf;
+    const conf_t      *conf;
+    struct curl_blob   pem;
 
     conf = q->api->conf;
 
@@ -300,6 +301,16 @@ api_set_tls(api_request_t *q)
     if (conf->ca_cert != NULL) {
         curl_easy_setopt(q->easy, CURLOPT_CAINFO, conf->ca_cert);
         curl_easy_setopt(q->easy, CURLOPT_CAPATH, NULL);
+
+    } else if (conf->ca_pem != NULL) {
+        pem.data = conf->ca_pem;
+        pem.len = strlen(conf->ca_pem);
+        pem.flags = CURL_BLOB_COPY;
+        curl_easy_setopt(q->easy, CURLOPT_CAINFO_BLOB, &pem);
+
+        if (!conf->system_too) {
+            curl_easy_setopt(q->easy, CURLOPT_CAPATH, NULL);
+        }
     }
 }
 
@@ -328,6 +339,10 @@ api_set_transfer(api_request_t *q)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, q);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, api_on_document);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, q);
+
+    if (q->api->conf->proxy != NULL) {
+        curl_easy_setopt(easy, CURLOPT_PROXY, q->api->conf->proxy);
+    }
 
     if (q->api->msg->level == MSG_VERBOSE) {
         curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, api_on_debug);

@@ -61,6 +61,10 @@ ask_targets(capture_t *c)
     msg_note(c->msg, "capturing %u instance%s, id %s", st->ninstances,
              st->ninstances == 1 ? "" : "s", c->leg->request.reply.capture_id);
 
+    if (c->conf->asked && st->ninstances > ASK_ABOVE) {
+        return;
+    }
+
     for (i = 0; i < st->ninstances && i < ASK_MAX_ROWS; i++) {
         ask_ifaces(st, i, ifaces, sizeof(ifaces));
         msg_note(c->msg, "  %s  %s", st->instances[i].name, ifaces);
@@ -71,7 +75,8 @@ ask_targets(capture_t *c)
     }
 
     if (st->ninstances <= ASK_ABOVE || !c->term.can_ask
-        || opt_count(c->opt, OPT_YES) || c->stop != STOP_NONE)
+        || c->conf->asked || opt_count(c->opt, OPT_YES)
+        || c->stop != STOP_NONE)
     {
         return;
     }

@@ -70,7 +70,8 @@ capture_start(capture_t *c)
     }
 
     /* The group was checked: no character of it needs encoding. */
-    snprintf(path, sizeof(path), "/v1/capture/static/%s", c->opt->target);
+    snprintf(path, sizeof(path), "/v1/capture/%s/%s",
+             opt_cmds[c->opt->cmd].name, c->opt->target);
 
     if (relay_init(c, path, form) != 0) {
         return -1;

@@ -56,6 +56,7 @@ typedef struct {
     unsigned         on:1;
     unsigned         down:1;         /* capture.leg has ended */
     unsigned         limit_told:1;
+    unsigned         renewed:1;      /* the token, for this try */
 } relay_t;
 
 struct capture_s {
@@ -102,7 +103,10 @@ struct capture_s {
 };
 
 
-/* Runs `pcap-cli static GROUP` and the like. Returns the exit code. */
+/*
+ * Runs `pcap-cli static GROUP` and the like. Returns the exit code, or
+ * CLI_AGAIN with nothing told and no file left (see conf_t.again).
+ */
 cli_exit_t capture_run(const opt_t *opt, const conf_t *conf, msg_t *msg);
 
 

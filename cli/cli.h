@@ -16,15 +16,19 @@ typedef enum {
     CLI_FAILED = 1,
     CLI_USAGE = 2,
     CLI_PARTIAL = 3,     /* something is missing, but the file is of use */
-    CLI_DENIED = 4       /* 401, 403 */
+    CLI_DENIED = 4,      /* 401, 403 */
+    CLI_AGAIN = 100      /* never left with: try again with a fresh token */
 } cli_exit_t;
 
 
 /* What the client sends never exceeds the API's client_max_body_size. */
 #define CLI_MAX_FORM_BYTES     65536
 
-/* Problem documents and status answers; 1000 targets fit. */
-#define CLI_MAX_REPLY_BYTES    262144
+/*
+ * Documents: problems, status, and a Director's list of instances (about 300
+ * bytes each), for which the API has the same limit.
+ */
+#define CLI_MAX_REPLY_BYTES    4194304
 
 /* The API's large_client_header_buffers take lines of 32k. */
 #define CLI_MAX_TOKEN_BYTES    30000

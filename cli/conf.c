@@ -126,8 +126,8 @@ out:
 }
 
 
-static int
-conf_load_token(conf_t *conf, const opt_t *o, char *err)
+int
+conf_given_token(conf_t *conf, const opt_t *o, char *err)
 {
     const char  *s;
 
@@ -146,8 +146,19 @@ conf_load_token(conf_t *conf, const opt_t *o, char *err)
         return conf_take_token(conf, s, strlen(s), "PCAP_TOKEN", err);
     }
 
+    return 0;
+}
+
+
+static int
+conf_load_token(conf_t *conf, const opt_t *o, char *err)
+{
+    if (conf_given_token(conf, o, err) != 0) {
+        return -1;
+    }
+
     /* The only request that the API answers without one. */
-    if (o->cmd == OPT_CMD_STATUS) {
+    if (conf->token != NULL || o->cmd == OPT_CMD_STATUS) {
         return 0;
     }
 
@@ -170,7 +181,7 @@ conf_url_part(CURLU *u, CURLUPart what)
 
 /* Is this an address that a token may be sent to? */
 static int
-conf_url_ok(CURLU *u, char *err)
+conf_url_ok(CURLU *u, const char *whose, char *err)
 {
     size_t  i;
     char   *part;
@@ -184,8 +195,8 @@ conf_url_ok(CURLU *u, char *err)
 
     if (part == NULL || strcmp(part, "https") != 0) {
         curl_free(part);
-        snprintf(err, PCAPX_ERR_LEN, "the API's URL must begin with"
-                 " https://, for a token goes over it");
+        snprintf(err, PCAPX_ERR_LEN, "%s's URL must begin with"
+                 " https://, for a token goes over it", whose);
         return 0;
     }
 
@@ -196,9 +207,9 @@ conf_url_ok(CURLU *u, char *err)
 
         if (part != NULL) {
             curl_free(part);
-            snprintf(err, PCAPX_ERR_LEN, "the API's URL holds a user, a"
-                     " query or a fragment; https://HOST[:PORT][/PATH] is"
-                     " expected");
+            snprintf(err, PCAPX_ERR_LEN, "%s's URL holds a user, a query"
+                     " or a fragment; https://HOST[:PORT][/PATH] is"
+                     " expected", whose);
             return 0;
         }
     }
@@ -208,7 +219,7 @@ conf_url_ok(CURLU *u, char *err)
 
 
 char *
-conf_url(const char *s, char **host, char *err)
+conf_url(const char *s, const char *whose, char **host, char *err)
 {
     char    *url, *whole;
     CURLU   *u;
@@ -221,12 +232,12 @@ conf_url(const char *s, char **host, char *err)
         || curl_url_set(u, CURLUPART_URL, s, CURLU_DEFAULT_SCHEME)
            != CURLUE_OK)
     {
-        snprintf(err, PCAPX_ERR_LEN, "the API's URL is malformed;"
-                 " https://HOST[:PORT][/PATH] is expected");
+        snprintf(err, PCAPX_ERR_LEN, "%s's URL is malformed;"
+                 " https://HOST[:PORT][/PATH] is expected", whose);
         goto out;
     }
 
-    if (!conf_url_ok(u, err)) {
+    if (!conf_url_ok(u, whose, err)) {
         goto out;
     }
 
@@ -261,6 +272,31 @@ out:
 
 
 int
+conf_init(conf_t *conf, const opt_t *o, const char *s, const char *whose,
+    char *err)
+{
+    memset(conf, 0, sizeof(conf_t));
+
+    conf->url = conf_url(s, whose, &conf->host, err);
+    if (conf->url == NULL) {
+        return -1;
+    }
+
+    conf->timeout_ms = CLI_SILENCE_MS;
+
+    s = opt_value(o, OPT_TIMEOUT);
+    if (s != NULL
+        && pcapx_parse_duration(s, strlen(s), &conf->timeout_ms, err)
+           != PCAPX_OK)
+    {
+        return -1;
+    }
+
+    return 0;
+}
+
+
+int
 conf_load(conf_t *conf, const opt_t *o, char *err)
 {
     const char  *s;
@@ -278,8 +314,7 @@ conf_load(conf_t *conf, const opt_t *o, char *err)
         return -1;
     }
 
-    conf->url = conf_url(s, &conf->host, err);
-    if (conf->url == NULL) {
+    if (conf_init(conf, o, s, "the API", err) != 0) {
         return -1;
     }
 
@@ -290,17 +325,36 @@ conf_load(conf_t *conf, const opt_t *o, char *err)
     }
 
     conf->insecure = opt_count(o, OPT_INSECURE) > 0;
-    conf->timeout_ms = CLI_SILENCE_MS;
 
-    s = opt_value(o, OPT_TIMEOUT);
-    if (s != NULL
-        && pcapx_parse_duration(s, strlen(s), &conf->timeout_ms, err)
-           != PCAPX_OK)
-    {
+    return conf_load_token(conf, o, err);
+}
+
+
+int
+conf_set_token(conf_t *conf, const char *token)
+{
+    char  *copy;
+
+    copy = strdup(token);
+    if (copy == NULL) {
         return -1;
     }
 
-    return conf_load_token(conf, o, err);
+    if (conf->token != NULL) {
+        explicit_bzero(conf->token, strlen(conf->token));
+        free(conf->token);
+    }
+
+    conf->token = copy;
+
+    return 0;
+}
+
+
+int
+conf_renew(const conf_t *conf)
+{
+    return conf->renew != NULL ? conf->renew(conf->renew_ctx) : -1;
 }
 
 
@@ -313,6 +367,8 @@ conf_free(conf_t *conf)
     }
 
     free(conf->url);
+    free(conf->ca_pem);
+    free(conf->proxy);
     curl_free(conf->host);
     memset(conf, 0, sizeof(conf_t));
 }
@@ -325,7 +381,9 @@ conf_hide_token(const opt_t *o)
     size_t   i;
 
     for (i = 0; i < o->nargs; i++) {
-        if (o->args[i].id == OPT_TOKEN) {
+        if (o->args[i].id == OPT_TOKEN
+            || o->args[i].id == OPT_CLIENT_SECRET)
+        {
             /* argv is ours to change (C11 5.1.2.2.1). */
             s = (char *) o->args[i].value;
             explicit_bzero(s, strlen(s));

@@ -15,10 +15,17 @@
 typedef struct {
     char         *url;          /* base without trailing slash, owned */
     char         *host;         /* for messages, owned */
-    const char   *ca_cert;      /* NULL: the system's; aliases */
+    const char   *ca_cert;      /* a file, trusted alone; NULL; aliases */
+    char         *ca_pem;       /* certificates, owned; without ca_cert */
+    char         *proxy;        /* owned; NULL: as the environment says */
     char         *token;        /* owned, wiped; NULL: none */
     uint64_t      timeout_ms;
+    int         (*renew)(void *ctx);    /* see conf_renew(); NULL: cannot */
+    void         *renew_ctx;
     unsigned      insecure:1;
+    unsigned      system_too:1; /* trusts the system's beside ca_pem */
+    unsigned      asked:1;      /* the targets were shown before */
+    unsigned      again:1;      /* a 401 is answered with CLI_AGAIN */
 } conf_t;
 
 
@@ -32,6 +39,28 @@ int conf_load(conf_t *conf, const opt_t *o, char *err);
 void conf_free(conf_t *conf);
 
 /*
+ * Address, trust and timeout without any token; s is the URL, whose ("the
+ * API") stands in messages. As conf_load().
+ */
+int conf_init(conf_t *conf, const opt_t *o, const char *s, const char *whose,
+    char *err);
+
+/*
+ * The token that --token, --token-file or PCAP_TOKEN gives, into conf->token
+ * (NULL when there is none). 0, or -1 with err filled.
+ */
+int conf_given_token(conf_t *conf, const opt_t *o, char *err);
+
+/* Replaces conf->token; the old one is wiped. 0, or -1 without memory. */
+int conf_set_token(conf_t *conf, const char *token);
+
+/*
+ * Gets a fresh token into conf->token, blocking, when its owner can (it asks
+ * a server once, and writes a file). 0, or -1: told already, or not possible.
+ */
+int conf_renew(const conf_t *conf);
+
+/*
  * Is this a token that may stand in a header: 1 to CLI_MAX_TOKEN_BYTES
  * printable ASCII characters without blanks? (RFC 6750 2.1 allows fewer, but
  * what else a server issued is its matter.)
@@ -39,15 +68,15 @@ void conf_free(conf_t *conf);
 int conf_token_ok(const char *s, size_t len);
 
 /*
- * Normalises a base URL: https only, no user, query or fragment. Returns an
- * allocated text without trailing slash, and the host in *host (allocated),
- * or NULL with err filled.
+ * Normalises a base URL: https only, no user, query or fragment. whose ("the
+ * API") stands in messages. Returns an allocated text without trailing slash,
+ * and the host in *host (allocated), or NULL with err filled.
  */
-char *conf_url(const char *s, char **host, char *err);
+char *conf_url(const char *s, const char *whose, char **host, char *err);
 
 /*
- * Overwrites the value of --token in argv, so that it does not stay in the
- * process list. conf_load() must have copied it.
+ * Overwrites the values of --token and --client-secret in argv, so that they
+ * do not stay in the process list. Both must have been copied.
  */
 void conf_hide_token(const opt_t *o);
 

@@ -1,24 +1,31 @@
 /*
  * cli/main.c: pcap-cli: parses, settles the configuration, and hands over to
- * the command. See pcap-cli(1).
+ * the command. Called as `bosh`, everything but `bosh pcap` goes to the bosh
+ * CLI untouched. See pcap-cli(1), bosh-pcap(1).
  */
 
 #include <curl/curl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
+#include "bosh.h"
 #include "capture.h"
 #include "cli.h"
 #include "control.h"
+#include "passthrough.h"
 #include "pcapx/version.h"
 
 
 typedef cli_exit_t (*main_command_t)(const opt_t *opt, const conf_t *conf,
     msg_t *msg);
 
-/* In the order of opt_cmd_t. */
+/* In the order of opt_cmd_t; bosh settles its configuration itself. */
 
 static const main_command_t  main_commands[OPT_CMD_END] = {
+    NULL,
     capture_run,
     control_status,
     control_stop
@@ -63,8 +70,107 @@ main_run(const opt_t *opt, msg_t *msg)
 }
 
 
-int
-main(int argc, char **argv)
+/*
+ * The words as if `pcap-cli bosh` had been typed: the word at pcap is taken
+ * out. A new array; its strings are those of argv, so that secrets in them
+ * can be wiped. NULL without memory.
+ */
+static char **
+main_as_bosh(int argc, char **argv, int pcap)
+{
+    int     i, n;
+    char  **words;
+
+    static char  command[] = "bosh";
+
+    words = calloc((size_t) argc + 2, sizeof(char *));
+    if (words == NULL) {
+        return NULL;
+    }
+
+    n = 0;
+    words[n++] = argv[0];
+    words[n++] = command;
+
+    for (i = 1; i < argc; i++) {
+        if (i != pcap) {
+            words[n++] = argv[i];
+        }
+    }
+
+    return words;
+}
+
+
+/* The bosh CLI's own pcap. Only comes back when there is none. */
+static cli_exit_t
+main_use_ssh(char **args, msg_t *msg)
+{
+    char  err[PCAPX_ERR_LEN];
+
+    if (args == NULL) {
+        msg_error(msg, "out of memory");
+        return CLI_FAILED;
+    }
+
+    /* What was ignored would stay so. */
+    (void) signal(SIGXFSZ, SIG_DFL);
+    msg_error(msg, "going on with the bosh CLI's own pcap, over SSH");
+    passthrough_exec(args, err);
+    msg_error(msg, "%s", err);
+
+    return CLI_FAILED;
+}
+
+
+static cli_exit_t
+main_run_bosh(const opt_t *opt, msg_t *msg, called_t called, char **args)
+{
+    int         no_api;
+    cli_exit_t  code;
+
+    /* A full disk is an error of write(), not the end. */
+    (void) signal(SIGXFSZ, SIG_IGN);
+
+    code = bosh_run(opt, msg, &no_api);
+
+    /* Whoever typed `bosh pcap` knew it before this program came. */
+    if (no_api && called == CALLED_BOSH) {
+        code = main_use_ssh(args, msg);
+    }
+
+    return code;
+}
+
+
+static cli_exit_t
+main_parsed(const opt_t *opt, msg_t *msg, called_t called, char **args)
+{
+    cli_exit_t  code;
+
+    if (opt_count(opt, OPT_VERBOSE)) {
+        msg->level = MSG_VERBOSE;
+
+    } else if (opt_count(opt, OPT_QUIET)) {
+        msg->level = MSG_QUIET;
+    }
+
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        msg_error(msg, "libcurl does not start");
+        return CLI_FAILED;
+    }
+
+    code = opt->cmd == OPT_CMD_BOSH ? main_run_bosh(opt, msg, called, args)
+                                    : main_run(opt, msg);
+    curl_global_cleanup();
+
+    return code;
+}
+
+
+/* args: the words for the bosh CLI, should it come to that. */
+static cli_exit_t
+main_words(int argc, char **words, called_t called, char **args)
 {
     opt_t       opt;
     msg_t       msg = { stderr, MSG_NORMAL, 0 };
@@ -73,7 +179,7 @@ main(int argc, char **argv)
     main_forbid_core();
     code = CLI_OK;
 
-    switch (opt_parse(&opt, argc, argv)) {
+    switch (opt_parse(&opt, argc, words)) {
 
     case OPT_SHOW_HELP:
         opt_help(stdout, opt.cmd);
@@ -85,30 +191,84 @@ main(int argc, char **argv)
 
     case OPT_WRONG:
         msg_error(&msg, "%s", opt.err);
-        msg_error(&msg, "see pcap-cli --help");
+        msg_error(&msg, "see %s --help", called == CALLED_BOSH ? "bosh pcap"
+                  : called == CALLED_BOSH_PCAP ? "bosh-pcap" : "pcap-cli");
         code = CLI_USAGE;
         break;
 
     case OPT_RUN:
-        if (opt_count(&opt, OPT_VERBOSE)) {
-            msg.level = MSG_VERBOSE;
-
-        } else if (opt_count(&opt, OPT_QUIET)) {
-            msg.level = MSG_QUIET;
-        }
-
-        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-            msg_error(&msg, "libcurl does not start");
-            code = CLI_FAILED;
-            break;
-        }
-
-        code = main_run(&opt, &msg);
-        curl_global_cleanup();
+        code = main_parsed(&opt, &msg, called, args);
         break;
     }
 
     opt_free(&opt);
 
-    return (int) code;
+    return code;
+}
+
+
+/* One of the names of `pcap-cli bosh`; pcap is the place of that word. */
+static cli_exit_t
+main_bosh(int argc, char **argv, called_t called, int pcap)
+{
+    int          n;
+    char       **args, **words;
+    msg_t        msg = { stderr, MSG_NORMAL, 0 };
+    cli_exit_t   code;
+
+    args = passthrough_args(called, argc, argv);
+
+    if (passthrough_wants_ssh(argc, argv)) {
+        code = main_use_ssh(args, &msg);
+        passthrough_free(args);
+        return code;
+    }
+
+    words = called == CALLED_PCAP_CLI ? NULL
+                                      : main_as_bosh(argc, argv, pcap);
+
+    if (args == NULL || (words == NULL && called != CALLED_PCAP_CLI)) {
+        msg_error(&msg, "out of memory");
+        code = CLI_FAILED;
+
+    } else {
+        n = called == CALLED_BOSH_PCAP ? argc + 1 : argc;
+        code = main_words(n, words != NULL ? words : argv, called, args);
+    }
+
+    free(words);
+    passthrough_free(args);
+
+    return code;
+}
+
+
+int
+main(int argc, char **argv)
+{
+    int       pcap;
+    char      err[PCAPX_ERR_LEN];
+    msg_t     msg = { stderr, MSG_NORMAL, 0 };
+    called_t  called;
+
+    pcap = 0;
+    called = passthrough_called(argc > 0 ? argv[0] : NULL);
+
+    if (called == CALLED_BOSH) {
+        pcap = passthrough_find(argc, argv);
+
+        if (pcap == 0) {
+            passthrough_exec(argv, err);
+            msg_error(&msg, "%s", err);
+            return CLI_FAILED;
+        }
+    }
+
+    if (called != CALLED_PCAP_CLI
+        || (argc > 1 && strcmp(argv[1], "bosh") == 0))
+    {
+        return (int) main_bosh(argc, argv, called, pcap);
+    }
+
+    return (int) main_words(argc, argv, called, NULL);
 }

@@ -73,8 +73,75 @@ opt_find_letter(char letter)
 }
 
 
+/* name is NULL where a letter is looked for. */
+static const opt_alias_t *
+opt_find_alias(const char *name, size_t len, char letter)
+{
+    const opt_alias_t  *a;
+
+    for (a = opt_aliases; a->name != NULL || a->letter != '\0'; a++) {
+        if (name == NULL ? a->letter == letter
+                         : a->name != NULL && strlen(a->name) == len
+                           && strncmp(a->name, name, len) == 0)
+        {
+            return a;
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Settles which option is meant, and by which commands it may be spelled so.
+ * NULL with err filled: there is none, or it is refused.
+ */
+static const opt_def_t *
+opt_find(opt_t *o, const char *dashes, const char *word, size_t len,
+    unsigned *cmds)
+{
+    char                what[64];
+    const opt_def_t    *def;
+    const opt_alias_t  *a;
+
+    if (dashes[1] == '\0') {
+        def = opt_find_letter(*word);
+        a = opt_find_alias(NULL, 0, *word);
+
+    } else {
+        def = len ? opt_find_long(word, len) : NULL;
+        a = opt_find_alias(word, len, '\0');
+    }
+
+    if (def != NULL) {
+        *cmds = def->cmds;
+        return def;
+    }
+
+    if (a != NULL && o->cmd != OPT_CMD_END && !(a->cmds & 1u << o->cmd)) {
+        a = NULL;
+    }
+
+    if (a == NULL) {
+        snprintf(what, sizeof(what), "there is no option %s", dashes);
+        (void) opt_wrong(o, what, word, "");
+        return NULL;
+    }
+
+    if (a->id == OPT_END) {
+        snprintf(o->err, sizeof(o->err), "%s%.*s is not taken: %s", dashes,
+                 (int) len, word, a->instead);
+        return NULL;
+    }
+
+    *cmds = a->cmds & opt_table[a->id].cmds;
+
+    return &opt_table[a->id];
+}
+
+
 static opt_result_t
-opt_add(opt_t *o, const opt_def_t *def, const char *value)
+opt_add(opt_t *o, const opt_def_t *def, unsigned cmds, const char *value)
 {
     char      err[PCAPX_ERR_LEN];
     size_t    n;
@@ -104,6 +171,7 @@ opt_add(opt_t *o, const opt_def_t *def, const char *value)
 
     o->args[o->nargs].id = id;
     o->args[o->nargs].value = value;
+    o->args[o->nargs].cmds = cmds;
     o->nargs++;
 
     return OPT_RUN;
@@ -115,6 +183,7 @@ static opt_result_t
 opt_take_long(opt_t *o, const char *arg, const char *next, int *used_next)
 {
     size_t            len;
+    unsigned          cmds;
     const char       *eq;
     const opt_def_t  *def;
 
@@ -122,10 +191,10 @@ opt_take_long(opt_t *o, const char *arg, const char *next, int *used_next)
     len = strcspn(arg, "=");
     eq = arg[len] == '=' ? arg + len + 1 : NULL;
 
-    def = len ? opt_find_long(arg, len) : NULL;
+    def = opt_find(o, "--", arg, len, &cmds);
 
     if (def == NULL) {
-        return opt_wrong(o, "there is no option --", arg, "");
+        return OPT_WRONG;
     }
 
     if (def->kind == OPT_FLAG) {
@@ -133,7 +202,7 @@ opt_take_long(opt_t *o, const char *arg, const char *next, int *used_next)
             return opt_wrong(o, "--", def->name, " takes no value");
         }
 
-        return opt_add(o, def, NULL);
+        return opt_add(o, def, cmds, NULL);
     }
 
     if (eq == NULL) {
@@ -145,7 +214,7 @@ opt_take_long(opt_t *o, const char *arg, const char *next, int *used_next)
         *used_next = 1;
     }
 
-    return opt_add(o, def, eq);
+    return opt_add(o, def, cmds, eq);
 }
 
 
@@ -153,19 +222,20 @@ opt_take_long(opt_t *o, const char *arg, const char *next, int *used_next)
 static opt_result_t
 opt_take_short(opt_t *o, const char *arg, const char *next, int *used_next)
 {
+    unsigned          cmds;
     opt_result_t      rc;
     const opt_def_t  *def;
 
     for (arg++; *arg != '\0'; arg++) {
-        def = opt_find_letter(*arg);
+        def = opt_find(o, "-", arg, 1, &cmds);
 
         if (def == NULL) {
-            return opt_wrong(o, "there is no option -", arg, "");
+            return OPT_WRONG;
         }
 
         if (def->kind != OPT_FLAG) {
             if (arg[1] != '\0') {
-                return opt_add(o, def, arg + 1);
+                return opt_add(o, def, cmds, arg + 1);
             }
 
             if (next == NULL) {
@@ -174,10 +244,10 @@ opt_take_short(opt_t *o, const char *arg, const char *next, int *used_next)
 
             *used_next = 1;
 
-            return opt_add(o, def, next);
+            return opt_add(o, def, cmds, next);
         }
 
-        rc = opt_add(o, def, NULL);
+        rc = opt_add(o, def, cmds, NULL);
         if (rc != OPT_RUN) {
             return rc;
         }
@@ -190,8 +260,9 @@ opt_take_short(opt_t *o, const char *arg, const char *next, int *used_next)
 static opt_result_t
 opt_take_operand(opt_t *o, const char *arg)
 {
-    char    err[PCAPX_ERR_LEN];
-    size_t  i;
+    char      err[PCAPX_ERR_LEN];
+    size_t    i;
+    opt_id_t  id;
 
     if (o->cmd == OPT_CMD_END) {
         for (i = 0; i < OPT_CMD_END; i++) {
@@ -202,7 +273,12 @@ opt_take_operand(opt_t *o, const char *arg)
         }
 
         return opt_wrong(o, "there is no command \"", arg,
-                         "\"; there are: static, status, stop");
+                         "\"; there are: bosh, static, status, stop");
+    }
+
+    id = opt_cmds[o->cmd].operands;
+    if (id != OPT_END) {
+        return opt_add(o, &opt_table[id], opt_table[id].cmds, arg);
     }
 
     if (opt_cmds[o->cmd].target == NULL || o->target != NULL) {
@@ -236,18 +312,20 @@ opt_finish(opt_t *o)
     }
 
     if (o->cmd == OPT_CMD_END) {
-        return opt_wrong(o, "which command? There are: static, status, stop",
-                         "", "");
+        return opt_wrong(o, "which command? There are: bosh, static, status,"
+                         " stop", "", "");
     }
 
     for (i = 0; i < o->nargs; i++) {
-        if (!(opt_table[o->args[i].id].cmds & 1u << o->cmd)) {
+        if (!(o->args[i].cmds & 1u << o->cmd)) {
             return opt_wrong(o, "this command does not take --",
                              opt_table[o->args[i].id].name, "");
         }
     }
 
-    if (opt_cmds[o->cmd].target != NULL && o->target == NULL) {
+    if (opt_cmds[o->cmd].target != NULL && o->target == NULL
+        && opt_cmds[o->cmd].operands == OPT_END)
+    {
         return opt_wrong(o, "this command needs a ",
                          opt_cmds[o->cmd].target, "");
     }
@@ -426,7 +504,7 @@ opt_help(FILE *f, opt_cmd_t cmd)
                "\n");
 
     for (i = 0; i < OPT_CMD_END; i++) {
-        fprintf(f, "  %-7s%-6s %s\n", opt_cmds[i].name,
+        fprintf(f, "  %-7s%-17s %s\n", opt_cmds[i].name,
                 opt_cmds[i].target ? opt_cmds[i].target : "",
                 opt_cmds[i].help);
     }

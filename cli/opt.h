@@ -18,10 +18,16 @@
 
 typedef enum {
     OPT_CA_CERT = 0,
+    OPT_CLIENT,
+    OPT_CLIENT_SECRET,
+    OPT_CONFIG,
+    OPT_DEPLOYMENT,
     OPT_DURATION,
+    OPT_ENVIRONMENT,
     OPT_FILTER,
     OPT_FORCE,
     OPT_FORMAT,
+    OPT_GW_DISABLE,
     OPT_HELP,
     OPT_INSECURE,
     OPT_INSTANCE,
@@ -29,13 +35,17 @@ typedef enum {
     OPT_JSON,
     OPT_MAX_BYTES,
     OPT_MAX_PACKETS,
+    OPT_NO_COLOR,
     OPT_NO_RECONNECT,
     OPT_OUTPUT,
+    OPT_PARALLEL,
     OPT_PROMISCUOUS,
     OPT_QUIET,
     OPT_REASON,
     OPT_RECONNECT_TIMEOUT,
+    OPT_SHA2,
     OPT_SNAPLEN,
+    OPT_SSH,
     OPT_TIMEOUT,
     OPT_TOKEN,
     OPT_TOKEN_FILE,
@@ -74,8 +84,25 @@ struct opt_def_s {
 extern const opt_def_t  opt_table[OPT_END];
 
 
+/*
+ * Other names of options that some commands take, and options of other
+ * programs that they refuse with a word on what to use instead.
+ */
+typedef struct {
+    const char   *name;        /* NULL: only a letter */
+    char          letter;      /* '\0': none */
+    unsigned      cmds;        /* bits: 1 << opt_cmd_t */
+    opt_id_t      id;          /* OPT_END: refused */
+    const char   *instead;     /* of a refused one */
+} opt_alias_t;
+
+/* Ends with an entry that has neither name nor letter. */
+extern const opt_alias_t  opt_aliases[];
+
+
 typedef enum {
-    OPT_CMD_STATIC = 0,
+    OPT_CMD_BOSH = 0,
+    OPT_CMD_STATIC,
     OPT_CMD_STATUS,
     OPT_CMD_STOP,
     OPT_CMD_END
@@ -85,6 +112,7 @@ typedef struct {
     const char   *name;
     const char   *target;      /* name of the operand, NULL: takes none */
     opt_check_t   check;       /* of the operand; def is NULL */
+    opt_id_t      operands;    /* each is a value of this option, or OPT_END */
     const char   *help;
 } opt_cmd_def_t;
 
@@ -94,11 +122,12 @@ extern const opt_cmd_def_t  opt_cmds[OPT_CMD_END];
 typedef struct {
     opt_id_t     id;
     const char  *value;        /* NULL for a flag; aliases argv */
+    unsigned     cmds;         /* which commands take it as it was spelled */
 } opt_arg_t;
 
 typedef struct {
     opt_cmd_t    cmd;          /* OPT_CMD_END: none was given */
-    const char  *target;       /* aliases argv */
+    const char  *target;       /* aliases argv; of bosh: set by bosh.c */
     opt_arg_t   *args;         /* in the order given */
     size_t       nargs;
     char         err[PCAPX_ERR_LEN + 128];

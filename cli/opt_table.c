@@ -10,8 +10,8 @@
 
 
 #define ON(cmd)     (1u << OPT_CMD_##cmd)
-#define ON_ALL      (ON(STATIC) | ON(STATUS) | ON(STOP))
-#define ON_CAPTURE  ON(STATIC)
+#define ON_ALL      (ON(BOSH) | ON(STATIC) | ON(STATUS) | ON(STOP))
+#define ON_CAPTURE  (ON(BOSH) | ON(STATIC))
 
 
 static int opt_check_interface(const opt_def_t *def, const char *s,
@@ -36,6 +36,10 @@ static int opt_check_nonempty(const opt_def_t *def, const char *s,
     size_t len, char *err);
 static int opt_check_group(const opt_def_t *def, const char *s, size_t len,
     char *err);
+static int opt_check_deployment(const opt_def_t *def, const char *s,
+    size_t len, char *err);
+static int opt_check_any(const opt_def_t *def, const char *s, size_t len,
+    char *err);
 static int opt_check_id(const opt_def_t *def, const char *s, size_t len,
     char *err);
 
@@ -46,10 +50,26 @@ const opt_def_t  opt_table[OPT_END] = {
 
     { "ca-cert", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_nonempty,
       "FILE", "trust only these certificates, in place of the system's"
-              " (PCAP_CA)" },
+              " (PCAP_CA; of bosh: BOSH_CA_CERT, see bosh-pcap(1))" },
+
+    { "client", '\0', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_nonempty,
+      "NAME", "UAA client, in place of the user who is logged in"
+              " (BOSH_CLIENT)" },
+
+    { "client-secret", '\0', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_any,
+      "SECRET", "its secret; prefer BOSH_CLIENT_SECRET" },
+
+    { "config", 'c', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_nonempty,
+      "FILE", "the bosh CLI's (BOSH_CONFIG, default ~/.bosh/config)" },
+
+    { "deployment", 'd', OPT_SINGLE, ON(BOSH), 0, NULL,
+      opt_check_deployment, "NAME", "the deployment (BOSH_DEPLOYMENT)" },
 
     { "duration", '\0', OPT_SINGLE, ON_CAPTURE, 0, "duration",
       opt_check_duration, "TIME", "end after this time: 30s, 5m, 2h" },
+
+    { "environment", 'e', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_nonempty,
+      "NAME", "the Director, by alias or URL (BOSH_ENVIRONMENT)" },
 
     { "filter", 'f', OPT_SINGLE, ON_CAPTURE, 0, "filter", opt_check_filter,
       "EXPR", "capture only what matches (pcap-filter(7))" },
@@ -59,6 +79,9 @@ const opt_def_t  opt_table[OPT_END] = {
 
     { "format", '\0', OPT_SINGLE, ON_CAPTURE, 0, NULL, opt_check_format,
       "FORMAT", "pcapng (default) or pcap" },
+
+    { "gw-disable", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
+      "no effect: no SSH gateway is ever used" },
 
     { "help", 'h', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL, "show this" },
 
@@ -82,12 +105,18 @@ const opt_def_t  opt_table[OPT_END] = {
     { "max-packets", '\0', OPT_SINGLE, ON_CAPTURE, 0, "max_packets",
       opt_check_count, "N", "end after so many packets" },
 
+    { "no-color", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
+      "no effect: there are no colours" },
+
     { "no-reconnect", '\0', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
       "end when the stream is cut, do not go on in the same file" },
 
     { "output", 'o', OPT_SINGLE, ON_CAPTURE, 0, NULL, opt_check_nonempty,
       "FILE", "write here, - is standard output (default: a new file named"
               " after target and time)" },
+
+    { "parallel", '\0', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_count,
+      "N", "no effect: the API starts all at once" },
 
     { "promiscuous", '\0', OPT_FLAG, ON_CAPTURE, 0, "promiscuous", NULL,
       NULL, "also frames that are not for the instance" },
@@ -103,8 +132,14 @@ const opt_def_t  opt_table[OPT_END] = {
       "give up when a cut stream cannot be continued for so long (default"
       " 60s)" },
 
+    { "sha2", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
+      "no effect: there are no checksums" },
+
     { "snaplen", 's', OPT_SINGLE, ON_CAPTURE, 0, "snaplen",
       opt_check_snaplen, "BYTES", "bytes per packet (default 262144)" },
+
+    { "ssh", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
+      "hand over to the bosh CLI's own pcap, which uses SSH" },
 
     { "timeout", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_duration,
       "TIME", "give up when the API is silent for so long (default 60s)" },
@@ -132,12 +167,16 @@ const opt_def_t  opt_table[OPT_END] = {
 
 const opt_cmd_def_t  opt_cmds[OPT_CMD_END] = {
 
-    { "static", "GROUP", opt_check_group,
+    { "bosh", "[GROUP[/ID]]...", NULL, OPT_INSTANCE,
+      "capture VMs of a BOSH deployment" },
+
+    { "static", "GROUP", opt_check_group, OPT_END,
       "capture the instances that the API lists under GROUP" },
 
-    { "status", NULL, NULL, "is the API well, and what can it capture" },
+    { "status", NULL, NULL, OPT_END,
+      "is the API well, and what can it capture" },
 
-    { "stop", "ID", opt_check_id, "end the running capture ID" },
+    { "stop", "ID", opt_check_id, OPT_END, "end the running capture ID" },
 };
 
 
@@ -267,4 +306,32 @@ opt_check_id(const opt_def_t *def, const char *s, size_t len, char *err)
     (void) def;
 
     return pcapx_valid_capture_id(s, len, err);
+}
+
+
+/* One segment of the path; what bosh deploys is named so. */
+static int
+opt_check_deployment(const opt_def_t *def, const char *s, size_t len,
+    char *err)
+{
+    (void) def;
+
+    if (memchr(s, '/', len) != NULL) {
+        snprintf(err, PCAPX_ERR_LEN, "a deployment's name holds no \"/\"");
+        return PCAPX_EINVAL;
+    }
+
+    return pcapx_valid_instance(s, len, err);
+}
+
+
+static int
+opt_check_any(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+    (void) s;
+    (void) len;
+    (void) err;
+
+    return PCAPX_OK;
 }

@@ -98,6 +98,11 @@ report_refused(capture_t *c, verdict_t *v)
         return NULL;
     }
 
+    if (reply->status == 401 && c->conf->again) {
+        v->code = CLI_AGAIN;
+        return NULL;
+    }
+
     doc = problem_parse(reply);
     problem_print(c->msg, reply, doc, v->text, sizeof(v->text));
     v->code = verdict_http(reply->status);
@@ -153,6 +158,10 @@ report_print(capture_t *c)
 
     } else {
         problem = report_refused(c, &v);
+
+        if (v.code == CLI_AGAIN) {
+            return v.code;
+        }
     }
 
     if (c->path != NULL && c->out.bytes > 0) {

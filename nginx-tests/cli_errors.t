@@ -284,8 +284,8 @@ is($run->{json}{instances}[0]{received}, 9223372036854775807,
 # --- usage ----------------------------------------------------------------
 
 for my $case (
-    [ [], qr/which command\? There are: static, status, stop/ ],
-    [ ['captures'], qr/no command "captures"; there are: static, status/ ],
+    [ [], qr/which command\? There are: bosh, static, status/ ],
+    [ ['captures'], qr/no command "captures"; there are: bosh, static/ ],
     [ ['static'], qr/needs a GROUP/ ],
     [ [ 'static', 'a/b' ], qr/GROUP: / ],
     [ [ 'static', '../x' ], qr/GROUP: / ],

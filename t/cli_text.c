@@ -206,7 +206,7 @@ test_conf(void)
     };
 
     for (i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
-        url = conf_url(urls[i].in, &host, err);
+        url = conf_url(urls[i].in, "the API", &host, err);
 
         ok(urls[i].out == NULL ? url == NULL && host == NULL
            : url != NULL && strcmp(url, urls[i].out) == 0,

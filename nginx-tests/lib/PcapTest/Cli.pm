@@ -46,7 +46,8 @@ sub environment
 
 
 # Starts pcap-cli with args. Options: env, prefix (words before the
-# command), out (where standard output goes; default a file).
+# command), out (where standard output goes; default a file), program (words
+# in place of pcap-cli).
 sub cli_start
 {
     my ($api, $args, %o) = @_;
@@ -68,7 +69,8 @@ sub cli_start
         %ENV = (%ENV, map { $_ => $env{$_} } grep { defined $env{$_} }
             keys %env);
         $SIG{PIPE} = 'DEFAULT';
-        my @cmd = (@{ $o{prefix} || [] }, tool('cli'), @$args);
+        my @cmd = (@{ $o{prefix} || [] },
+            @{ $o{program} || [tool('cli')] }, @$args);
         exec { $cmd[0] } @cmd or POSIX::_exit(127);
     });
 

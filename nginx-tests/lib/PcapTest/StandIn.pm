@@ -30,7 +30,7 @@ my %OPTIONS = map { $_ => 1 } qw(interface instance filter snaplen format
 my $number = 0;
 
 
-# Options: certs, script, status (answer of /v1/status), cert, port,
+# Options: certs, script, status (answer of /v1/status), cert, port, token,
 # delete (sub of the same kind for DELETE).
 sub new
 {
@@ -272,7 +272,7 @@ sub answer
     my ($token) = ($r->{field}{authorization} || '') =~ /^bearer (\S+)$/i;
 
     return $c->problem(401, 'Unauthorized', 'no token is active')
-        if ($token || '') ne 'good-token';
+        if ($token || '') ne ($c->{api}{token} || 'good-token');
 
     if ($r->{method} eq 'DELETE') {
         $r->{path} eq '/v1/captures/' . PcapTest::StandIn::ID
@@ -282,7 +282,7 @@ sub answer
         return $c->reply(202, 'application/json', '{}');
     }
 
-    my ($group) = $r->{path} =~ m{^/v1/capture/static/([\w.-]+)$}
+    my ($group) = $r->{path} =~ m{^/v1/capture/(?:static|bosh)/([\w.-]+)$}
         or return $c->problem(404, 'Not Found', 'no such resource');
 
     die "method $r->{method}\n" if $r->{method} ne 'POST';

@@ -1,0 +1,588 @@
+/*
+ * cli/bosh_login.c: asks the Director who its UAA is, and the UAA for tokens
+ * (UAA's POST /oauth/token; bosh-cli 7: uaa/uaa.go, uaa/client_request.go).
+ * A refresh token is used by one process at a time: UAA may hand out another
+ * one with each answer, and the config file is how the others learn of it.
+ */
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "bosh.h"
+#include "capture.h"
+#include "pcapx/valid.h"
+#include "text.h"
+#include "token.h"
+
+
+/* The bosh CLI's own client; it has no secret (bosh-cli 7, cmd/session.go). */
+#define LOGIN_CLIENT     "bosh_cli"
+
+/* A capture asks three servers one after the other. */
+#define LOGIN_MARGIN_S   30
+
+/* A token that was got within this time is not asked for again. */
+#define LOGIN_FRESH_MS   60000
+
+
+/* What the UAA gave; both owned and wiped. */
+
+typedef struct {
+    char  *access;
+    char  *refresh;        /* NULL: none, or an empty one */
+} login_grant_t;
+
+
+static void
+login_wipe(char **s)
+{
+    if (*s != NULL) {
+        explicit_bzero(*s, strlen(*s));
+        free(*s);
+        *s = NULL;
+    }
+}
+
+
+cli_exit_t
+bosh_ask(const bosh_t *b, api_request_t *q, const api_t *api,
+    const char *name, const char *method, const char *path)
+{
+    CURLcode  rc;
+
+    if (q->easy == NULL
+        && api_request_init(q, api, method, path, NULL) != 0)
+    {
+        msg_error(b->msg, "out of memory");
+        return CLI_FAILED;
+    }
+
+    rc = api_run(q);
+
+    if (rc != CURLE_OK) {
+        msg_error(b->msg, "no answer from the %s at %.100s: %.200s", name,
+                  api->conf->host, api_error(q, rc));
+        return CLI_FAILED;
+    }
+
+    return CLI_OK;
+}
+
+
+/* A text member that is not empty, or NULL. */
+static const char *
+login_text(const json_t *doc, const char *key)
+{
+    const char  *s;
+
+    s = json_string_value(json_object_get(doc, key));
+
+    return s != NULL && *s != '\0' ? s : NULL;
+}
+
+
+/* The UAA's address out of user_authentication, or NULL. */
+static const char *
+login_uaa_url(const json_t *info)
+{
+    const char    *s;
+    const json_t  *options;
+
+    options = json_object_get(json_object_get(info, "user_authentication"),
+                              "options");
+
+    s = login_text(options, "url");
+    if (s == NULL) {
+        s = json_string_value(json_array_get(json_object_get(options,
+                                                             "urls"), 0));
+    }
+
+    return s;
+}
+
+
+/* features.pcap.extras.url; features are {status, extras}. */
+static const char *
+login_api_url(const json_t *info)
+{
+    const json_t  *feature;
+
+    feature = json_object_get(json_object_get(info, "features"), "pcap");
+
+    if (json_is_false(json_object_get(feature, "status"))) {
+        return NULL;
+    }
+
+    return login_text(json_object_get(feature, "extras"), "url");
+}
+
+
+cli_exit_t
+bosh_login_info(bosh_t *b)
+{
+    json_t         *info;
+    cli_exit_t      code;
+    const char     *url;
+    api_t           api = { &b->director, b->msg };
+    api_request_t   q = { 0 };
+
+    info = NULL;
+
+    code = bosh_ask(b, &q, &api, "Director", "GET", "/info");
+    if (code != CLI_OK) {
+        goto out;
+    }
+
+    if (q.reply.body != NULL) {
+        info = json_loadb(q.reply.body, q.reply.body_len,
+                          JSON_REJECT_DUPLICATES, NULL);
+    }
+
+    if (q.reply.status != 200 || !json_is_object(info)) {
+        msg_error(b->msg, "%.100s does not answer as a Director does (GET"
+                  " /info: HTTP %ld)", b->director.host, q.reply.status);
+        code = CLI_FAILED;
+        goto out;
+    }
+
+    url = login_uaa_url(info);
+    b->uaa = url != NULL ? strdup(url) : NULL;
+
+    url = login_api_url(info);
+    b->api_url = url != NULL ? strdup(url) : NULL;
+
+out:
+
+    json_decref(info);
+    api_request_free(&q);
+
+    return code;
+}
+
+
+static int
+login_set(bosh_t *b, const char *token)
+{
+    if (conf_set_token(&b->director, token) != 0
+        || (b->api.url != NULL && conf_set_token(&b->api, token) != 0))
+    {
+        msg_error(b->msg, "out of memory");
+        return CLI_FAILED;
+    }
+
+    return CLI_OK;
+}
+
+
+/* "name=value" encoded behind dst's text; the caller made room. */
+static void
+login_form_add(char *dst, const char *name, const char *value)
+{
+    size_t  n;
+
+    n = strlen(dst);
+    n += (size_t) snprintf(dst + n, 64, "%s%s=", n ? "&" : "", name);
+    n += pcapx_form_encode(dst + n, 3 * strlen(value), value, strlen(value));
+    dst[n] = '\0';
+}
+
+
+/* The form of a grant: with a refresh token, or as a client. */
+static char *
+login_form(const char *refresh)
+{
+    char  *form;
+
+    form = calloc(1, 256 + (refresh != NULL ? 3 * strlen(refresh) : 0));
+
+    if (form != NULL && refresh != NULL) {
+        login_form_add(form, "grant_type", "refresh_token");
+        login_form_add(form, "refresh_token", refresh);
+
+    } else if (form != NULL) {
+        login_form_add(form, "grant_type", "client_credentials");
+    }
+
+    return form;
+}
+
+
+/* Copies a token out of the answer when it can stand in a request. */
+static char *
+login_take(const json_t *doc, const char *key)
+{
+    const char  *s;
+
+    s = login_text(doc, key);
+
+    return s != NULL && conf_token_ok(s, strlen(s)) ? strdup(s) : NULL;
+}
+
+
+/*
+ * The UAA refuses. Its error_description may hold the refresh token itself
+ * ("Invalid refresh token (expired): eyJ..."), so only the short code is
+ * shown.
+ */
+static cli_exit_t
+login_refused(const bosh_t *b, const reply_t *reply, const json_t *doc,
+    const char *host)
+{
+    char         code[48];
+    const char  *s;
+
+    s = login_text(doc, "error");
+    text_clean(code, sizeof(code), s != NULL ? s : "no reason",
+               s != NULL ? strlen(s) : 9);
+
+    /* RFC 6749 5.2: 400 and 401 are about the grant. */
+    if (reply->status != 400 && reply->status != 401) {
+        msg_error(b->msg, "the UAA at %.100s answers HTTP %ld", host,
+                  reply->status);
+        return CLI_FAILED;
+    }
+
+    if (b->client != NULL) {
+        msg_error(b->msg, "the UAA at %.100s refuses the client %.60s"
+                  " (%s): check --client and --client-secret", host,
+                  b->client, code);
+
+    } else {
+        msg_error(b->msg, "the UAA at %.100s does not refresh the token"
+                  " (%s): log in with `bosh -e %.100s login`", host, code,
+                  b->name);
+    }
+
+    return CLI_DENIED;
+}
+
+
+static cli_exit_t
+login_parse(const bosh_t *b, const reply_t *reply, const char *host,
+    login_grant_t *grant)
+{
+    json_t      *doc;
+    cli_exit_t   code;
+    const char  *type;
+
+    doc = reply->body != NULL
+          ? json_loadb(reply->body, reply->body_len, JSON_REJECT_DUPLICATES,
+                       NULL)
+          : NULL;
+
+    if (reply->status != 200) {
+        code = login_refused(b, reply, doc, host);
+        json_decref(doc);
+        return code;
+    }
+
+    type = login_text(doc, "token_type");
+
+    if (type == NULL || strcasecmp(type, "bearer") == 0) {
+        grant->access = login_take(doc, "access_token");
+        grant->refresh = login_take(doc, "refresh_token");
+    }
+
+    json_decref(doc);
+
+    if (grant->access == NULL) {
+        msg_error(b->msg, "the UAA at %.100s answers without a token", host);
+        return CLI_FAILED;
+    }
+
+    return CLI_OK;
+}
+
+
+/* Prepares the request; the form is set by hand, so that -v shows none. */
+static int
+login_request(const bosh_t *b, api_request_t *q, const api_t *api,
+    const char *refresh)
+{
+    if (api_request_init(q, api, "POST", "/oauth/token", NULL) != 0) {
+        return -1;
+    }
+
+    q->form = login_form(refresh);
+    if (q->form == NULL) {
+        return -1;
+    }
+
+    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE, (long) strlen(q->form));
+    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, q->form);
+    curl_easy_setopt(q->easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
+    curl_easy_setopt(q->easy, CURLOPT_USERNAME,
+                     refresh == NULL ? b->client : LOGIN_CLIENT);
+    curl_easy_setopt(q->easy, CURLOPT_PASSWORD,
+                     refresh == NULL && b->secret != NULL ? b->secret : "");
+
+    return 0;
+}
+
+
+/* refresh is NULL for a client's grant. Fills grant, which was zeroed. */
+static cli_exit_t
+login_ask_uaa(bosh_t *b, const char *refresh, login_grant_t *grant)
+{
+    char            err[PCAPX_ERR_LEN];
+    conf_t          conf;
+    cli_exit_t      code;
+    api_t           api = { &conf, b->msg };
+    api_request_t   q = { 0 };
+
+    if (b->uaa == NULL) {
+        msg_error(b->msg, "the Director at %.100s names no UAA, and only a"
+                  " UAA's tokens are good for a capture", b->director.host);
+        return CLI_FAILED;
+    }
+
+    if (conf_init(&conf, b->opt, b->uaa, "the UAA", err) != 0) {
+        msg_error(b->msg, "%s", err);
+        conf_free(&conf);
+        return CLI_FAILED;
+    }
+
+    conf.timeout_ms = b->director.timeout_ms;
+    conf.ca_cert = b->director.ca_cert;
+    conf.ca_pem = b->director.ca_pem;
+    conf.proxy = b->director.proxy;
+
+    if (login_request(b, &q, &api, refresh) != 0) {
+        msg_error(b->msg, "out of memory");
+        code = CLI_FAILED;
+
+    } else {
+        code = bosh_ask(b, &q, &api, "UAA", "POST", "/oauth/token");
+    }
+
+    if (code == CLI_OK) {
+        code = login_parse(b, &q.reply, conf.host, grant);
+    }
+
+    if (q.form != NULL) {
+        explicit_bzero(q.form, strlen(q.form));
+    }
+
+    if (q.reply.body != NULL) {
+        explicit_bzero(q.reply.body, q.reply.body_len);
+    }
+
+    api_request_free(&q);
+
+    /* These are the Director's. */
+    conf.ca_pem = NULL;
+    conf.proxy = NULL;
+    conf_free(&conf);
+
+    return code;
+}
+
+
+/* Puts the new tokens into the file, which may have changed meanwhile. */
+static void
+login_save(bosh_t *b, const login_grant_t *grant)
+{
+    int      rc;
+    char     err[PCAPX_ERR_LEN];
+    char    *text;
+    size_t   len;
+
+    rc = -1;
+    text = NULL;
+    snprintf(err, sizeof(err), "it is not there any more");
+
+    if (bosh_store_read(&b->store, b->config_path, err) == 1) {
+        text = bosh_conf_update(b->store.text, b->store.len, b->name,
+                                grant->access, grant->refresh, &len, err);
+    }
+
+    if (text != NULL) {
+        rc = bosh_store_write(&b->store, text, len, err);
+        explicit_bzero(text, len);
+        free(text);
+    }
+
+    /* The token is good all the same. */
+    if (rc != 0) {
+        msg_error(b->msg, "the refreshed token is not kept in %.100s: %s",
+                  b->config_path, err);
+    }
+}
+
+
+/* Has another process refreshed it since? The file is read anew. */
+static cli_exit_t
+login_reread(bosh_t *b)
+{
+    int          rc;
+    char         err[PCAPX_ERR_LEN];
+    bosh_env_t   env;
+    const char  *old;
+
+    rc = bosh_store_read(&b->store, b->config_path, err);
+
+    if (rc == 1) {
+        rc = bosh_conf_find(&env, b->store.text, b->store.len, b->name, err);
+
+        if (rc == 1) {
+            bosh_env_free(&b->env);
+            b->env = env;
+
+        } else {
+            bosh_env_free(&env);
+        }
+    }
+
+    if (rc == -1) {
+        msg_error(b->msg, "%.100s: %s", b->config_path, err);
+        return CLI_FAILED;
+    }
+
+    old = b->director.token;
+
+    if (rc == 0 || b->env.access_token == NULL
+        || !conf_token_ok(b->env.access_token, strlen(b->env.access_token))
+        || (old != NULL && strcmp(old, b->env.access_token) == 0)
+        || token_ends_within(b->env.access_token, LOGIN_MARGIN_S))
+    {
+        return CLI_AGAIN;
+    }
+
+    b->fresh_ms = capture_now();
+
+    return login_set(b, b->env.access_token);
+}
+
+
+static cli_exit_t
+login_not_logged_in(const bosh_t *b)
+{
+    msg_error(b->msg, "not logged in at %.100s: use `bosh -e %.100s login`,"
+              " or --client and --client-secret", b->director.host, b->name);
+
+    return CLI_DENIED;
+}
+
+
+/* CLI_OK with a fresh token, whoever asked for it. */
+static cli_exit_t
+login_refresh(bosh_t *b)
+{
+    int             lock;
+    char            err[PCAPX_ERR_LEN];
+    cli_exit_t      code;
+    login_grant_t   grant = { NULL, NULL };
+
+    if (b->env.refresh_token == NULL) {
+        return login_not_logged_in(b);
+    }
+
+    lock = bosh_store_lock(&b->store, b->msg, err);
+
+    if (lock == -1) {
+        /* A refresh token that changes and is not kept would be lost. */
+        msg_error(b->msg, "the token has expired, and a new one could not be"
+                  " kept: %s", err);
+        return CLI_FAILED;
+    }
+
+    code = login_reread(b);
+    if (code != CLI_AGAIN) {
+        goto out;
+    }
+
+    if (b->env.refresh_token == NULL) {
+        code = login_not_logged_in(b);
+        goto out;
+    }
+
+    code = login_ask_uaa(b, b->env.refresh_token, &grant);
+
+    if (code == CLI_OK) {
+        login_save(b, &grant);
+        code = login_set(b, grant.access);
+        b->fresh_ms = capture_now();
+    }
+
+out:
+
+    bosh_store_unlock(lock);
+    login_wipe(&grant.access);
+    login_wipe(&grant.refresh);
+
+    return code;
+}
+
+
+static cli_exit_t
+login_as_client(bosh_t *b)
+{
+    cli_exit_t     code;
+    login_grant_t  grant = { NULL, NULL };
+
+    code = login_ask_uaa(b, NULL, &grant);
+
+    if (code == CLI_OK) {
+        code = login_set(b, grant.access);
+        b->fresh_ms = capture_now();
+    }
+
+    login_wipe(&grant.access);
+    login_wipe(&grant.refresh);
+
+    return code;
+}
+
+
+cli_exit_t
+bosh_login(bosh_t *b)
+{
+    char        *token;
+    cli_exit_t   code;
+
+    if (b->fixed) {
+        return CLI_OK;
+    }
+
+    if (b->client != NULL) {
+        return login_as_client(b);
+    }
+
+    token = b->env.access_token;
+
+    if (token == NULL || !conf_token_ok(token, strlen(token))) {
+        return login_refresh(b);
+    }
+
+    /* Set in any case: login_reread() compares with it. */
+    code = login_set(b, token);
+
+    if (code == CLI_OK && token_ends_within(token, LOGIN_MARGIN_S)) {
+        code = login_refresh(b);
+    }
+
+    return code;
+}
+
+
+int
+bosh_login_is_fresh(const bosh_t *b)
+{
+    return b->fixed || (b->fresh_ms != 0
+                        && capture_now() - b->fresh_ms < LOGIN_FRESH_MS);
+}
+
+
+cli_exit_t
+bosh_login_again(bosh_t *b)
+{
+    if (bosh_login_is_fresh(b)) {
+        msg_error(b->msg, "the token is refused%s", b->fixed
+                  ? "" : ", though it is fresh");
+        return CLI_DENIED;
+    }
+
+    return b->client != NULL ? login_as_client(b) : login_refresh(b);
+}
