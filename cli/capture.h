@@ -56,6 +56,7 @@ typedef struct {
     unsigned         on:1;
     unsigned         down:1;         /* capture.leg has ended */
     unsigned         limit_told:1;
+    unsigned         renewed:1;      /* the token, for this try */
 } relay_t;
 
 struct capture_s {

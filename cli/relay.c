@@ -299,6 +299,7 @@ relay_began(leg_t *leg)
     capture_t  *c;
 
     c = leg->capture;
+    c->relay.renewed = 0;
 
     if (c->began_ms == 0) {
         c->began_ms = leg->began_ms;
@@ -426,6 +427,22 @@ relay_cut(capture_t *c, leg_t *leg, uint64_t now)
 }
 
 
+/* The token has run out since the last request: is there a fresh one? */
+static int
+relay_renewed(capture_t *c, leg_t *leg)
+{
+    if (leg->began_ms != 0 || leg->request.reply.status != 401
+        || c->relay.renewed || conf_renew(c->conf) != 0)
+    {
+        return 0;
+    }
+
+    c->relay.renewed = 1;
+
+    return 1;
+}
+
+
 /* A stream that was to take over did not. */
 static void
 relay_failed(capture_t *c, leg_t *leg, uint64_t now)
@@ -433,6 +450,13 @@ relay_failed(capture_t *c, leg_t *leg, uint64_t now)
     long      status;
     char      text[320];
     json_t   *doc;
+
+    if (relay_renewed(c, leg)) {
+        leg_close(leg);
+        c->next = NULL;
+        c->relay.wait_until_ms = now;
+        return;
+    }
 
     status = leg->request.reply.status;
     snprintf(text, sizeof(text), "no answer");

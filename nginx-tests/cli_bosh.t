@@ -562,6 +562,39 @@ for my $args ([ 'bosh', '-n' ], [ 'bosh', 'router/3' ], ['bosh']) {
     unlike($run->{screen}, qr/\[y\/N\]/, 'no question');
 }
 
+# --- a token that runs out between two parts of a capture -----------------
+
+is(scalar $api->events('died'), 0, 'the API was asked nothing odd');
+$api->stop();
+$api = PcapTest::StandIn->new(certs => $certs, script => sub {
+    my ($c) = @_;
+
+    my $times = () = $c->{api}->events('capture');
+
+    return $c->problem(401, 'Unauthorized', 'it has expired') if $times == 2;
+    return $c->usual(2, 10, 'complete') if $times > 2;
+
+    $c->begin();
+    $c->chunk(PcapTest::StandIn::head(2) . PcapTest::StandIn::packets(2, 4));
+    $c->{s}->close();
+});
+
+$director->tell(refresh => { 'REFRESH-SECRET' => {
+    access_token => 'good-token', refresh_token => 'NEXT-SECRET',
+    token_type => 'bearer', expires_in => 600 } });
+config(access => 'good-token', refresh => 'REFRESH-SECRET');
+
+my $tokens = () = $director->events('token');
+
+bosh([ '--json', 'router' ]);
+is($run->{code}, 3, 'expired between two parts: a gap') or diag($run->{stderr});
+is($run->{json}{parts}, 2, 'two parts');
+is(scalar(() = $director->events('token')), $tokens + 1, 'one fresh token');
+is(scalar(() = $api->events('capture')), 3, 'for one more try');
+is(entry('refresh_token'), 'NEXT-SECRET', 'the next one is kept');
+unlike($run->{stderr} . $run->{stdout}, $secrets, 'no secrets');
+unlike($run->{stderr}, qr/401/, 'and no word of it');
+
 # --- the Director is down -------------------------------------------------
 
 is(scalar $director->events('died'), 0, 'the Director: nothing odd was asked')
