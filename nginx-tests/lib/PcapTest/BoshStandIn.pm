@@ -37,7 +37,8 @@ sub new
         LocalAddr => '127.0.0.1', LocalPort => $self->{port})
         or die "the Director cannot listen: $!\n";
 
-    $self->{pid} = fork_child('director', sub { $self->serve($listen) });
+    $self->{pid} = fork_child('director', sub { $self->serve($listen) },
+        keep => [ $listen ]);
     close $listen;
 
     my $pid = $self->{pid};

@@ -62,7 +62,7 @@ sub start
     my $listen = $self->listening();
 
     $self->{pid} = PcapTest::fork_child('director',
-        sub { $self->serve($listen) });
+        sub { $self->serve($listen) }, keep => [ $listen ]);
 }
 
 

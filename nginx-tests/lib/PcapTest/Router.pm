@@ -33,7 +33,8 @@ sub new
         LocalAddr => '127.0.0.1', LocalPort => $self->{port})
         or die "the router cannot listen: $!\n";
 
-    $self->{pid} = fork_child('router', sub { $self->serve($listen) });
+    $self->{pid} = fork_child('router', sub { $self->serve($listen) },
+        keep => [ $listen ]);
     at_end(sub { stop_child($self->{pid}, 'TERM', 2) });
 
     return $self;
