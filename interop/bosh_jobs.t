@@ -105,6 +105,11 @@ sub job
     must('chown', '-R', 'root:vcap', "$V/jobs/$job") if !$status;
     system("chmod 640 $V/jobs/$job/config/*") if !$status;
 
+    for my $script (glob "$V/jobs/$job/bin/*") {
+        my ($words, $broken) = run_words('bash', '-n', $script);
+        ok(0, "$script is shell") || diag($words) if $broken;
+    }
+
     return ($text, $status);
 }
 
