@@ -17,7 +17,7 @@
 
 #define BOSH_DEFAULT_CONFIG   "~/.bosh/config"
 #define BOSH_DIRECTOR_PORT    "25555"
-#define BOSH_API_PORT         "8443"
+#define BOSH_API_PORT         "9495"
 
 /* Nobody waits long for an API that may not be there. */
 #define BOSH_PROBE_MS         5000
@@ -326,7 +326,7 @@ bosh_renew(void *ctx)
 }
 
 
-/* https://DIRECTOR:8443, where the API is when it runs beside the Director. */
+/* https://DIRECTOR:9495, where the API is when it runs beside the Director. */
 static char *
 bosh_rule_url(const bosh_t *b)
 {

@@ -409,8 +409,11 @@ $director->tell(auth => undef);
 
 config(access => 'good-token');
 
+$api->stop();
+$api = PcapTest::StandIn->new(certs => $certs, port => 9495,
+    script => sub { $_[0]->usual(2, 10, 'complete') });
 bosh([], env => { PCAP_API => undef });
-like_usual('beside the Director, port 8443');
+like_usual('beside the Director, port 9495');
 
 $api->stop();
 $api = PcapTest::StandIn->new(certs => $certs, port => 9443,
@@ -419,7 +422,7 @@ $api = PcapTest::StandIn->new(certs => $certs, port => 9443,
 bosh([], env => { PCAP_API => undef });
 is($run->{code}, 1, 'nobody there');
 like($run->{stderr},
-    qr/no pcap API answers at https:\/\/localhost:8443 .*PCAP_API or -u$/m,
+    qr/no pcap API answers at https:\/\/localhost:9495 .*PCAP_API or -u$/m,
     'words');
 
 $director->tell(features => { pcap => { status => JSON::PP::true,
