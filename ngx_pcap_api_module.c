@@ -9,6 +9,8 @@
 
 #include "ngx_pcap_api_module.h"
 
+#include <openssl/rand.h>
+
 
 static ngx_int_t ngx_pcap_api_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_pcap_api_body_filter(ngx_http_request_t *r,
@@ -270,7 +272,15 @@ ngx_pcap_api_next_body(ngx_http_request_t *r, ngx_chain_t *in)
 static void *
 ngx_pcap_api_create_main_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_main_conf_t));
+    ngx_pcap_api_main_conf_t  *pmcf;
+
+    pmcf = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_main_conf_t));
+
+    if (pmcf == NULL || RAND_bytes(pmcf->salt, sizeof(pmcf->salt)) != 1) {
+        return NULL;
+    }
+
+    return pmcf;
 }
 
 
@@ -414,6 +424,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
+    conf->number = ++pmcf->nlocations;
 
     if (pmcf->zone == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

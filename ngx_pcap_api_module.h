@@ -97,10 +97,13 @@ typedef struct {
 typedef struct {
     ngx_shm_zone_t            *zone;
     ngx_int_t                  secrets[NGX_PCAP_API_SECRETS];
+    u_char                     salt[16];     /* of this configuration */
+    ngx_uint_t                 nlocations;   /* that answer the API */
 } ngx_pcap_api_main_conf_t;
 
 typedef struct {
     ngx_flag_t                 enable;
+    ngx_uint_t                 number;       /* among those that answer */
     ngx_str_t                  introspection;
     ngx_str_t                  token_keys;   /* or introspection */
     ngx_msec_t                 keys_valid;
@@ -160,6 +163,7 @@ struct ngx_pcap_api_fetch_s {
     unsigned                   too_long:1;
     unsigned                   done:1;       /* nothing more will come */
     unsigned                   verified:1;   /* TLS, the peer's name checked */
+    unsigned                   unverified:1; /* TLS, but not checked */
 };
 
 

@@ -42,38 +42,28 @@ ngx_pcap_api_token_char(u_char ch)
 
 
 /*
- * The cache's key: the token, and what this location demands of it, because
- * another location's verdict says nothing here.
+ * The cache's key: the token, and the location of this configuration: what
+ * another one's endpoint says of a token, under whatever name, means nothing
+ * here.
  */
 static ngx_int_t
 ngx_pcap_api_hash_token(ngx_pcap_api_ctx_t *ctx)
 {
-    int          ok;
-    ngx_str_t    hash;
-    ngx_uint_t   i;
-    EVP_MD_CTX  *md;
+    int                        ok;
+    EVP_MD_CTX                *md;
+    ngx_pcap_api_main_conf_t  *pmcf;
 
-    ngx_str_t  *parts[] = {
-        &ctx->conf->introspection, &ctx->conf->token_keys,
-        &ctx->conf->issuer, &ctx->conf->audience, &hash
-    };
-
-    hash.data = ctx->token_hash;
-    hash.len = sizeof(ctx->token_hash);
+    pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
     md = EVP_MD_CTX_new();
     if (md == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ok = EVP_Digest(ctx->token.data, ctx->token.len, ctx->token_hash, NULL,
-                    EVP_sha256(), NULL)
-         && EVP_DigestInit_ex(md, EVP_sha256(), NULL);
-
-    for (i = 0; ok && i < sizeof(parts) / sizeof(parts[0]); i++) {
-        ok = EVP_DigestUpdate(md, &parts[i]->len, sizeof(size_t))
-             && EVP_DigestUpdate(md, parts[i]->data, parts[i]->len);
-    }
+    ok = EVP_DigestInit_ex(md, EVP_sha256(), NULL)
+         && EVP_DigestUpdate(md, pmcf->salt, sizeof(pmcf->salt))
+         && EVP_DigestUpdate(md, &ctx->conf->number, sizeof(ngx_uint_t))
+         && EVP_DigestUpdate(md, ctx->token.data, ctx->token.len);
 
     ok = ok && EVP_DigestFinal_ex(md, ctx->token_hash, NULL);
 

@@ -48,11 +48,11 @@ ngx_pcap_api_bosh_address(ngx_pcap_api_bosh_t *bosh, ngx_cidr_t *range,
     slash = memchr(ip, '/', len);
 
     if (slash != NULL) {
-        if (strcmp(slash, "/32") != 0 && strcmp(slash, "/128") != 0) {
+        len = slash - ip;
+
+        if (strcmp(slash, memchr(ip, ':', len) ? "/128" : "/32") != 0) {
             return 0;
         }
-
-        len = slash - ip;
     }
 
     text->len = ngx_snprintf(text->data, NGX_SOCKADDR_STRLEN,

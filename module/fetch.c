@@ -122,6 +122,11 @@ ngx_pcap_api_fetch_failed(ngx_pcap_api_fetch_t *f)
                  "expected";
     }
 
+    if (f->unverified) {                   /* it may be anybody */
+        return "this API does not verify it, \"proxy_ssl_verify on\" is "
+               "needed";
+    }
+
     if (f->status != NGX_HTTP_OK) {
         return "it did not answer with 200";
     }
@@ -150,6 +155,8 @@ ngx_pcap_api_fetch_header(ngx_http_request_t *sr, ngx_pcap_api_fetch_t *f)
 
     f->verified = sr->upstream != NULL && sr->upstream->ssl
                   && sr->upstream->conf->ssl_verify;
+    f->unverified = sr->upstream != NULL && sr->upstream->ssl
+                    && !f->verified;
 
 #endif
 

@@ -146,7 +146,7 @@ ngx_pcap_api_keys_take(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_fetch_t *f)
     keys = ctx->conf->keys;
 
     if (f->done && f->answered && f->status == NGX_HTTP_NOT_MODIFIED
-        && ctx->keys_conditional)
+        && !f->unverified && ctx->keys_conditional)
     {
         keys->checked = ngx_current_msec;
         return NULL;
