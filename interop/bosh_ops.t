@@ -182,6 +182,7 @@ sub by_go_patch
             my $doc = looks_right("go-patch: $name", $text);
             check_cf($doc) if $name eq 'cf: agent';
             check_cas($doc) if $name eq 'cf: agent, two CAs';
+            check_director($doc) if $name eq 'bosh: API and agent';
         }
 
         my ($text, $status) = run_words($tool, "$FIX/bosh-deployment.yml",
@@ -212,6 +213,17 @@ sub check_cas
     is($addon->{jobs}[0]{properties}{listen}{tls}{client_cas},
        "((/pcap_ca.certificate))\n((/pcap_ca_2.certificate))\n",
        'cf: the agents trust both CAs');
+}
+
+
+# Its traffic holds every secret: pcap.capture, the default, is not enough.
+sub check_director
+{
+    my ($doc) = @_;
+
+    my ($api) = grep { $_->{name} eq 'pcap-api' } jobs_in($doc);
+    is_deeply($api->{properties}{static}{scope}, ['bosh.admin'],
+              "bosh: the Director's VM is for bosh.admin alone");
 }
 
 
