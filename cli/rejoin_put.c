@@ -694,7 +694,11 @@ rejoin_map(rejoin_t *r, rejoin_part_t *part, const pcapx_block_t *b)
         }
     }
 
-    part->ifs[b->iface].file = r->nifaces;
+    if (rejoin_add_iface(r, part, iface, name, len) != 0) {
+        return -1;
+    }
 
-    return rejoin_add_iface(r, part, iface, name, len);
+    part->ifs[b->iface].file = r->nifaces - 1;
+
+    return 0;
 }

@@ -652,6 +652,50 @@ test_interfaces(void)
 }
 
 
+/* A successor that needs one interface more than the file can hold. */
+static void
+test_full_table(void)
+{
+    int             rc;
+    char            name[32];
+    sink_t          s;
+    world_t         w = { .from = 0 };
+    rejoin_t       *r;
+    unsigned        i;
+    pcapx_out_t     o;
+    static uint8_t  buf[CLI_MAX_IFACES * 64];
+
+    r = begin(&s, &w, 0, 0);
+    o.pos = buf;
+    o.end = buf + sizeof(buf);
+    pcapx_put_shb(&o, NULL, 0);
+
+    for (i = 0; i < CLI_MAX_IFACES; i++) {
+        snprintf(name, sizeof(name), "web/%u/eth0", i);
+        idb(&o, name, 1);
+    }
+
+    rejoin_begin(r, 0, "0", REJOIN_API_LIMITS);
+    rc = rejoin_feed(r, 0, buf, (size_t) (o.pos - buf));
+    rejoin_end(r, 0, REJOIN_CUT);
+
+    ok(rc == 0 && s.stream.stats.nifaces == CLI_MAX_IFACES,
+       "as many interfaces as there may be");
+
+    o.pos = buf;
+    pcapx_put_shb(&o, NULL, 0);
+    idb(&o, "db/0/eth0", 1);
+    rejoin_begin(r, 1, "1", REJOIN_API_LIMITS);
+    rc = rejoin_feed(r, 1, buf, (size_t) (o.pos - buf));
+    rejoin_end(r, 1, REJOIN_CUT);
+
+    ok(rc != 0 && s.wrong == 0, "one more is refused");
+
+    rejoin_free(r);
+    stream_free(&s.stream);
+}
+
+
 /* A hostile successor ends with a reason, and the file stays whole. */
 static void
 test_malformed(void)
@@ -751,6 +795,7 @@ main(void)
     test_gaps();
     test_limits();
     test_interfaces();
+    test_full_table();
     test_malformed();
     test_allocations();
 
