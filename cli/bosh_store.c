@@ -37,18 +37,25 @@ store_fail(char *err, const char *what, const char *path, int error)
 }
 
 
-void
-bosh_store_free(bosh_store_t *s)
+static void
+store_forget(bosh_store_t *s)
 {
     if (s->text != NULL) {
         explicit_bzero(s->text, s->len);
         free(s->text);
     }
 
-    free(s->path);
-    s->path = NULL;
     s->text = NULL;
     s->len = 0;
+}
+
+
+void
+bosh_store_free(bosh_store_t *s)
+{
+    store_forget(s);
+    free(s->path);
+    s->path = NULL;
 }
 
 
@@ -89,14 +96,19 @@ int
 bosh_store_read(bosh_store_t *s, const char *path, char *err)
 {
     int          fd, error;
+    char        *real;
     struct stat  st;
 
-    bosh_store_free(s);
+    store_forget(s);
 
-    s->path = realpath(path, NULL);
-    if (s->path == NULL) {
+    /* Where it was is kept when it is gone: its lock is still there. */
+    real = realpath(path, NULL);
+    if (real == NULL) {
         return errno == ENOENT ? 0 : store_fail(err, "read", path, errno);
     }
+
+    free(s->path);
+    s->path = real;
 
     /* A FIFO would block, and could not be replaced. */
     fd = open(s->path, O_RDONLY|O_CLOEXEC|O_NOCTTY|O_NONBLOCK);
@@ -155,6 +167,10 @@ bosh_store_lock(const bosh_store_t *s, msg_t *msg, char *err)
     int     fd, error;
     char   *path;
     size_t  len;
+
+    if (s->path == NULL) {
+        return store_fail(err, "lock", "the config file", ENOENT);
+    }
 
     len = strlen(s->path) + sizeof(".lock");
 

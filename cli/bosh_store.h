@@ -13,7 +13,8 @@
 
 
 typedef struct {
-    char    *path;       /* links resolved, owned */
+    char    *path;       /* links resolved, owned; of the latest reading that
+                            found a file, NULL: none did */
     char    *text;       /* owned, wiped; NULL: there is no file */
     size_t   len;
 } bosh_store_t;
