@@ -575,6 +575,11 @@ bosh_run(const opt_t *opt, msg_t *msg, int *no_api)
         free(b.secret);
     }
 
+    if (b.used != NULL) {
+        explicit_bzero(b.used, strlen(b.used));
+        free(b.used);
+    }
+
     free(b.client);
     free(b.uaa);
     free(b.api_url);

@@ -25,6 +25,8 @@ typedef struct {
     char          *config_path;    /* owned */
     bosh_store_t   store;
     bosh_env_t     env;            /* zeroed: not in the config */
+    char          *used;           /* refresh token in the file that env's has
+                                      replaced, owned, wiped; NULL: none */
     char          *client;         /* owned; NULL: a user's token */
     char          *secret;         /* owned, wiped */
     char          *uaa;            /* its URL as the Director says, owned */

@@ -380,9 +380,25 @@ login_ask_uaa(bosh_t *b, const char *refresh, login_grant_t *grant)
 }
 
 
+/* What could not be kept in the file is good for this process. */
+static void
+login_keep(bosh_t *b, login_grant_t *grant)
+{
+    if (b->used == NULL) {
+        b->used = strdup(b->env.refresh_token);
+    }
+
+    if (grant->refresh != NULL) {
+        login_wipe(&b->env.refresh_token);
+        b->env.refresh_token = grant->refresh;
+        grant->refresh = NULL;
+    }
+}
+
+
 /* Puts the new tokens into the file, which may have changed meanwhile. */
 static void
-login_save(bosh_t *b, const login_grant_t *grant)
+login_save(bosh_t *b, login_grant_t *grant)
 {
     int      rc;
     char     err[PCAPX_ERR_LEN];
@@ -404,11 +420,14 @@ login_save(bosh_t *b, const login_grant_t *grant)
         free(text);
     }
 
-    /* The token is good all the same. */
-    if (rc != 0) {
-        msg_error(b->msg, "the refreshed token is not kept in %.100s: %s",
-                  b->config_path, err);
+    if (rc == 0) {
+        login_wipe(&b->used);
+        return;
     }
+
+    msg_error(b->msg, "the refreshed token is not kept in %.100s: %s",
+              b->config_path, err);
+    login_keep(b, grant);
 }
 
 
@@ -426,7 +445,16 @@ login_reread(bosh_t *b)
     if (rc == 1) {
         rc = bosh_conf_find(&env, b->store.text, b->store.len, b->name, err);
 
+        if (rc == 1 && b->used != NULL && env.refresh_token != NULL
+            && strcmp(b->used, env.refresh_token) == 0)
+        {
+            /* Nobody has changed it: what is known here is newer. */
+            bosh_env_free(&env);
+            return CLI_AGAIN;
+        }
+
         if (rc == 1) {
+            login_wipe(&b->used);
             bosh_env_free(&b->env);
             b->env = env;
 
