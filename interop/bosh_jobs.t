@@ -6,8 +6,8 @@
 # (a folder of this test's own mount namespace): pre-start, health, a capture
 # from agent to file, /cli/, per-instance certificates, two CAs, drain.
 #
-# Stand-ins: bpm (starts what bpm.yml says as vcap with its capabilities and a
-# pid file) and UAA. Needs the packages, see bosh_build.t.
+# Stand-ins: bpm (starts what bpm.yml says as vcap with its capabilities, below
+# an init whose pid is in the pid file) and UAA. Needs the packages, see bosh_build.t.
 
 use strict;
 use warnings;
@@ -312,6 +312,36 @@ sub bpm_process
 
 # --- the jobs at work -------------------------------------------------------
 
+# What bpm puts in front of a job, "tini -w -s -- EXE ARGS", by a copy of perl:
+# hands signals on, ends with its child.
+sub tini
+{
+    my $tini = "$V/jobs/bpm/bin/tini";
+    my $script = "$V/jobs/bpm/bin/tini.pl";
+
+    return ($tini, $script, '-w', '-s', '--') if -x $tini;
+
+    must('cp', '-L', $^X, $tini);
+    spew($script, <<'END');
+shift @ARGV while $ARGV[0] ne '--';
+shift @ARGV;
+my $pid;
+my @signals = qw(HUP INT QUIT TERM USR1 USR2);
+$SIG{$_} = sub { kill $_[0], $pid if $pid } for @signals;
+$pid = fork // die "fork: $!\n";
+if ($pid == 0) {
+    $SIG{$_} = 'DEFAULT' for @signals;
+    exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\n";
+}
+1 until waitpid($pid, 0) == $pid;
+exit($? >> 8 || $? & 127);
+END
+    chmod 0755, $tini, $script;
+
+    return ($tini, $script, '-w', '-s', '--');
+}
+
+
 # bpm's stand-in: start as vcap with the capabilities of bpm.yml alone.
 sub bpm_start
 {
@@ -322,8 +352,8 @@ sub bpm_start
 
     my $pid = spawn($job, ['setpriv', '--reuid', 'vcap', '--regid', 'vcap',
         '--clear-groups', '--no-new-privs', '--inh-caps', $caps,
-        '--ambient-caps', $caps, '--bounding-set', $caps, $p->{executable},
-        @{ $p->{args} }]);
+        '--ambient-caps', $caps, '--bounding-set', $caps, tini(),
+        $p->{executable}, @{ $p->{args} }]);
     spew("$V/sys/run/bpm/$job.pid.new", $pid);
     mkdir "$V/sys/run/bpm/$job";
     rename "$V/sys/run/bpm/$job.pid.new", "$V/sys/run/bpm/$job/$job.pid";
@@ -501,8 +531,15 @@ sub jobs_work
        'the file is whole');
     is_deeply([drain('pcap-agent')], [0], 'agent: drain again says 0');
 
-    # the API drains
+    # a pid file that holds the pid of another job's init by now
     $agent_pid = start_agent({});
+    my $api_file = "$V/sys/run/bpm/pcap-api/pcap-api.pid";
+    spew($api_file, $agent_pid);
+    is_deeply([drain('pcap-api')], [0], 'api: a pid of another job is none');
+    ok(alive($agent_pid), 'that job runs on');
+    spew($api_file, $api_pid);
+
+    # the API drains
     $cli = cli_capture($file);
     unlink $file;
     ok(wait_for(10, sub { -s $file }), 'a capture runs again');
