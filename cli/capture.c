@@ -101,6 +101,42 @@ capture_delete(leg_t *leg)
 }
 
 
+/* The token has run out since the capture began: asks with a fresh one. */
+static int
+capture_delete_again(leg_t *leg)
+{
+    uint64_t    now;
+    capture_t  *c;
+
+    c = leg->capture;
+
+    if (leg->stop_request.reply.status != 401 || leg->renewed
+        || conf_renew(c->conf) != 0)
+    {
+        return 0;
+    }
+
+    curl_multi_remove_handle(c->multi, leg->stop_request.easy);
+    api_request_free(&leg->stop_request);
+    leg->renewed = 1;
+    leg->want_delete = 1;
+
+    /* Only now the API has been asked. */
+    now = capture_now();
+    leg->heard_ms = now;
+
+    if (leg->leaving) {
+        leg->stop_by_ms = now + CLI_STOP_DEADLINE_MS;
+    }
+
+    if (c->deadline_ms != 0) {
+        c->deadline_ms = now + CLI_STOP_DEADLINE_MS;
+    }
+
+    return 1;
+}
+
+
 /*
  * The DELETE is answered. 404 is no failure: the capture may have ended by
  * itself meanwhile, and the stream will say so.
@@ -120,6 +156,10 @@ capture_deleted(leg_t *leg, CURLcode rc)
     }
 
     if (leg->transferred) {
+        return;
+    }
+
+    if (rc == CURLE_OK && capture_delete_again(leg)) {
         return;
     }
 

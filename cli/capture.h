@@ -37,6 +37,7 @@ typedef struct {
     unsigned         want_delete:1;
     unsigned         deleting:1;
     unsigned         leaving:1;      /* its successor takes over */
+    unsigned         renewed:1;      /* the token, for the DELETE */
 } leg_t;
 
 /* How a capture goes on when its stream is cut: see relay.c. */

@@ -598,6 +598,52 @@ is(entry('refresh_token'), 'NEXT-SECRET', 'the next one is kept');
 unlike($run->{stderr} . $run->{stdout}, $secrets, 'no secrets');
 unlike($run->{stderr}, qr/401/, 'and no word of it');
 
+# --- a token that has run out when the capture is stopped -----------------
+
+is(scalar $api->events('died'), 0, 'the API was asked nothing odd');
+
+# Refused so many times.
+for my $case ([ 1, 0, 'stopped' ], [ 9, 3, 'none' ]) {
+    my ($refused, $code, $status) = @$case;
+
+    $api->stop();
+    $api = PcapTest::StandIn->new(certs => $certs, script => sub {
+        my ($c) = @_;
+
+        $c->begin();
+        $c->chunk(PcapTest::StandIn::head(2)
+            . PcapTest::StandIn::packets(2, 10));
+        wait_for(10, sub { $c->{api}->events('delete') > $refused })
+            or return;
+        $c->chunk(PcapTest::StandIn::tail(2, 10, 'stopped'));
+        $c->end(Status => 'stopped', Packets => 10, Dropped => 0);
+    }, delete => sub {
+        my ($c) = @_;
+
+        return $c->problem(401, 'Unauthorized', 'it has expired')
+            if $c->{api}->events('delete') <= $refused;
+
+        $c->reply(202, 'application/json', '{}');
+    });
+
+    config(access => 'good-token', refresh => 'REFRESH-SECRET');
+    $tokens = () = $director->events('token');
+    $run = cli_start($api, [ 'bosh', '-o', 'x', '--json' ], env => {
+        BOSH_CONFIG => $config, BOSH_ENVIRONMENT => 'prod',
+        BOSH_DEPLOYMENT => 'cf', PCAP_TOKEN => undef });
+    ok(wait_for(10, sub { -s "$run->{dir}/x" }), 'it runs');
+    kill 'INT', $run->{pid};
+    cli_end($run);
+    is($run->{code}, $code, "DELETE refused $refused times")
+        or diag($run->{stderr});
+    is($run->{json}{status}, $status, 'status');
+    is(scalar(() = $api->events('delete')), 2, 'asked twice');
+    is(scalar(() = $director->events('token')), $tokens + 1, 'a fresh token');
+    unlike($run->{stderr} . $run->{stdout}, $secrets, 'no secrets');
+}
+
+like($run->{stderr}, qr/refuses to stop the capture: HTTP 401/, 'words');
+
 # --- the Director is down -------------------------------------------------
 
 is(scalar $director->events('died'), 0, 'the Director: nothing odd was asked')
