@@ -602,6 +602,14 @@ sub director
             agent_ranges => ['127.0.0.0/8'] } };
         my $agent_pid = start_agent({});
         my $api_pid = start_api($bosh);
+        like((run_words('curl', '-s', '-w', '%{http_code}',
+            'http://127.0.0.1:8081/v1/status'))[0], qr/200$/,
+            'a Director: the health port gets to it');
+        for my $path ('captures/x', 'status/', 'status%0A', 'v1/status') {
+            like((run_words('curl', '-s', '-w', '%{http_code}',
+                "http://127.0.0.1:8081/v1/$path"))[0], qr/404$/,
+                "the health port knows no /v1/$path");
+        }
         bosh_capture('a Director', 'cf?instance=web');
         my ($text) = answers('/v1/status');
         like($text, qr/"bosh"/, 'a Director: /v1/status names bosh');
