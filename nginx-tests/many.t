@@ -42,6 +42,9 @@ sub open_files
 }
 
 
+# A worker that has answered has opened what it needs for events.
+status_is($nginx->fetch('/v1/status'), 200, 'the worker is at work');
+
 my $fds = sub { scalar(() = glob "/proc/$worker/fd/*") };
 my $before = $fds->();
 my %had = map { $_ => 1 } open_files();
