@@ -168,7 +168,7 @@ for my $case (
         'and it is said');
 }
 
-like($run->{stderr}, qr/no pcap API answers at https:\/\/localhost:8443/,
+like($run->{stderr}, qr/no pcap API answers at https:\/\/localhost:9495/,
     'no API: why');
 
 $run = cli($none, [ 'bosh', '--ssh', 'exit' ], env => {
@@ -191,7 +191,7 @@ $run = bosh([ 'pcap', '--ssh' ], dirs => ['ours']);
 is($run->{code}, 1, '--ssh without a bosh CLI');
 like($run->{stderr}, qr/no other bosh on PATH/, 'words');
 
-my $api = PcapTest::StandIn->new(certs => $certs,
+my $api = PcapTest::StandIn->new(certs => $certs, port => 9495,
     script => sub { $_[0]->usual(2, 10, 'complete') });
 
 for my $case (

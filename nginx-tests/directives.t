@@ -169,7 +169,8 @@ for my $name ('pcap-api.conf', 'pcap-api-bosh.conf') {
     spew("$dir/$name", 'load_module ' . tool('module') . ";\npid $dir/pid;\n"
         . "error_log $dir/log;\nevents {}\nhttp {\n$text}\n");
 
-    my @cmd = (tool('nginx'), '-t', '-c', "$dir/$name", '-e', "$dir/log");
+    my @cmd = (tool('nginx'), '-t', '-p', "$dir/", '-c', "$dir/$name", '-e',
+        "$dir/log");
     my $said = `@cmd 2>&1`;
 
     is($?, 0, "examples/$name: nginx takes it") or diag($said);
