@@ -18,6 +18,9 @@
 /* The longest sleep: due rows and deadlines are looked at after it. */
 #define CAPTURE_TICK_MS  250
 
+/* A stream whose capture the API does not know ends within this. */
+#define CAPTURE_UNKNOWN_MS  2000
+
 #define CAPTURE_MAX_FDS  3
 
 
@@ -138,9 +141,32 @@ capture_delete_again(leg_t *leg)
 
 
 /*
- * The DELETE is answered. 404 is no failure: the capture may have ended by
- * itself meanwhile, and the stream will say so.
+ * The API that was asked does not know the capture: it has ended by itself,
+ * and the stream will say so at once; or the stream is another API's behind
+ * the same address, and goes on until its connection is closed.
  */
+static void
+capture_unknown(leg_t *leg)
+{
+    uint64_t    by;
+    capture_t  *c;
+
+    c = leg->capture;
+    by = capture_now() + CAPTURE_UNKNOWN_MS;
+
+    if (leg->leaving) {
+        leg->stop_by_ms = by < leg->stop_by_ms ? by : leg->stop_by_ms;
+        return;
+    }
+
+    if (leg == c->leg && by < c->deadline_ms) {
+        c->unknown = 1;
+        c->deadline_ms = by;
+    }
+}
+
+
+/* The DELETE is answered. */
 static void
 capture_deleted(leg_t *leg, CURLcode rc)
 {
@@ -151,11 +177,13 @@ capture_deleted(leg_t *leg, CURLcode rc)
     leg->deleting = 0;
     status = leg->stop_request.reply.status;
 
-    if (rc == CURLE_OK && ((status >= 200 && status < 300) || status == 404)) {
+    if (leg->transferred || (rc == CURLE_OK && status >= 200 && status < 300))
+    {
         return;
     }
 
-    if (leg->transferred) {
+    if (rc == CURLE_OK && status == 404) {
+        capture_unknown(leg);
         return;
     }
 
@@ -281,7 +309,7 @@ capture_timers(capture_t *c)
     }
 
     if (c->deadline_ms != 0 && now >= c->deadline_ms) {
-        c->late_stop = 1;
+        c->late_stop = !c->unknown;
         c->quit = 1;
         return;
     }

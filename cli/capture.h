@@ -100,6 +100,7 @@ struct capture_s {
     unsigned         silent:1;       /* the API said nothing for too long */
     unsigned         want_delete:1;
     unsigned         late_stop:1;
+    unsigned         unknown:1;      /* the API asked to stop knows it not */
     unsigned         quit:1;
 };
 

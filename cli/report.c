@@ -50,6 +50,7 @@ report_judge(capture_t *c, verdict_t *v)
     f.limits = c->stream.stats.limits;
     f.user_limits = report_user_limits(c->opt);
     f.late_stop = c->late_stop;
+    f.unknown = c->unknown;
     f.quit = c->quit && !c->silent;
     f.ended = c->ended;
 

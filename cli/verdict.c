@@ -115,6 +115,13 @@ verdict_cut(verdict_t *v, const facts_t *f)
         return;
     }
 
+    if (f->unknown) {
+        verdict_set(v, CLI_PARTIAL, "cut: the API that was asked to stop the"
+                    " capture does not know it, so the connection was"
+                    " closed");
+        return;
+    }
+
     if (f->quit) {
         verdict_set(v, CLI_PARTIAL, "cut: quit before the API had ended the"
                     " capture");

@@ -40,6 +40,7 @@ typedef struct {
     unsigned                 gaps;        /* between parts of the stream */
     unsigned                 ended:1;     /* last chunk came, whole blocks */
     unsigned                 late_stop:1; /* no end within the deadline */
+    unsigned                 unknown:1;   /* not to the API asked to stop */
     unsigned                 quit:1;      /* second signal */
 } facts_t;
 

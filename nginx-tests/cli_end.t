@@ -185,6 +185,33 @@ $run = against(sub {
 
 is($run->{code}, 0, 'DELETE too late: well');
 
+# the DELETE came to another API behind the same address
+$run = against(sub {
+    my ($c) = @_;
+
+    begin($c, 2, 50);
+    $c->wait_delete(5);
+
+    my $n = 50;
+
+    while ($c->chunk(PcapTest::StandIn::packets(2, 2, $n))) {
+        $n += 2;
+        select undef, undef, undef, 0.05;
+    }
+
+    $c->event('gone');
+}, delete => sub { $_[0]->problem(404, 'Not Found', 'x') },
+    meanwhile => signal_at('begun', 'INT'));
+
+is($run->{code}, 3, 'DELETE elsewhere: nobody says how it went');
+is($run->{json}{status}, 'none', 'DELETE elsewhere: status');
+like($run->{stderr}, qr/asked to stop the capture does not know it/, 'words');
+cmp_ok($run->{seconds}, '<', limit(6), 'DELETE elsewhere: no long wait');
+cmp_ok(scalar @{ file_of($run)->{packets} }, '>=', 50,
+    'DELETE elsewhere: the file is whole');
+ok($api->wait_event(5, 'gone'), 'DELETE elsewhere: the connection is closed');
+tshark_ok("$run->{dir}/x", 'DELETE elsewhere');
+
 # --- a signal before there is anything ------------------------------------
 
 $run = against(sub {

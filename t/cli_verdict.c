@@ -280,6 +280,14 @@ test_rows(void)
     memset(&f, 0, sizeof(f));
     memset(&in, 0, sizeof(in));
     f.inband = &in;
+    f.stop = STOP_USER;
+    f.unknown = 1;
+    f.quit = 1;
+    verdict_judge(&v, &f);
+    ok(v.code == CLI_PARTIAL, "nobody said how it went: %s", v.text);
+
+    memset(&f, 0, sizeof(f));
+    f.inband = &in;
     f.ended = 1;
     f.trailers.status = STATUS_COMPLETE;
     f.trailers.present = STATUS_HAS_DROPPED;
