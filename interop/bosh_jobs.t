@@ -166,6 +166,15 @@ sub api_templates
         like => qr/listen \[::\]:8443 ssl/);
     $with->('another port for health', { health => { port => 9000 } },
         like => qr/listen 127\.0\.0\.1:9000/);
+
+    # pre-start binds as vcap; unprivileged ports begin at 0 in some containers
+    run_words('sh', '-c',
+        'echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start');
+    my ($text, $status) = job('pcap-api', merge_into($base,
+        { listen => { port => 443 } }));
+    ($text, $status) = script('pcap-api', 'pre-start') if $status == 0;
+    is($status, 0, 'pre-start: port 443') or diag($text);
+
     $with->('logs and workers', { log_level => 'info', worker_processes => 2,
         worker_connections => 512 }, like => qr/worker_processes 2;/);
     $with->('drain.timeout', { drain => { timeout => 7 } },
