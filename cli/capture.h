@@ -58,6 +58,7 @@ typedef struct {
     unsigned         down:1;         /* capture.leg has ended */
     unsigned         limit_told:1;
     unsigned         renewed:1;      /* the token, for this try */
+    unsigned         unnamed:1;      /* the API knows no predecessor */
 } relay_t;
 
 struct capture_s {

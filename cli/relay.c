@@ -219,24 +219,29 @@ relay_form(const capture_t *c, uint64_t now, rejoin_limits_t limits)
         }
     }
 
-    p += snprintf(p, (size_t) (end - p), "continues=%s",
-                  c->leg->request.reply.capture_id);
+    if (!relay->unnamed) {
+        p += snprintf(p, (size_t) (end - p), "continues=%s&",
+                      c->leg->request.reply.capture_id);
+    }
 
     if (relay->duration_ms != 0) {
-        p += snprintf(p, (size_t) (end - p), "&duration=%" PRIu64 "ms",
+        p += snprintf(p, (size_t) (end - p), "duration=%" PRIu64 "ms&",
                       relay_rest(relay->duration_ms, now - c->began_ms,
                                  REJOIN_API_LIMITS));
     }
 
     if (relay->max_packets != 0) {
-        p += snprintf(p, (size_t) (end - p), "&max_packets=%" PRIu64,
+        p += snprintf(p, (size_t) (end - p), "max_packets=%" PRIu64 "&",
                       relay_rest(relay->max_packets, done.packets, limits));
     }
 
     if (relay->max_bytes != 0) {
-        (void) snprintf(p, (size_t) (end - p), "&max_bytes=%" PRIu64,
-                        relay_rest(relay->max_bytes, done.bytes, limits));
+        p += snprintf(p, (size_t) (end - p), "max_bytes=%" PRIu64 "&",
+                      relay_rest(relay->max_bytes, done.bytes, limits));
     }
+
+    /* The last "&"; the first form has a format at least. */
+    p[-1] = '\0';
 
     return form;
 }
@@ -300,6 +305,7 @@ relay_began(leg_t *leg)
 
     c = leg->capture;
     c->relay.renewed = 0;
+    c->relay.unnamed = 0;
 
     if (c->began_ms == 0) {
         c->began_ms = leg->began_ms;
@@ -443,6 +449,38 @@ relay_renewed(capture_t *c, leg_t *leg)
 }
 
 
+/*
+ * Another API than the one that was cut, or one that has forgotten the
+ * capture, refuses to continue it: is it to be asked for a new one? Limits
+ * and the file run on all the same, they are kept here.
+ */
+static int
+relay_unnamed(capture_t *c, leg_t *leg)
+{
+    json_t      *doc;
+    const char  *detail;
+
+    if (leg->began_ms != 0 || leg->rc != CURLE_OK
+        || leg->request.reply.status != 404 || c->relay.unnamed)
+    {
+        return 0;
+    }
+
+    doc = problem_parse(&leg->request.reply);
+    detail = json_string_value(json_object_get(doc, "detail"));
+
+    if (detail != NULL && strstr(detail, "option \"continues\"") != NULL) {
+        c->relay.unnamed = 1;
+        msg_debug(c->msg, "* the API does not know capture %s: asking for a"
+                  " new one", c->leg->request.reply.capture_id);
+    }
+
+    json_decref(doc);
+
+    return c->relay.unnamed;
+}
+
+
 /* A stream that was to take over did not. */
 static void
 relay_failed(capture_t *c, leg_t *leg, uint64_t now)
@@ -451,7 +489,7 @@ relay_failed(capture_t *c, leg_t *leg, uint64_t now)
     char      text[320];
     json_t   *doc;
 
-    if (relay_renewed(c, leg)) {
+    if (relay_renewed(c, leg) || relay_unnamed(c, leg)) {
         leg_close(leg);
         c->next = NULL;
         c->relay.wait_until_ms = now;

@@ -523,6 +523,55 @@ for my $case (
     ok($api->wait_event(5, 'gone'), "$what: the connection is closed");
 }
 
+# --- an API that knows nothing of the one that was cut --------------------
+
+# The cut one, a refusal, and what then comes.
+sub forgotten
+{
+    my (@last) = @_;
+
+    return against(sub {
+        my ($c) = @_;
+
+        my $times = () = $c->{api}->events('capture');
+
+        return $c->problem(404, 'Not Found', 'option "continues": there is no'
+            . ' capture ' . PcapTest::StandIn::ID . ', running or ended'
+            . ' within 10 minutes') if $times == 2;
+        return $c->problem(@last) if $times > 2 && @last;
+        return $c->usual(2, 10, 'complete') if $times > 2;
+
+        $c->begin();
+        $c->chunk(PcapTest::StandIn::head(2)
+            . PcapTest::StandIn::packets(2, 4));
+        $c->{s}->close();
+    }, args => [ '--max-packets', '100' ]);
+}
+
+
+sub forms
+{
+    return [ map { join '&', map { $_->[0] } grep { $_->[0] ne 'format' }
+        @{ $_->{form} } } $api->events('capture') ];
+}
+
+
+$run = forgotten();
+is($run->{code}, 3, 'forgotten: a gap');
+is($run->{json}{parts}, 2, 'forgotten: it goes on');
+is_deeply(forms(), [ 'max_packets', 'continues&max_packets', 'max_packets' ],
+    'forgotten: asked once more, with the rest of the limits');
+unlike($run->{stderr}, qr/404|cannot reconnect/, 'forgotten: no fault');
+
+for my $last ([ 404, 'Not Found', 'option "continues": no' ],
+    [ 404, 'Not Found', 'no such group' ], [ 403, 'Forbidden', 'no' ])
+{
+    $run = forgotten(@$last);
+    is($run->{code}, 3, "forgotten, then $last->[0]: $last->[2]");
+    is(scalar @{ forms() }, 3, 'asked once more, not again');
+    like($run->{stderr}, qr/not continued: .*HTTP $last->[0]/, 'words');
+}
+
 # --- silence --------------------------------------------------------------
 
 $run = against(sub {
