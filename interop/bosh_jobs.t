@@ -7,7 +7,8 @@
 # from agent to file, /cli/, per-instance certificates, two CAs, drain.
 #
 # Stand-ins: bpm (starts what bpm.yml says as vcap with its capabilities, below
-# an init whose pid is in the pid file) and UAA. Needs the packages, see bosh_build.t.
+# an init whose pid is in the pid file) and UAA. Needs the packages, see
+# bosh_build.t.
 
 use strict;
 use warnings;
