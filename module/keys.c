@@ -285,6 +285,7 @@ ngx_pcap_api_keys_verdict(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     const char            *why;
     const pcap_jwt_key_t  *key;
 
+    claims = NULL;
     rc = pcap_jwt_key_find(ctx->conf->keys->set, ctx->jwt, &key, &why);
 
     if (rc == PCAP_JWT_ENOKEY) {
