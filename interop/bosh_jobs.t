@@ -385,10 +385,10 @@ sub script
 # Packets on lo that no capture leaves out.
 sub traffic
 {
-    my $socket = IO::Socket::INET->new(Proto => 'udp',
-        PeerAddr => '127.0.0.1:9');
-
     return fork_child('traffic', sub {
+        my $socket = IO::Socket::INET->new(Proto => 'udp',
+            PeerAddr => '127.0.0.1:9');
+
         for (1 .. 20_000) {
             $socket->send('x' x 100);
             select undef, undef, undef, 0.002;
