@@ -550,7 +550,7 @@ sub jobs_work
     spew($api_file, $api_pid);
 
     # the API drains
-    $cli = cli_capture($file);
+    $cli = cli_capture($file, '--no-reconnect');
     unlink $file;
     ok(wait_for(10, sub { -s $file }), 'a capture runs again');
     my $closed;
