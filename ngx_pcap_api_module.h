@@ -104,6 +104,7 @@ typedef struct {
 typedef struct {
     ngx_flag_t                 enable;
     ngx_uint_t                 number;       /* among those that answer */
+    u_char                     env[32];      /* whose users these are */
     ngx_str_t                  introspection;
     ngx_str_t                  token_keys;   /* or introspection */
     ngx_msec_t                 keys_valid;
@@ -391,6 +392,7 @@ typedef struct {
     time_t                     ended;        /* 0: it runs */
     ngx_atomic_t               stop;
     u_char                     id[NGX_PCAP_API_ID_LEN];
+    u_char                     env[32];
     u_char                     user_hash[32];
 } ngx_pcap_api_row_t;
 

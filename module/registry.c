@@ -544,12 +544,22 @@ ngx_pcap_api_slot_free(ngx_shm_zone_t *zone)
 }
 
 
-void
+static void
 ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32])
 {
     ngx_memzero(hash, 32);
     (void) EVP_Digest(id->id.data, id->id.len, hash, NULL, EVP_sha256(),
                       NULL);
+}
+
+
+/* A user is one of an environment: another one may use the same ids. */
+static ngx_uint_t
+ngx_pcap_api_row_of_user(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx,
+    u_char user_hash[32])
+{
+    return ngx_memcmp(row->env, ctx->conf->env, 32) == 0
+           && ngx_memcmp(row->user_hash, user_hash, 32) == 0;
 }
 
 
@@ -625,6 +635,7 @@ ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
     if (row != NULL) {
         row->pid = ngx_pid;
         ngx_memcpy(row->id, ctx->id, NGX_PCAP_API_ID_LEN);
+        ngx_memcpy(row->env, ctx->conf->env, 32);
         ngx_memcpy(row->user_hash, hash, 32);
         ngx_queue_insert_tail(&sh->rows, &row->queue);
     }
@@ -652,9 +663,9 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_row_t *row)
 }
 
 
-/* Is id in the list, a capture of that user? Under the lock. */
-static ngx_uint_t
-ngx_pcap_api_row_in(ngx_queue_t *rows, u_char *id, u_char user_hash[32])
+/* The row of that capture, or NULL; under the lock. */
+static ngx_pcap_api_row_t *
+ngx_pcap_api_row_find(ngx_queue_t *rows, u_char *id)
 {
     ngx_queue_t         *q;
     ngx_pcap_api_row_t  *row;
@@ -666,26 +677,29 @@ ngx_pcap_api_row_in(ngx_queue_t *rows, u_char *id, u_char user_hash[32])
         row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
 
         if (ngx_memcmp(row->id, id, NGX_PCAP_API_ID_LEN) == 0) {
-            return ngx_memcmp(row->user_hash, user_hash, 32) == 0;
+            return row;
         }
     }
 
-    return 0;
+    return NULL;
 }
 
 
 ngx_int_t
-ngx_pcap_api_row_known(ngx_shm_zone_t *zone, u_char *id,
-    u_char user_hash[32])
+ngx_pcap_api_row_known(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx,
+    u_char *id)
 {
-    ngx_queue_t         *q;
+    u_char               hash[32];
     ngx_uint_t           known;
+    ngx_queue_t         *q;
     ngx_slab_pool_t     *shpool;
     ngx_pcap_api_row_t  *row;
     ngx_pcap_api_shm_t  *sh;
 
     shpool = ngx_pcap_api_shpool(zone);
     sh = ngx_pcap_api_shm(zone);
+
+    ngx_pcap_api_user_hash(&ctx->identity, hash);
 
     ngx_shmtx_lock(&shpool->mutex);
 
@@ -700,8 +714,12 @@ ngx_pcap_api_row_known(ngx_shm_zone_t *zone, u_char *id,
         ngx_pcap_api_row_forget(shpool, sh);
     }
 
-    known = ngx_pcap_api_row_in(&sh->rows, id, user_hash)
-            || ngx_pcap_api_row_in(&sh->ended, id, user_hash);
+    row = ngx_pcap_api_row_find(&sh->rows, id);
+    if (row == NULL) {
+        row = ngx_pcap_api_row_find(&sh->ended, id);
+    }
+
+    known = row != NULL && ngx_pcap_api_row_of_user(row, ctx, hash);
 
     ngx_shmtx_unlock(&shpool->mutex);
 
@@ -710,40 +728,32 @@ ngx_pcap_api_row_known(ngx_shm_zone_t *zone, u_char *id,
 
 
 ngx_int_t
-ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, u_char *id, u_char user_hash[32],
-    ngx_uint_t admin)
+ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t            rc;
-    ngx_queue_t         *q;
+    u_char               hash[32];
+    ngx_uint_t           admin, allowed;
     ngx_slab_pool_t     *shpool;
     ngx_pcap_api_row_t  *row;
     ngx_pcap_api_shm_t  *sh;
 
     shpool = ngx_pcap_api_shpool(zone);
     sh = ngx_pcap_api_shm(zone);
-    rc = NGX_DECLINED;
+
+    ngx_pcap_api_user_hash(&ctx->identity, hash);
+    admin = ngx_pcap_api_has_scope(&ctx->identity, &ctx->conf->admin_scope);
+    allowed = 0;
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    for (q = ngx_queue_head(&sh->rows);
-         q != ngx_queue_sentinel(&sh->rows);
-         q = ngx_queue_next(q))
-    {
-        row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
+    row = ngx_pcap_api_row_find(&sh->rows, ctx->stop_id);
 
-        if (ngx_memcmp(row->id, id, NGX_PCAP_API_ID_LEN) != 0) {
-            continue;
-        }
-
-        if (admin || ngx_memcmp(row->user_hash, user_hash, 32) == 0) {
-            row->stop = 1;
-            rc = NGX_OK;
-        }
-
-        break;
+    if (row != NULL) {
+        allowed = ngx_pcap_api_row_of_user(row, ctx, hash)
+                  || (admin && ngx_memcmp(row->env, ctx->conf->env, 32) == 0);
+        row->stop |= allowed;
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
 
-    return rc;
+    return allowed ? NGX_OK : NGX_DECLINED;
 }

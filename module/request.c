@@ -602,7 +602,6 @@ ngx_pcap_api_free(void *data)
 static ngx_int_t
 ngx_pcap_api_continue_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    u_char                     hash[32];
     ngx_pcap_api_main_conf_t  *pmcf;
 
     if (ctx->opts.continues.len == 0) {
@@ -610,9 +609,8 @@ ngx_pcap_api_continue_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     }
 
     pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
-    ngx_pcap_api_user_hash(&ctx->identity, hash);
 
-    if (ngx_pcap_api_row_known(pmcf->zone, ctx->opts.continues.data, hash)
+    if (ngx_pcap_api_row_known(pmcf->zone, ctx, ctx->opts.continues.data)
         == NGX_OK)
     {
         return NGX_OK;
@@ -629,16 +627,12 @@ static ngx_int_t
 ngx_pcap_api_stop_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     json_t                    *doc;
-    u_char                     hash[32];
     ngx_int_t                  rc;
     ngx_pcap_api_main_conf_t  *pmcf;
 
     pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
-    ngx_pcap_api_user_hash(&ctx->identity, hash);
 
-    rc = ngx_pcap_api_row_stop(pmcf->zone, ctx->stop_id, hash,
-                               ngx_pcap_api_has_scope(&ctx->identity,
-                                                  &ctx->conf->admin_scope));
+    rc = ngx_pcap_api_row_stop(pmcf->zone, ctx);
     if (rc != NGX_OK) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
                                    "there is no running capture %*s",

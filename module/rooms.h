@@ -151,7 +151,10 @@ char *ngx_pcap_api_check_uri(ngx_conf_t *cf, void *post, void *data);
 /* A level that says one of the two ways inherits neither. */
 void ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
     ngx_pcap_api_loc_conf_t *prev);
-/* For an enabled location: exactly one of the two ways, with all it needs. */
+/*
+ * For an enabled location: exactly one of the two ways, with all it needs.
+ * Sets conf->env, the digest of where its users come from.
+ */
 char *ngx_pcap_api_check_token_check(ngx_conf_t *cf,
     ngx_pcap_api_loc_conf_t *conf);
 
@@ -191,13 +194,15 @@ void ngx_pcap_api_slot_free(ngx_shm_zone_t *zone);
 ngx_int_t ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx);
 /* the capture has ended; its row stays for a while, but is ours no more */
 void ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_row_t *row);
-/* NGX_OK: id runs or ended lately, and is that user's; else NGX_DECLINED */
-ngx_int_t ngx_pcap_api_row_known(ngx_shm_zone_t *zone, u_char *id,
-    u_char user_hash[32]);
-/* NGX_OK, NGX_DECLINED: not there or, for who is no admin, not his */
-ngx_int_t ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, u_char *id,
-    u_char user_hash[32], ngx_uint_t admin);
-void ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32]);
+/* NGX_OK: id runs or ended lately, and is the caller's; else NGX_DECLINED */
+ngx_int_t ngx_pcap_api_row_known(ngx_shm_zone_t *zone,
+    ngx_pcap_api_ctx_t *ctx, u_char *id);
+/*
+ * Stops ctx->stop_id. NGX_OK; NGX_DECLINED: not there, of another environment
+ * or, for who is no admin, of another user.
+ */
+ngx_int_t ngx_pcap_api_row_stop(ngx_shm_zone_t *zone,
+    ngx_pcap_api_ctx_t *ctx);
 
 /* module/resolve.c: what resolvers share */
 

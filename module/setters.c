@@ -5,6 +5,8 @@
 
 #include "ngx_pcap_api_module.h"
 
+#include <openssl/evp.h>
+
 
 char *
 ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -110,6 +112,55 @@ ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
 }
 
 
+/*
+ * Where the users of a location come from: the same user id elsewhere is
+ * somebody else. Servers without a name are told apart by their place. All
+ * of it is the same after a reload, which leaves running captures to their
+ * owners.
+ */
+static char *
+ngx_pcap_api_set_env(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
+{
+    int                         ok;
+    EVP_MD_CTX                 *md;
+    ngx_uint_t                  i;
+    ngx_http_core_srv_conf_t   *cscf, **servers;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    servers = cmcf->servers.elts;
+
+    for (i = 0; i < cmcf->servers.nelts && servers[i] != cscf; i++) {
+        /* void */
+    }
+
+    md = EVP_MD_CTX_new();
+    if (md == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    /* the NUL keeps "a" "bc" and "ab" "c" apart */
+
+    ok = EVP_DigestInit_ex(md, EVP_sha256(), NULL)
+         && EVP_DigestUpdate(md, &i, sizeof(ngx_uint_t))
+         && EVP_DigestUpdate(md, cscf->server_name.data,
+                             cscf->server_name.len)
+         && EVP_DigestUpdate(md, "", 1)
+         && EVP_DigestUpdate(md, conf->introspection.data,
+                             conf->introspection.len)
+         && EVP_DigestUpdate(md, "", 1)
+         && EVP_DigestUpdate(md, conf->token_keys.data, conf->token_keys.len)
+         && EVP_DigestUpdate(md, "", 1)
+         && EVP_DigestUpdate(md, conf->issuer.data, conf->issuer.len)
+         && EVP_DigestFinal_ex(md, conf->env, NULL);
+
+    EVP_MD_CTX_free(md);
+
+    return ok ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
 char *
 ngx_pcap_api_check_token_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
 {
@@ -124,6 +175,10 @@ ngx_pcap_api_check_token_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"pcap_api_introspection\" and "
                            "\"pcap_api_token_keys\" exclude each other");
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_pcap_api_set_env(cf, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 

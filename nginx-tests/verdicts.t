@@ -46,7 +46,10 @@ my $lab = lab(fakes => 1, script => sub { $_[0]->usual(1) }, nginx => {
             . ' proxy_pass_request_headers off; proxy_set_header Content-Type'
             . ' application/x-www-form-urlencoded;'
             . ' proxy_set_header Authorization "Basic '
-            . 'cGNhcDpwY2FwLXNlY3JldA==";'),
+            . 'cGNhcDpwY2FwLXNlY3JldA==";')
+        . server(8453, 'default_type application/json; return 200 \''
+            . '{"active":true,"user_id":"user-alice","sub":"user-alice",'
+            . '"user_name":"alice","scope":"pcap.capture pcap.admin"}\';'),
     server => '' });
 my ($nginx, $fake) = @$lab{qw(nginx fake)};
 my $path = '/v1/capture/static/demo';
@@ -61,6 +64,24 @@ problem_is($nginx->fetch($path, port => 8451), 401, undef,
     'its verdict is not the second one\'s');
 problem_is($nginx->fetch($path, port => 8452), 503, qr/proxy_ssl_verify on/,
     'an endpoint that is not verified is not believed');
+
+# --- whose capture --------------------------------------------------------
+
+$c = $nginx->get($path);
+
+my $id = capture_id($c);
+
+problem_is($nginx->fetch("/v1/captures/$id", port => 8453,
+    method => 'DELETE'), 404, undef,
+    'not of who has the same id elsewhere, and is admin there');
+problem_is($nginx->fetch("$path?continues=$id", port => 8453), 404,
+    qr/continues/, 'who cannot go on with it');
+
+ok($nginx->reload(), 'a reload');
+is($nginx->fetch("/v1/captures/$id", method => 'DELETE')->{status}, 202,
+    'its user can, after a reload too');
+$c->read_end(10);
+capture_ok($c, status => 'stopped', name => 'its own');
 agents_quiet('all', $fake);
 
 finish();
