@@ -531,7 +531,8 @@ sub jobs_work
     # the agent drains: the API's capture goes on and ends without it
     my $file = work_dir() . '/drained.pcapng';
     my $cli = cli_capture($file);
-    ok(wait_for(10, sub { -s $file }), 'a capture runs');
+    ok(wait_for(10, sub { -s $file }), 'a capture runs')
+        or diag(slurp("$file.log"), slurp("$V/sys/log/pcap-api/error.log"));
     my @said = drain('pcap-agent');
     is($said[-1], 0, "agent: drain says @said");
     ok(!alive($agent_pid), 'agent: has ended');

@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use PcapTest::Lab;
+use PcapTest::BoshLab;
 use PcapTest::Client;
 
 
@@ -17,12 +17,20 @@ my $certs = PcapTest::Certs->new();
 my $net = PcapTest::Net->new();
 my ($gor, $cli) = map { $net->host($_) } qw(gor cli);
 my ($front, $client) = $net->join_hosts($gor, $cli);
+my $other_client = $client =~ s/\d+$/20/r;
+
+must('ip', '-n', $cli->{ns}, 'addr', 'add', "$other_client/24", 'dev', 'eth0');
+
 my $agent = PcapTest::Agent->new(certs => $certs, host => $gor);
 my $here = PcapTest::Agent->new(certs => $certs, port => 9500);
-my $lab = lab(certs => $certs, groups => [ $agent->target('gor', 'gor/0'),
+my $lab = bosh_lab(certs => $certs, ranges => '10.9.0.0/16 127.0.0.0/8',
+    groups => [ $agent->target('gor', 'gor/0'),
     $here->target('here', 'here/0') ], nginx => { pcap =>
     'pcap_api_trusted_routers 10.9.0.0/16;' });
 my $nginx = $lab->{nginx};
+
+$lab->{director}->deployment('net', ['ops'], vm('router', 0, 1,
+    ips => [ $agent->{endpoint} =~ /^(.*):/ ]));
 
 
 # Runs captures for some seconds on idle links; the numbers of packets.
@@ -102,33 +110,59 @@ my $router = spawn('router', [ tool('nginx'), '-c', $conf, '-e',
 
 at_end(sub { stop_child($router) });
 
-my @runs = map {
-    spawn("curl$_", [ 'curl', '-sSN', '-m', 30, '--cacert',
-        $certs->file('ca.crt'), '--connect-to', "localhost:443:$front:443",
-        '--retry', 20, '--retry-connrefused', '--retry-delay', 1,
-        '-H', 'Authorization: bearer good', '-D', work_dir() . "/head$_",
-        '-o', work_dir() . "/router$_.pcapng",
-        'https://localhost/v1/capture/static/gor?interface=any&duration=3s' ],
-        ns => 'cli')
-} 1, 2;
+# Captures path twice at once through the router, for some seconds in which
+# another client asks for the status, and nothing else happens.
+sub through_router
+{
+    my ($name, $token, $path) = @_;
 
-for my $n (1, 2) {
-    is(wait_exit($runs[$n - 1], 30), 0, "curl $n through the router ends")
-        or diag(slurp(work_dir() . "/curl$n.out"));
+    my @curl = ('curl', '-sSN', '-m', 30, '--cacert', $certs->file('ca.crt'),
+        '--connect-to', "localhost:443:$front:443", '--retry', 20,
+        '--retry-connrefused', '--retry-delay', 1);
+    my @runs = map {
+        spawn("curl$_", [ @curl, '-H', "Authorization: bearer $token", '-D',
+            work_dir() . "/head$_", '-o', work_dir() . "/router$_.pcapng",
+            "https://localhost$path&duration=3s" ], ns => 'cli')
+    } 1, 2;
 
-    my $bytes = slurp(work_dir() . "/router$n.pcapng");
-    my $file = eval { PcapTest::Pcapng::parse($bytes) };
+    ok(wait_for(20, sub { 2 == grep { -s work_dir() . "/router$_.pcapng" }
+        1, 2 }), "$name: both run");
 
-    ok($file, "through the router: file $n") or diag($@);
-    is(verdicts_of($file)->{api}{status}, 'limit', 'is complete');
-    cmp_ok(scalar @{ $file->{packets} }, '<', 60, 'through the router: quiet ('
-        . @{ $file->{packets} } . ' packets)');
-    tshark_ok(work_dir() . "/router$n.pcapng", "through the router $n",
-        empty => 1);
-    like(slurp(work_dir() . "/head$n"), qr/^x-vcap-request-id: aaaa-bbbb/im,
-        'request id of a trusted router is taken over');
+    my $other = spawn('other', [ @curl, '--interface', $other_client,
+        'https://localhost/v1/status' ], ns => 'cli');
+
+    is(wait_exit($other, 20), 0, "$name: another client");
+
+    for my $n (1, 2) {
+        is(wait_exit($runs[$n - 1], 30), 0, "$name: curl $n ends")
+            or diag(slurp(work_dir() . "/curl$n.out"));
+
+        my $bytes = slurp(work_dir() . "/router$n.pcapng");
+        my $file = eval { PcapTest::Pcapng::parse($bytes) };
+
+        ok($file, "$name: file $n") or diag($@);
+        is(verdicts_of($file)->{api}{status}, 'limit', 'is complete');
+        cmp_ok(scalar @{ $file->{packets} }, '<', 60, "$name: quiet ("
+            . @{ $file->{packets} } . ' packets)');
+
+        my @others = grep { $_->[4] =~ /\x01\xbb/ } @{ $file->{packets} };
+
+        cmp_ok(scalar @others, '>', 4, "$name: the other client is seen");
+        tshark_ok(work_dir() . "/router$n.pcapng", "$name $n", empty => 1);
+        like(slurp(work_dir() . "/head$n"), qr/^x-vcap-request-id: aaaa-bbbb/im,
+            'request id of a trusted router is taken over');
+        unlink work_dir() . "/router$n.pcapng";
+    }
 }
 
+
+through_router('a group with the router', 'good',
+    '/v1/capture/static/gor?interface=any');
+through_router('the VM of the router', 'op',
+    '/v1/capture/bosh/net?instance=router/0&interface=any');
+through_router("the interface to its clients", 'op',
+    '/v1/capture/bosh/net?interface=eth0');
+strict_director($lab);
 agents_quiet('all', $agent, $here);
 
 finish();

@@ -25,7 +25,7 @@ sub bosh_lab
 {
     my (%o) = @_;
 
-    my $certs = PcapTest::Certs->new();
+    my $certs = $o{certs} || PcapTest::Certs->new();
     my $director = PcapTest::Director->new(certs => $certs,
         %{ $o{director} || {} });
     my %nginx = %{ $o{nginx} || {} };
