@@ -115,6 +115,8 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
 
     ngx_pcap_api_row("pcap_api_introspection", NGX_CONF_TAKE1,
         ngx_conf_set_str_slot, introspection, NULL),
+    ngx_pcap_api_row("pcap_api_client_token", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, client_uri, &ngx_pcap_api_uri_post),
     ngx_pcap_api_row("pcap_api_token_keys", NGX_CONF_TAKE1,
         ngx_conf_set_str_slot, token_keys, &ngx_pcap_api_uri_post),
     ngx_pcap_api_row("pcap_api_token_keys_valid", NGX_CONF_TAKE1,

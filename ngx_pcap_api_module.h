@@ -45,7 +45,7 @@
 #define NGX_PCAP_API_MESSAGES        32       /* beside one per target */
 #define NGX_PCAP_API_COMMENTS        16       /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
-#define NGX_PCAP_API_SECRETS         2        /* variables with a token */
+#define NGX_PCAP_API_SECRETS         3        /* variables with a token */
 #define NGX_PCAP_API_RESOLVERS       2        /* rows in module/resolve.c */
 #define NGX_PCAP_API_HEALTH_VALID    10000    /* ms, then it is probed */
 #define NGX_PCAP_API_STATUS_TIMEOUT  1800     /* ms; answered within 2 s */
@@ -57,6 +57,7 @@ typedef struct ngx_pcap_api_agent_s  ngx_pcap_api_agent_t;
 typedef struct ngx_pcap_api_fetch_s  ngx_pcap_api_fetch_t;
 typedef struct ngx_pcap_api_resolver_s  ngx_pcap_api_resolver_t;
 typedef struct ngx_pcap_api_keys_s   ngx_pcap_api_keys_t;
+typedef struct ngx_pcap_api_client_token_s  ngx_pcap_api_client_token_t;
 
 
 /* Configuration */
@@ -106,6 +107,8 @@ typedef struct {
     ngx_uint_t                 number;       /* among those that answer */
     u_char                     env[32];      /* whose users these are */
     ngx_str_t                  introspection;
+    ngx_str_t                  client_uri;   /* our own token; none: unset */
+    ngx_pcap_api_client_token_t  *client_token;  /* the worker's, or NULL */
     ngx_str_t                  token_keys;   /* or introspection */
     ngx_msec_t                 keys_valid;
     ngx_pcap_api_keys_t       *keys;         /* the worker's */
@@ -422,6 +425,9 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_identity_t    identity;
     ngx_pcap_api_fetch_t       introspection;
     pcap_jwt_t                *jwt;          /* by keys: the token, split */
+    ngx_pcap_api_fetch_t       client_fetch;
+    ngx_msec_t                 client_deadline;
+    ngx_msec_t                 client_used;  /* which token: since when */
     ngx_pcap_api_fetch_t       keys_fetch;
     ngx_msec_t                 keys_deadline;
 
@@ -496,6 +502,8 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   blocked:1;    /* the client takes nothing */
     unsigned                   slot:1;       /* an introspection slot */
     unsigned                   cache_asked:1;
+    unsigned                   client_asked:1; /* once per request */
+    unsigned                   client_again:1; /* introspected twice */
     unsigned                   keys_asked:1; /* once per request */
     unsigned                   keys_conditional:1;
 };

@@ -73,11 +73,31 @@ ngx_pcap_api_hash_token(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+const char *
+ngx_pcap_api_token_wrong(ngx_str_t *token)
+{
+    size_t  i;
+
+    if (token->len == 0 || token->len > NGX_PCAP_API_MAX_TOKEN) {
+        return "the token is empty or over 16384 bytes";
+    }
+
+    for (i = 0; i < token->len; i++) {
+        if (!ngx_pcap_api_token_char(token->data[i])) {
+            return "the token holds a character that no token has";
+        }
+    }
+
+    return NULL;
+}
+
+
 ngx_int_t
 ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx)
 {
     size_t               i, n;
     ngx_str_t            s;
+    const char          *why;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -99,16 +119,9 @@ ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx)
     ctx->token.data = s.data + i;
     ctx->token.len = s.len - i;
 
-    if (ctx->token.len == 0 || ctx->token.len > NGX_PCAP_API_MAX_TOKEN) {
-        return ngx_pcap_api_unauthorized(ctx,
-                                    "the token is empty or over 16384 bytes");
-    }
-
-    for (i = 0; i < ctx->token.len; i++) {
-        if (!ngx_pcap_api_token_char(ctx->token.data[i])) {
-            return ngx_pcap_api_unauthorized(ctx,
-                       "the token holds a character that no token has");
-        }
+    why = ngx_pcap_api_token_wrong(&ctx->token);
+    if (why != NULL) {
+        return ngx_pcap_api_unauthorized(ctx, why);
     }
 
     n = 3 * ctx->token.len;
@@ -232,14 +245,24 @@ static ngx_int_t
 ngx_pcap_api_introspection_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t  rc;
+    ngx_int_t              rc;
+    ngx_pcap_api_fetch_t  *f;
 
-    if (ctx->introspection.done) {
+    f = &ctx->introspection;
+
+    if (f->done && f->status == NGX_HTTP_UNAUTHORIZED
+        && ngx_pcap_api_client_refused(ctx))
+    {
+        ngx_pcap_api_fetch_drop(f);
+        ngx_memzero(f, sizeof(ngx_pcap_api_fetch_t));
+    }
+
+    if (f->done) {
         ngx_pcap_api_give_slot(ctx);
         return ngx_pcap_api_verdict_of_reply(r, ctx);
     }
 
-    if (ctx->introspection.ctx != NULL) {
+    if (f->ctx != NULL) {
 
         if ((ngx_msec_int_t) (ngx_current_msec - ctx->deadline) < 0) {
             return NGX_AGAIN;
@@ -249,13 +272,20 @@ ngx_pcap_api_introspection_phase(ngx_http_request_t *r,
                                    "the token endpoint does not answer");
     }
 
-    rc = ngx_pcap_api_take_slot(ctx);
+    if (!ctx->slot) {
+        rc = ngx_pcap_api_take_slot(ctx);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    rc = ngx_pcap_api_client_phase(r, ctx);
     if (rc != NGX_OK) {
         return rc;
     }
 
     rc = ngx_pcap_api_fetch(ctx, &ctx->conf->introspection,
-                            NGX_PCAP_API_MAX_REPLY, &ctx->introspection);
+                            NGX_PCAP_API_MAX_REPLY, f);
 
     return (rc == NGX_OK) ? NGX_AGAIN : rc;
 }

@@ -471,6 +471,7 @@ ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_fetch_drop(ctx->fetches);
     }
 
+    ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
 }
@@ -549,6 +550,7 @@ ngx_pcap_api_cleanup(void *data)
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
     ngx_pcap_api_stop_events(ctx);
+    ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
 

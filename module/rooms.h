@@ -139,6 +139,8 @@ ngx_int_t ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx);
  */
 ngx_int_t ngx_pcap_api_take_claims(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx, json_t *claims);
+/* NULL, or why this can be no bearer token (RFC 6750 2.1). */
+const char *ngx_pcap_api_token_wrong(ngx_str_t *token);
 /* 1 if the identity holds that scope */
 ngx_uint_t ngx_pcap_api_has_scope(ngx_pcap_api_identity_t *id,
     ngx_str_t *scope);
@@ -163,6 +165,21 @@ char *ngx_pcap_api_check_token_check(ngx_conf_t *cf,
 /* NGX_OK with id->active, NGX_DECLINED for no identity, NGX_ERROR. */
 ngx_int_t ngx_pcap_api_read_identity(ngx_http_request_t *r, json_t *doc,
     ngx_pcap_api_loc_conf_t *conf, ngx_pcap_api_identity_t *id);
+
+/* module/client_token.c: the token by which this API introspects */
+
+/* That of a location, none yet; NULL when memory is out. */
+ngx_pcap_api_client_token_t *ngx_pcap_api_client_create(ngx_conf_t *cf);
+/* What a phase returns; NGX_OK: there is one, or none is configured. */
+ngx_int_t ngx_pcap_api_client_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* The endpoint has refused it; 1: worth asking once more, from the phase on. */
+ngx_uint_t ngx_pcap_api_client_refused(ngx_pcap_api_ctx_t *ctx);
+/* The request ends: its fetch is no longer the one that others wait for. */
+void ngx_pcap_api_client_release(ngx_pcap_api_ctx_t *ctx);
+/* The token for sr, the introspection of ctx; NULL: there is none. */
+ngx_str_t *ngx_pcap_api_client_bearer(ngx_pcap_api_ctx_t *ctx,
+    ngx_http_request_t *sr);
 
 /* module/keys.c: the token check by published keys */
 

@@ -108,6 +108,10 @@ ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
     if (conf->introspection.data == NULL && conf->token_keys.data == NULL) {
         conf->introspection = prev->introspection;
         conf->token_keys = prev->token_keys;
+
+        if (conf->client_uri.data == NULL) {
+            conf->client_uri = prev->client_uri;
+        }
     }
 }
 
@@ -182,8 +186,22 @@ ngx_pcap_api_check_token_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (conf->token_keys.len == 0) {
-        return NGX_CONF_OK;
+    if (conf->introspection.len) {
+
+        if (conf->client_uri.len == 0) {
+            return NGX_CONF_OK;
+        }
+
+        conf->client_token = ngx_pcap_api_client_create(cf);
+
+        return conf->client_token ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    if (conf->client_uri.len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api_client_token\" is of use with "
+                           "\"pcap_api_introspection\" only");
+        return NGX_CONF_ERROR;
     }
 
     if (conf->issuer.len == 0) {

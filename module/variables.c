@@ -1,7 +1,7 @@
 /*
- * module/variables.c: the $pcap_* variables. None but $pcap_token and
- * $pcap_bearer hold a token, and these are there for the introspection
- * location and for questions to a Director only.
+ * module/variables.c: the $pcap_* variables. None but $pcap_token,
+ * $pcap_client_token and $pcap_bearer hold a token, and these are there for
+ * the introspection location and for questions to a Director only.
  */
 
 #include "ngx_pcap_api_module.h"
@@ -22,6 +22,7 @@ enum {
     NGX_PCAP_API_VAR_URI,
     NGX_PCAP_API_VAR_NAME,
     NGX_PCAP_API_VAR_TOKEN,
+    NGX_PCAP_API_VAR_CLIENT_TOKEN,
     NGX_PCAP_API_VAR_DIRECTOR_URI,
     NGX_PCAP_API_VAR_BEARER,
     NGX_PCAP_API_VAR_KEYS_ETAG,
@@ -52,6 +53,9 @@ static ngx_http_variable_t  ngx_pcap_api_vars[] = {
 
     { ngx_string("pcap_token"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_TOKEN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_client_token"), NULL, ngx_pcap_api_variable_capture,
+      NGX_PCAP_API_VAR_CLIENT_TOKEN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("pcap_director_uri"), NULL, ngx_pcap_api_variable_ask,
       NGX_PCAP_API_VAR_DIRECTOR_URI, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -169,7 +173,7 @@ static ngx_int_t
 ngx_pcap_api_variable_capture(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_str_t            s, *etag;
+    ngx_str_t            s, *p;
     ngx_pcap_api_ctx_t  *ctx;
 
     ctx = ngx_pcap_api_ctx(r->main);
@@ -191,10 +195,15 @@ ngx_pcap_api_variable_capture(ngx_http_request_t *r,
 
         return ngx_pcap_api_variable_set(v, &ctx->token_encoded);
 
-    case NGX_PCAP_API_VAR_KEYS_ETAG:
-        etag = ngx_pcap_api_keys_etag(ctx, r);
+    case NGX_PCAP_API_VAR_CLIENT_TOKEN:
+        p = ngx_pcap_api_client_bearer(ctx, r);
 
-        return etag ? ngx_pcap_api_variable_set(v, etag) : NGX_OK;
+        return p ? ngx_pcap_api_variable_set(v, p) : NGX_OK;
+
+    case NGX_PCAP_API_VAR_KEYS_ETAG:
+        p = ngx_pcap_api_keys_etag(ctx, r);
+
+        return p ? ngx_pcap_api_variable_set(v, p) : NGX_OK;
 
     case NGX_PCAP_API_VAR_USER:
         if (ctx->identity.name.len == 0) {
@@ -246,7 +255,8 @@ ngx_pcap_api_add_variables(ngx_conf_t *cf)
     ngx_pcap_api_main_conf_t  *pmcf;
 
     static ngx_str_t  secrets[NGX_PCAP_API_SECRETS] = {
-        ngx_string("pcap_token"), ngx_string("pcap_bearer")
+        ngx_string("pcap_token"), ngx_string("pcap_client_token"),
+        ngx_string("pcap_bearer")
     };
 
     for (v = ngx_pcap_api_vars; v->name.len; v++) {

@@ -195,6 +195,11 @@ config_says('keys, introspection for the others', undef, check => $keys,
     pcap => $issuer, http => 'pcap_api_introspection /_pcap_introspect;');
 config_says("valid $_", qr/allowed is 1s to 1d/, check => $keys,
     pcap => "$issuer pcap_api_token_keys_valid $_;") for qw(0 999ms 25h);
+config_says('a client token with keys',
+    qr/pcap_api_client_token.*pcap_api_introspection/s, check => $keys,
+    pcap => "$issuer pcap_api_client_token /_x;");
+config_says('a client token that is no URI', qr/pcap_api_client_token.*URI/s,
+    pcap => 'pcap_api_client_token x;');
 config_says('valid soon', qr/pcap_api_token_keys_valid/, check => $keys,
     pcap => "$issuer pcap_api_token_keys_valid soon;");
 config_says('valid 1d', undef, check => $keys,

@@ -1,7 +1,8 @@
 # PcapTest::Uaa: a strict stand-in for UAA's POST /introspect (it cannot be
 # had as a Debian package). As UAA does: HTTP Basic of a client with the
-# authority uaa.resource, form with token=, 200 for every token with scope
-# and aud as arrays, 401 and 403 with UAA's bodies, 405 for other methods.
+# authority uaa.resource, or a token of POST /oauth/token (client_credentials)
+# that has it; form with token=, 200 for every token with scope and aud as
+# arrays, 401 and 403 with UAA's bodies, 405 for other methods.
 # GET /token_keys needs no credentials and gets none: ETag, If-None-Match,
 # 304, and 400 for a request that carries what is not its business.
 # A test may change delay, answers and tokens while it runs.
@@ -99,7 +100,9 @@ sub open_gate
 
 # Changes behaviour: delay (s), gate (answers wait for it, at most 4 s),
 # status and body (any answer), raw (bytes instead of an answer), endless
-# (bytes behind it), silent (no answer at all), keys (a list of JWKs), etag.
+# (bytes behind it), silent (no answer at all), keys (a list of JWKs), etag,
+# client (of /oauth/token: life in s, since: tokens made before are revoked,
+# body, status, delay, gate).
 sub tell
 {
     my ($self, %change) = @_;
@@ -118,6 +121,15 @@ sub key_requests
     my ($self) = @_;
 
     return grep { m{^GET /token_keys } } map { $_->{text} } $self->seen();
+}
+
+
+# The requests for /oauth/token, as texts.
+sub client_requests
+{
+    my ($self) = @_;
+
+    return grep { m{^\S+ /oauth/token } } map { $_->{text} } $self->seen();
 }
 
 
@@ -182,7 +194,12 @@ sub answer
         0644;
     syswrite $fh, encode_json({ t => time(), text => $text }) . "\n";
 
-    select undef, undef, undef, $control->{delay} if $control->{delay};
+    my $client = $text =~ m{^\S+ /oauth/token } ? $control->{client} || {} : {};
+
+    select undef, undef, undef, $_ for grep { $_ } $control->{delay},
+        $client->{delay};
+    wait_for(4, sub { !decode_json(slurp("$self->{base}.control"))
+        ->{client}{gate} }) if $client->{gate};
 
     wait_for(4, sub { !decode_json(slurp("$self->{base}.control"))->{gate} })
         if $control->{gate};
@@ -250,6 +267,59 @@ sub keys_reply
 }
 
 
+# UAA: UaaTokenEndpoint. The token tells when it was made and how long it is
+# good, so that any process knows it.
+sub client_reply
+{
+    my ($control, $method, $text, $client, $form) = @_;
+
+    my $c = $control->{client} || {};
+
+    return http('405 Method Not Allowed', '{"error":"method_not_allowed"}')
+        if $method ne 'POST';
+
+    return http('401 Unauthorized', '{"error":"unauthorized",'
+        . '"error_description":"Bad credentials"}')
+        if $client !~ /^(?:pcap:pcap-secret|weak:weak-secret)$/;
+
+    return http('400 Bad Request', '{"error":"unsupported_grant_type"}')
+        if $form !~ /(?:^|&)grant_type=client_credentials(?:&|$)/
+        || $text !~ m{^content-type: application/x-www-form-urlencoded\b}im
+        || $text !~ m{^accept: application/json\r$}im;
+
+    return http($c->{status} || '200 OK', defined $c->{body} ? $c->{body}
+        : '{}') if defined $c->{body} || $c->{status};
+
+    my $life = $c->{life} || 43199;
+    my ($name) = $client =~ /^(\w+):/;
+
+    return http('200 OK', encode_json({ access_token => sprintf('%s.%.6f.%d',
+        $name, time(), $life), token_type => 'bearer', expires_in => $life,
+        scope => 'uaa.resource', jti => 'id-of-client' }));
+}
+
+
+# "name:secret" of the caller by Basic, or as if by Bearer, which wins; undef
+# for a bearer token that is none of ours or is over.
+sub client_of
+{
+    my ($control, $text) = @_;
+
+    my ($bearer) = $text =~ /^authorization: Bearer (\S+)\r$/im;
+    my ($basic) = $text =~ /^authorization: Basic (\S+)\r$/im;
+
+    return defined $basic ? decode_base64($basic) : '' if !defined $bearer;
+
+    my ($name, $made, $life) = $bearer =~ /^(pcap|weak)\.([\d.]+)\.(\d+)$/
+        or return;
+
+    return if $made + $life < time()
+        || $made < (($control->{client} || {})->{since} || 0);
+
+    return "$name:$name-secret";
+}
+
+
 sub reply
 {
     my ($self, $control, $text) = @_;
@@ -261,11 +331,19 @@ sub reply
         if $path eq '/token_keys';
 
     my ($form) = $text =~ /\r\n\r\n(.*)/s;
-    my ($basic) = $text =~ /^authorization: Basic (\S+)\r$/im;
-    my $client = defined $basic ? decode_base64($basic) : '';
+    my $client = client_of($control, $text);
+
+    return client_reply($control, $method, $text, $client || '', $form)
+        if $path eq '/oauth/token';
 
     return http('404 Not Found', '{"error":"not_found"}')
         if $path ne '/introspect';
+
+    # UAA: OAuth2AuthenticationProcessingFilter
+    return http('401 Unauthorized', '{"error":"invalid_token",'
+        . '"error_description":"The token expired, was revoked, or the token '
+        . 'ID is incorrect."}', 'WWW-Authenticate: Bearer realm="oauth", '
+        . 'error="invalid_token"') if !defined $client;
 
     # UAA: ClientBasicAuthenticationFilter, OAuth2AuthenticationEntryPoint
     return http('401 Unauthorized', '{"error":"unauthorized",'
