@@ -606,92 +606,24 @@ ngx_pcap_api_static(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* "pcap-agent", or "*.pcap-agent" for certificates of each instance. */
-static ngx_uint_t
-ngx_pcap_api_tls_name_fits(ngx_str_t *name)
-{
-    size_t  i;
-    u_char  ch;
-
-    i = (name->len > 2 && name->data[0] == '*' && name->data[1] == '.')
-        ? 2 : 0;
-
-    if (i == name->len || name->len > NGX_PCAP_API_USER_LEN) {
-        return 0;
-    }
-
-    for ( /* void */ ; i < name->len; i++) {
-        ch = name->data[i];
-
-        if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')
-              || (ch >= '0' && ch <= '9') || ch == '-' || ch == '.'
-              || ch == '_'))
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
 static char *
 ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_int_t                 n;
-    ngx_str_t                *value, s;
-    ngx_uint_t                i;
-    ngx_pcap_api_bosh_t      *bosh;
     ngx_pcap_api_loc_conf_t  *plcf = conf;
 
     if (plcf->bosh != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
-    bosh = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_bosh_t));
-    if (bosh == NULL) {
+    plcf->bosh = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_bosh_t));
+    if (plcf->bosh == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    value = cf->args->elts;
+    plcf->bosh->platform.name = "Director";
+    plcf->bosh->platform.tls_star = 1;
 
-    if (value[1].len < 2 || value[1].data[0] != '/') {
-        return "takes the URI of an internal location, \"/NAME\"";
-    }
-
-    bosh->uri = value[1];
-    bosh->port = 9494;
-    ngx_str_set(&bosh->tls_name, "pcap-agent");
-
-    for (i = 2; i < cf->args->nelts; i++) {
-        s = value[i];
-
-        if (ngx_strncmp(s.data, "tls_name=", 9) == 0) {
-            bosh->tls_name.data = s.data + 9;
-            bosh->tls_name.len = s.len - 9;
-
-            if (!ngx_pcap_api_tls_name_fits(&bosh->tls_name)) {
-                return "takes \"tls_name=NAME\" or \"tls_name=*.NAME\"";
-            }
-
-        } else if (ngx_strncmp(s.data, "port=", 5) == 0) {
-            n = ngx_atoi(s.data + 5, s.len - 5);
-
-            if (n < 1 || n > 65535) {
-                return "takes \"port=1\" to \"port=65535\"";
-            }
-
-            bosh->port = n;
-
-        } else {
-            return "takes \"tls_name=NAME\" and \"port=NUMBER\" behind "
-                   "the URI";
-        }
-    }
-
-    plcf->bosh = bosh;
-
-    return NGX_CONF_OK;
+    return ngx_pcap_api_platform_conf(cf, &plcf->bosh->platform);
 }
 
 

@@ -82,14 +82,21 @@ typedef struct {
     unsigned                   probing:1;
 } ngx_pcap_api_health_t;
 
-/* A Director; what is below health is the worker's, not the configuration's */
+/* What tells where agents are; health is the worker's, not configuration. */
 
 typedef struct {
+    const char                *name;         /* "Director", for people */
     ngx_str_t                  uri;          /* the location that asks it */
     ngx_str_t                  tls_name;     /* of agents; "*.x" is "ID.x" */
+    ngx_uint_t                 tls_star;     /* unsigned  tls_star:1 */
     ngx_uint_t                 port;         /* of agents */
-
     ngx_pcap_api_health_t      health;
+} ngx_pcap_api_platform_t;
+
+/* A Director; what is below platform is the worker's. */
+
+typedef struct {
+    ngx_pcap_api_platform_t    platform;
     ngx_msec_t                 uuid_at;
     size_t                     uuid_len;     /* 0: not known */
     u_char                     uuid[NGX_PCAP_API_UUID_LEN];
@@ -180,6 +187,19 @@ typedef struct {
     ngx_uint_t                 step;         /* the resolver's own */
     void                      *data;         /* the resolver's own */
 } ngx_pcap_api_ask_t;
+
+/*
+ * A question: ask() says NGX_AGAIN, or NGX_OK when it is needless; take()
+ * NGX_OK, or NGX_DECLINED (the same one once more), for the answer. Both else
+ * what a phase says.
+ */
+
+typedef struct {
+    ngx_int_t                (*ask)(ngx_pcap_api_ctx_t *ctx,
+                                    ngx_pcap_api_ask_t *ask);
+    ngx_int_t                (*take)(ngx_pcap_api_ctx_t *ctx,
+                                     ngx_pcap_api_ask_t *ask);
+} ngx_pcap_api_question_t;
 
 
 /* One platform that targets come from: one file, a row in resolve.c. */

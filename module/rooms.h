@@ -246,6 +246,54 @@ ngx_int_t ngx_pcap_api_agents_room(ngx_pcap_api_ctx_t *ctx, ngx_uint_t n);
 void ngx_pcap_api_agent_add(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_target_t *t);
 
+/* module/platform.c: what resolvers share that ask a platform */
+
+/* It is at fault: 503 that says so, and which one; it does not work now. */
+ngx_int_t ngx_pcap_api_platform_failed(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, const char *why);
+/* As failed: this is not what such a platform says. */
+ngx_int_t ngx_pcap_api_platform_garbage(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p);
+/* The answer's JSON, the caller's; NULL: none, or it has too many values. */
+json_t *ngx_pcap_api_platform_json(ngx_pcap_api_fetch_t *f);
+/*
+ * NGX_OK for a whole 200 of a verified peer, NGX_DECLINED for any other
+ * status of one (the resolver knows what it means), else a refusal.
+ */
+ngx_int_t ngx_pcap_api_platform_answer(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask);
+/* As failed, for a status that means nothing. */
+ngx_int_t ngx_pcap_api_platform_status(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask);
+/* A 401 of ours for one of the platform. */
+ngx_int_t ngx_pcap_api_platform_no_token(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p);
+/* Asks for ask->uri, an answer of max bytes at most: NGX_AGAIN, NGX_ERROR. */
+ngx_int_t ngx_pcap_api_platform_ask(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask, size_t max);
+/* The time for all questions begins; ask->data has size bytes. NULL: none. */
+void *ngx_pcap_api_platform_begin(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ask_t *ask, size_t size);
+/* Asks them in turn, up to the one without ask(); as a phase. */
+ngx_int_t ngx_pcap_api_platform_run(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask,
+    const ngx_pcap_api_question_t *questions);
+/* The probe of a resolver by one question. */
+ngx_int_t ngx_pcap_api_platform_probe(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask,
+    const ngx_pcap_api_question_t *q);
+/*
+ * 1 for a literal address: text, whose data has NGX_SOCKADDR_STRLEN bytes,
+ * becomes "ip:port", addr[16] the address in network order.
+ */
+ngx_uint_t ngx_pcap_api_platform_address(const char *ip, size_t len,
+    ngx_uint_t port, ngx_str_t *text, u_char *addr, u_char *addr_len);
+/* 1 if the address lies in one of the n ranges. */
+ngx_uint_t ngx_pcap_api_platform_in(ngx_cidr_t *ranges, ngx_uint_t n,
+    u_char *addr, u_char addr_len);
+/* For setters: "URI [tls_name=NAME] [port=PORT]" into p; as a setter. */
+char *ngx_pcap_api_platform_conf(ngx_conf_t *cf, ngx_pcap_api_platform_t *p);
+
 /* module/resolve_static.c: targets from the configuration */
 
 extern const ngx_pcap_api_resolver_t  ngx_pcap_api_static_resolver;
