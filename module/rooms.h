@@ -326,6 +326,12 @@ void ngx_pcap_api_health_set(ngx_pcap_api_health_t *h, ngx_uint_t works);
  */
 ngx_int_t ngx_pcap_api_health_get(ngx_pcap_api_health_t *h);
 
+/* module/agent_uri.c: what agents are asked */
+
+/* Sets ctx->agent_uri: NGX_OK, NGX_ERROR, or 400 when it is too long. */
+ngx_int_t ngx_pcap_api_agent_uri(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+
 /* module/open.c: the subrequests to agents */
 
 ngx_int_t ngx_pcap_api_open_phase(ngx_http_request_t *r,
