@@ -117,6 +117,103 @@ ngx_pcap_api_open_more(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* Its agent says that the container is not there, or is not of this app. */
+static void
+ngx_pcap_api_agent_lost(ngx_pcap_api_agent_t *a)
+{
+    ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+                            "the agent of its cell does not know its "
+                            "container: the instance has moved or ended");
+}
+
+
+/* Somewhere else now: begins anew. */
+static ngx_int_t
+ngx_pcap_api_agent_reopen(ngx_pcap_api_agent_t *a)
+{
+    a->status = 0;
+    a->body_len = 0;
+    a->timed_out = 0;
+    a->ctx->hold = 0;                      /* there will be records */
+
+    return ngx_pcap_api_agent_open(a);
+}
+
+
+/* While others are on their way their instances may turn out to have moved. */
+static ngx_uint_t
+ngx_pcap_api_open_settled(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    if ((ngx_msec_int_t) (ctx->deadline - ngx_current_msec)
+        < (ngx_msec_int_t) ctx->conf->start_timeout / 2)
+    {
+        return 1;
+    }
+
+    for (i = 0; i < ctx->nagents; i++) {
+        if (ctx->agents[i].state <= NGX_PCAP_API_AGENT_OPENING
+            && !ctx->agents[i].moved)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* Once per capture: where are those now that their agents do not know? */
+static ngx_int_t
+ngx_pcap_api_open_moved(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t               rc;
+    ngx_uint_t              i;
+    ngx_pcap_api_agent_t   *a;
+    ngx_pcap_api_target_t  *t;
+
+    if (ctx->nmoved == 0
+        || (!ctx->moved_asked && !ngx_pcap_api_open_settled(ctx)))
+    {
+        return NGX_OK;
+    }
+
+    ctx->moved_asked = 1;
+
+    rc = ctx->resolver->moved(ctx, &ctx->asks[ctx->resolver->number]);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->nmoved = 0;
+
+    for (i = 0; i < ctx->nagents; i++) {
+        a = &ctx->agents[i];
+        t = a->target;
+
+        if (!a->moved) {
+            continue;
+        }
+
+        if (!a->elsewhere) {
+            ngx_pcap_api_agent_lost(a);
+
+        } else if (t->unavailable != NULL) {
+            ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+                                    "%s", t->unavailable);
+
+        } else if (ngx_pcap_api_agent_reopen(a) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        a->moved = 0;
+    }
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
@@ -133,7 +230,9 @@ ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_feed_dirty(ctx);
 
-    if (ngx_pcap_api_open_more(ctx) != NGX_OK) {
+    if (ngx_pcap_api_open_more(ctx) != NGX_OK
+        || ngx_pcap_api_open_moved(ctx) == NGX_ERROR)
+    {
         return NGX_ERROR;
     }
 
@@ -150,7 +249,10 @@ ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     for (i = 0; waiting && i < ctx->nagents; i++) {
         a = &ctx->agents[i];
 
-        if (a->state <= NGX_PCAP_API_AGENT_OPENING) {
+        if (a->moved) {
+            ngx_pcap_api_agent_lost(a);
+
+        } else if (a->state <= NGX_PCAP_API_AGENT_OPENING) {
             a->timed_out = 1;
             ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
                                     "did not start within %M ms",
@@ -224,9 +326,7 @@ ngx_pcap_api_open_result(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     /* all for the same reason of the request's own: then it is the client's */
 
-    if (same && (first->status == NGX_HTTP_BAD_REQUEST
-                 || first->status == NGX_HTTP_NOT_FOUND))
-    {
+    if (same && first->fail_type == NGX_PCAP_API_MSG_INVALID_REQUEST) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "%V",
                                    &first->fail_text);
     }
@@ -542,6 +642,36 @@ ngx_pcap_api_agent_fail(ngx_pcap_api_agent_t *a, ngx_pcap_api_msg_e type,
 }
 
 
+/* A 404 for the container; one for an interface says which there are. */
+static ngx_uint_t
+ngx_pcap_api_agent_moved(ngx_pcap_api_agent_t *a, json_t *interfaces)
+{
+    ngx_pcap_api_ctx_t  *ctx;
+
+    ctx = a->ctx;
+
+    if (a->status != NGX_HTTP_NOT_FOUND || a->target->args.len == 0
+        || interfaces != NULL)
+    {
+        return 0;
+    }
+
+    if (ctx->moved_asked || ctx->header_sent
+        || ctx->resolver->moved == NULL)
+    {
+        ngx_pcap_api_agent_lost(a);
+        return 1;
+    }
+
+    a->state = NGX_PCAP_API_AGENT_NEW;
+    a->moved = 1;
+    ctx->nmoved++;
+    ngx_pcap_api_post(ctx);
+
+    return 1;
+}
+
+
 /* What an agent that never streamed has said: libpcap's own words. */
 void
 ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
@@ -593,6 +723,12 @@ ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
     doc = json_loadb((char *) a->body, a->body_len, 0, &error);
     detail = json_string_value(json_object_get(doc, "detail"));
     list = json_object_get(doc, "interfaces");
+
+    if (ngx_pcap_api_agent_moved(a, list)) {
+        json_decref(doc);
+        return;
+    }
+
     last = names + sizeof(names) - 1;
 
     for (p = names, i = 0; i < json_array_size(list); i++) {

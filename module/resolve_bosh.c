@@ -505,7 +505,9 @@ ngx_pcap_api_bosh_configured(ngx_pcap_api_loc_conf_t *conf)
 const ngx_pcap_api_resolver_t  ngx_pcap_api_bosh_resolver = {
     ngx_string("bosh"),
     1,
+    NGX_PCAP_API_TAKES_INSTANCE,
     ngx_pcap_api_bosh_configured,
     ngx_pcap_api_bosh_resolve,
+    NULL,
     ngx_pcap_api_bosh_probe
 };

@@ -149,6 +149,12 @@ ngx_uint_t ngx_pcap_api_has_scope(ngx_pcap_api_identity_t *id,
 
 char *ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_cf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_cf_opt_in(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_pcap_api_cf_exclude(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_pcap_api_check_uri(ngx_conf_t *cf, void *post, void *data);
 /* A level that says one of the two ways inherits neither. */
 void ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
@@ -313,6 +319,54 @@ ngx_int_t ngx_pcap_api_bosh_read(ngx_pcap_api_ctx_t *ctx, json_t *doc,
 /* Those that were asked for become agents: NGX_OK, NGX_ERROR, 404 or 413. */
 ngx_int_t ngx_pcap_api_bosh_targets(ngx_pcap_api_ctx_t *ctx,
     ngx_array_t *all);
+
+/* module/resolve_cf.c: the instances of a Cloud Foundry app */
+
+extern const ngx_pcap_api_resolver_t  ngx_pcap_api_cf_resolver;
+
+/* module/cf_instances.c: what a Cloud Controller says about an app */
+
+/* All that is known of it; for the two rooms of Cloud Foundry only. */
+
+typedef struct {
+    ngx_str_t                  guid;         /* as it spells it */
+    ngx_str_t                  name;         /* harmless */
+    ngx_array_t                processes;    /* ngx_str_t: guids */
+    ngx_uint_t                 process;      /* whose stats are next */
+    ngx_array_t                instances;    /* ngx_pcap_api_cf_inst_t */
+    unsigned                   stopped:1;
+    unsigned                   again:1;      /* asked for what has moved */
+} ngx_pcap_api_cf_app_t;
+
+typedef struct {
+    ngx_uint_t                 process;      /* place among app's */
+    ngx_uint_t                 index;
+    ngx_pcap_api_target_t      target;
+} ngx_pcap_api_cf_inst_t;
+
+/* All: NGX_OK, NGX_DECLINED (no Cloud Controller says that), NGX_ERROR. */
+
+ngx_int_t ngx_pcap_api_cf_read_app(ngx_pcap_api_ctx_t *ctx, json_t *doc,
+    ngx_pcap_api_cf_app_t *app);
+/* Those of the type that is asked for; 404: there is none. */
+ngx_int_t ngx_pcap_api_cf_read_processes(ngx_pcap_api_ctx_t *ctx,
+    json_t *doc, ngx_pcap_api_cf_app_t *app);
+/* Of app->process, added to app->instances. */
+ngx_int_t ngx_pcap_api_cf_read_stats(ngx_pcap_api_ctx_t *ctx, json_t *doc,
+    ngx_pcap_api_cf_app_t *app);
+/* The app's space and organization, which doc includes; doc's. */
+ngx_int_t ngx_pcap_api_cf_owners(json_t *doc, json_t **space, json_t **org);
+
+/* 1: doc's annotation is "true". */
+ngx_uint_t ngx_pcap_api_cf_opted_in(json_t *doc, ngx_str_t *name);
+/* 0: it has that annotation, and it is not "true". */
+ngx_uint_t ngx_pcap_api_cf_allows(json_t *owner, ngx_str_t *name);
+/* Those that were asked for become agents: NGX_OK, NGX_ERROR or 4xx. */
+ngx_int_t ngx_pcap_api_cf_targets(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_cf_app_t *app);
+/* Agents that moved get their new targets out of app->instances: NGX_OK. */
+ngx_int_t ngx_pcap_api_cf_follow(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_cf_app_t *app);
 
 /* module/status.c: what works */
 
