@@ -92,7 +92,10 @@ typedef struct {
     unsigned                   probing:1;
 } ngx_pcap_api_health_t;
 
-/* What tells where agents are; health is the worker's, not configuration. */
+/*
+ * What tells where agents are. From verified on it is the worker's, not the
+ * configuration's: it has answered, and its certificate was looked at.
+ */
 
 typedef struct {
     const char                *name;         /* "Director", for people */
@@ -100,6 +103,7 @@ typedef struct {
     ngx_str_t                  tls_name;     /* of agents; "*.x" is "ID.x" */
     ngx_uint_t                 tls_star;     /* unsigned  tls_star:1 */
     ngx_uint_t                 port;         /* of agents */
+    ngx_uint_t                 verified;     /* unsigned  verified:1 */
     ngx_pcap_api_health_t      health;
 } ngx_pcap_api_platform_t;
 

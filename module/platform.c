@@ -4,8 +4,9 @@
  * within one deadline, answers that are judged before they are read, the
  * probe of the status, and the addresses that a platform names.
  *
- * A platform may be hostile or somebody else: no token goes to one whose
- * certificate is not verified, and every failure names the location.
+ * A platform may be hostile or somebody else: the first question has no
+ * token, so that none goes to one whose certificate is not verified, and
+ * every failure names the location.
  */
 
 #include "ngx_pcap_api_module.h"
@@ -84,6 +85,8 @@ ngx_pcap_api_platform_answer(ngx_pcap_api_ctx_t *ctx,
                    "verify it: \"https\" and \"proxy_ssl_verify on\" are "
                    "needed");
     }
+
+    p->verified |= f->answered;
 
     if (f->answered && f->status != NGX_HTTP_OK) {
         return NGX_DECLINED;

@@ -34,6 +34,10 @@
 #define NGX_PCAP_API_CF_MAX_RETRY  3600
 
 
+static ngx_int_t ngx_pcap_api_cf_ask_first(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ask_t *ask);
+static ngx_int_t ngx_pcap_api_cf_take_root(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ask_t *ask);
 static ngx_int_t ngx_pcap_api_cf_ask_permissions(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_ask_t *ask);
 static ngx_int_t ngx_pcap_api_cf_take_permissions(ngx_pcap_api_ctx_t *ctx,
@@ -57,6 +61,7 @@ static ngx_int_t ngx_pcap_api_cf_take_stats(ngx_pcap_api_ctx_t *ctx,
 
 
 static const ngx_pcap_api_question_t  ngx_pcap_api_cf_questions[] = {
+    { ngx_pcap_api_cf_ask_first, ngx_pcap_api_cf_take_root },
     { ngx_pcap_api_cf_ask_permissions, ngx_pcap_api_cf_take_permissions },
     { ngx_pcap_api_cf_ask_app, ngx_pcap_api_cf_take_app },
     { ngx_pcap_api_cf_ask_ssh, ngx_pcap_api_cf_take_ssh },
@@ -165,8 +170,8 @@ ngx_pcap_api_cf_answer(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
     if (f->status == NGX_HTTP_FORBIDDEN && code != 0) {
         ngx_pcap_api_health_set(&cf->health, 1);
         return ngx_pcap_api_forbidden(ctx,
-                   "the Cloud Controller lets the token not look at app "
-                   "\"%V\"", &ctx->group);
+                   "the Cloud Controller does not let this token look at "
+                   "app \"%V\"", &ctx->group);
     }
 
     if (f->status == NGX_HTTP_NOT_FOUND && code == NGX_PCAP_API_CF_NOT_FOUND)
@@ -657,6 +662,15 @@ ngx_pcap_api_cf_take_root(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
     ngx_pcap_api_health_set(&ctx->conf->cf->health, 1);
 
     return NGX_OK;
+}
+
+
+/* Nobody has a token of ours before he has shown who he is. */
+static ngx_int_t
+ngx_pcap_api_cf_ask_first(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
+{
+    return ctx->conf->cf->verified ? NGX_OK
+                                   : ngx_pcap_api_cf_ask_root(ctx, ask);
 }
 
 

@@ -85,18 +85,15 @@ is(scalar(grep { $_->{args}{interface} } $fake->events('request')), 0,
     'and for no interface');
 like($c->header('content-disposition'),
     qr/filename="shop-\d{8}T\d{6}Z\.pcapng"/, 'the file has its name');
-is_deeply([ sort { $a->[0] cmp $b->[0] } map { [ join('.', unpack 'C*',
-    $_->{addr}), $_->{name} ] } @{ $file->{names} } ], [ map { [
-    '10.255.0.' . ($_ + 1), "shop/$_" ] } 0 .. 2 ],
-    "names of the containers' addresses")
-    if ref $file->{names} eq 'ARRAY';
+is_deeply($file->{hosts}, { map { ('10.255.0.' . ($_ + 1) => ["shop/$_"]) }
+    0 .. 2 }, "names of the containers' addresses");
 
-is(join(' ', map { $_->{path} } $cc->seen()), join(' ', map { "/v3/$_" }
+is(join(' ', map { $_->{path} } $cc->seen()), join(' ', '/', map { "/v3/$_" }
     'apps/' . WEB . '/permissions', 'apps/' . WEB, 'apps/' . WEB
     . '/ssh_enabled', 'apps/' . WEB . '/processes?per_page=5000',
     'processes/' . WEB . '/stats'), 'what was asked');
-is(join(' ', map { $_->{auth} } $cc->seen()), join(' ', ('bearer dev') x 5),
-    "each time with the caller's token");
+is(join(' ', map { $_->{auth} } $cc->seen()), join(' ', 'bearer ',
+    ('bearer dev') x 5), "but for the first one with the caller's token");
 
 # --- selection ---------------------------------------------------------------
 
@@ -233,6 +230,8 @@ has_message($file, 'INSTANCE_UNAVAILABLE', 'shop/2', qr/no literal one/);
 has_message($file, 'INSTANCE_UNAVAILABLE', 'shop/4', qr/on which cell/);
 like($file->{ifaces}[1]{description}, qr/instance_guid=\S+$/,
     'without an address of its own');
+is_deeply($file->{hosts}, { '10.255.0.1' => ['shop/0'] },
+    'no name without an address');
 is(scalar(grep { $_->{addr} !~ /^127\.1\.0\./ } $fake->events('accepted')),
     0, 'nobody else was asked');
 
