@@ -672,6 +672,24 @@ ngx_pcap_api_agent_moved(ngx_pcap_api_agent_t *a, json_t *interfaces)
 }
 
 
+static ngx_pcap_api_msg_e
+ngx_pcap_api_agent_fail_type(ngx_uint_t status)
+{
+    switch (status) {
+
+    case NGX_HTTP_BAD_REQUEST:
+    case NGX_HTTP_NOT_FOUND:
+        return NGX_PCAP_API_MSG_INVALID_REQUEST;
+
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+        return NGX_PCAP_API_MSG_LIMIT_REACHED;
+
+    default:
+        return NGX_PCAP_API_MSG_START_CAPTURE_FAILED;
+    }
+}
+
+
 /* What an agent that never streamed has said: libpcap's own words. */
 void
 ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
@@ -705,20 +723,7 @@ ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
         return;
     }
 
-    switch (a->status) {
-
-    case NGX_HTTP_BAD_REQUEST:
-    case NGX_HTTP_NOT_FOUND:
-        type = NGX_PCAP_API_MSG_INVALID_REQUEST;
-        break;
-
-    case NGX_HTTP_TOO_MANY_REQUESTS:
-        type = NGX_PCAP_API_MSG_LIMIT_REACHED;
-        break;
-
-    default:
-        type = NGX_PCAP_API_MSG_START_CAPTURE_FAILED;
-    }
+    type = ngx_pcap_api_agent_fail_type(a->status);
 
     doc = json_loadb((char *) a->body, a->body_len, 0, &error);
     detail = json_string_value(json_object_get(doc, "detail"));

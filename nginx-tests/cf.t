@@ -24,6 +24,16 @@ my $lab = cf_lab(script => sub {
             . $handle . '\" is not here"}');
     }
 
+    if ($n == 50) {                        # its app crashes
+        $c->begin();
+        $c->traffic(3);
+        $c->chunk(PcapTest::Pcapng::isb(0, $c->now(), endtime => $c->now(),
+            filteraccept => 3, osdrop => 0, usrdeliv => 3,
+            opts => [ [ 1, 'container gone' ] ]));
+        $c->send_raw("0\r\n\r\n");
+        return $c->close();
+    }
+
     return $c->refuse('404 Not Found', '{"detail":"no such interface",'
         . '"interfaces":["eth0","lo"]}')
         if ($c->{args}{interface} || [''])->[0] eq 'wlan0';
@@ -110,8 +120,8 @@ is(names_of(capture_ok($c, status => 'complete', name => 'POST')), 'shop/2',
 
 refused(404, '?index=3', qr/"shop" has no instance 3/, 'unknown index');
 refused(404, '?index=0&index=9999', qr/no instance 9999/, 'one of two');
-refused(404, '?process=worker', qr/"shop" has no process "worker", it has: web$/,
-    'unknown process');
+refused(404, '?process=worker',
+    qr/"shop" has no process "worker", it has: web$/, 'unknown process');
 
 for my $case (
     [ 'index=10000', qr/"index"/ ],
@@ -293,6 +303,13 @@ $cc->tell();
 $c = moves('', running(0, 0));
 $file = capture_ok($c, status => 'partial', name => 'scaled down');
 is(names_of($file), 'shop/0', 'scaled down: the one that stays');
+
+# --- gone while it is captured -----------------------------------------------
+
+cf_app($lab, process(WEB, 'web', running(0, 0), running(1, 50)));
+$file = capture('', 'gone', status => 'complete', packets =>
+    { 'shop/0' => 3, 'shop/1' => 3 });
+has_message($file, 'CAPTURE_STOPPED', 'shop/1', qr/^the container is gone$/);
 
 # --- an interface ------------------------------------------------------------
 

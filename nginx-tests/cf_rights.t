@@ -201,7 +201,8 @@ annotated(app => { $note => 'true' }, org => { $note => 'true' }, space =>
     { $note => 'true', other => 'false' });
 may('which org and space allow', 'dev', '/v1/note');
 annotated(app => { $note => 'true' }, org => { $note => 'false' });
-may_not(403, 'the org forbids', 'dev', qr/the organization of app "shop" forbids/,
+may_not(403, 'the org forbids', 'dev',
+    qr/the organization of app "shop" forbids/,
     '/v1/note');
 annotated(app => { $note => 'true' }, org => { $note => '' });
 may_not(403, 'any other word of the org forbids', 'dev',
