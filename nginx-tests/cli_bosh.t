@@ -131,7 +131,10 @@ is($run->{code}, 1, 'no such instance');
 bosh([ 'diego-cell/1', 'diego-cell/00000A-x' ]);
 is($run->{code}, 1, 'nor this');
 bosh([ 'diego-cell/0000000A-0000-4000-8000-000000000001' ]);
-like_usual('an id, in capitals');
+is($run->{code}, 1, 'an id in capitals is another one, as for the API');
+like($run->{stderr}, qr{cf has no instance diego-cell/0000000A-}, 'words');
+bosh([ 'diego-cell/0000000a-0000-4000-8000-000000000001', 'diego-cell/00' ]);
+like_usual('an id, an index with a zero more');
 
 # --- a token that has ended -----------------------------------------------
 
