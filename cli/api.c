@@ -409,13 +409,58 @@ api_request_free(api_request_t *q)
 }
 
 
-CURLcode
-api_run(api_request_t *q)
+/* Turn by turn; in a multi handle of its own, nothing else is reaped here. */
+static CURLcode
+api_run_beside(api_request_t *q, CURLM *multi, const conf_wait_t *wait)
 {
+    int       running, left;
+    CURLMsg  *m;
+
+    if (curl_multi_add_handle(multi, q->easy) != CURLM_OK) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+
+    do {
+        if (curl_multi_perform(multi, &running) != CURLM_OK) {
+            return CURLE_FAILED_INIT;
+        }
+
+        m = curl_multi_info_read(multi, &left);
+
+        if (m != NULL && m->msg == CURLMSG_DONE) {
+            return m->data.result;
+        }
+
+    } while (wait->turn(wait->ctx) == 0);
+
+    return CURLE_ABORTED_BY_CALLBACK;
+}
+
+
+CURLcode
+api_run(api_request_t *q, const conf_wait_t *wait)
+{
+    CURLM     *multi;
+    CURLcode   rc;
+
     curl_easy_setopt(q->easy, CURLOPT_TIMEOUT_MS,
                      (long) q->api->conf->timeout_ms);
 
-    return curl_easy_perform(q->easy);
+    if (wait == NULL) {
+        return curl_easy_perform(q->easy);
+    }
+
+    multi = curl_multi_init();
+    if (multi == NULL) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+
+    rc = api_run_beside(q, multi, wait);
+
+    curl_multi_remove_handle(multi, q->easy);
+    curl_multi_cleanup(multi);
+
+    return rc;
 }
 
 

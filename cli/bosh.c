@@ -321,9 +321,16 @@ bosh_hint_names(const bosh_t *b)
 
 
 static int
-bosh_renew(void *ctx)
+bosh_renew(void *ctx, const conf_wait_t *wait)
 {
-    return bosh_login_again(ctx) == CLI_OK ? 0 : -1;
+    bosh_t      *b = ctx;
+    cli_exit_t   code;
+
+    b->wait = wait;
+    code = bosh_login_again(b);
+    b->wait = NULL;
+
+    return code == CLI_OK ? 0 : -1;
 }
 
 

@@ -57,7 +57,7 @@ bosh_ask(const bosh_t *b, api_request_t *q, const api_t *api,
         return CLI_FAILED;
     }
 
-    rc = api_run(q);
+    rc = api_run(q, b->wait);
 
     if (rc != CURLE_OK) {
         msg_error(b->msg, "no answer from the %s at %.100s: %.200s", name,
@@ -505,7 +505,7 @@ login_refresh(bosh_t *b)
         return login_not_logged_in(b);
     }
 
-    lock = bosh_store_lock(&b->store, b->msg, err);
+    lock = bosh_store_lock(&b->store, b->wait, b->msg, err);
 
     if (lock == -1) {
         /* A refresh token that changes and is not kept would be lost. */

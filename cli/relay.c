@@ -466,7 +466,7 @@ static int
 relay_renewed(capture_t *c, leg_t *leg)
 {
     if (leg->began_ms != 0 || leg->request.reply.status != 401
-        || c->relay.renewed || conf_renew(c->conf) != 0)
+        || c->relay.renewed || capture_renew(c) != 0)
     {
         return 0;
     }
