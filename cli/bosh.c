@@ -13,6 +13,7 @@
 #include "bosh.h"
 #include "capture.h"
 #include "text.h"
+#include "wipe.h"
 
 
 #define BOSH_DEFAULT_CONFIG   "~/.bosh/config"
@@ -320,9 +321,16 @@ bosh_hint_names(const bosh_t *b)
 
 
 static int
-bosh_renew(void *ctx)
+bosh_renew(void *ctx, const conf_wait_t *wait)
 {
-    return bosh_login_again(ctx) == CLI_OK ? 0 : -1;
+    bosh_t      *b = ctx;
+    cli_exit_t   code;
+
+    b->wait = wait;
+    code = bosh_login_again(b);
+    b->wait = NULL;
+
+    return code == CLI_OK ? 0 : -1;
 }
 
 
@@ -570,15 +578,9 @@ bosh_run(const opt_t *opt, msg_t *msg, int *no_api)
 
     code = bosh_go(&b, no_api);
 
-    if (b.secret != NULL) {
-        explicit_bzero(b.secret, strlen(b.secret));
-        free(b.secret);
-    }
+    wipe_free(b.secret);
 
-    if (b.used != NULL) {
-        explicit_bzero(b.used, strlen(b.used));
-        free(b.used);
-    }
+    wipe_free(b.used);
 
     free(b.client);
     free(b.uaa);

@@ -29,7 +29,7 @@ control_ask(api_request_t *q, const api_t *api, const char *method,
         return CLI_FAILED;
     }
 
-    rc = api_run(q);
+    rc = api_run(q, NULL);
 
     if (rc != CURLE_OK) {
         msg_error(api->msg, "no answer from %.100s: %.200s", api->conf->host,

@@ -23,6 +23,7 @@
 #define RELAY_LEAD_MS      30000     /* or a quarter of the life */
 #define RELAY_OVERLAP_MS   10000     /* or a third of the lead */
 #define RELAY_STABLE_MS    10000     /* it was a success */
+#define RELAY_MAX_ASKED_MS 30000     /* no longer, whatever the API asks */
 #define RELAY_MAX_SCALE    1000
 
 #define RELAY_MAX_LIMIT    (UINT64_C(1) << 53)   /* the API's own bound */
@@ -270,6 +271,33 @@ relay_pause(capture_t *c, uint64_t now)
 }
 
 
+/* The same after a refusal: an API that is busy may say how long. */
+static void
+relay_pause_as_asked(capture_t *c, const reply_t *reply, uint64_t now)
+{
+    uint64_t  pause, most;
+
+    relay_pause(c, now);
+
+    if ((reply->status != 429 && reply->status != 503)
+        || !reply->has_retry_after)
+    {
+        return;
+    }
+
+    most = relay_scaled(&c->relay, RELAY_MAX_ASKED_MS);
+    pause = reply->retry_after_s < RELAY_MAX_ASKED_MS / 1000
+            ? reply->retry_after_s * 1000 : most;
+
+    /* At once it would be asked for ever. */
+    if (pause == 0) {
+        pause = relay_scaled(&c->relay, 1000);
+    }
+
+    c->relay.wait_until_ms = now + (pause < most ? pause : most);
+}
+
+
 /* Asks for the next stream: to take over, or to overlap. */
 static void
 relay_open(capture_t *c, uint64_t now)
@@ -438,7 +466,7 @@ static int
 relay_renewed(capture_t *c, leg_t *leg)
 {
     if (leg->began_ms != 0 || leg->request.reply.status != 401
-        || c->relay.renewed || conf_renew(c->conf) != 0)
+        || c->relay.renewed || capture_renew(c) != 0)
     {
         return 0;
     }
@@ -510,6 +538,7 @@ relay_failed(capture_t *c, leg_t *leg, uint64_t now)
         json_decref(doc);
     }
 
+    relay_pause_as_asked(c, &leg->request.reply, now);
     rejoin_drop(c->rejoin, leg->place);
     leg_close(leg);
     c->next = NULL;
@@ -517,10 +546,7 @@ relay_failed(capture_t *c, leg_t *leg, uint64_t now)
     /* What the API will not do now it will not do later. */
     if (status >= 400 && status < 500 && status != 429) {
         relay_give_up(c, text);
-        return;
     }
-
-    relay_pause(c, now);
 }
 
 
