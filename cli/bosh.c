@@ -330,7 +330,7 @@ bosh_renew(void *ctx, const conf_wait_t *wait)
     code = bosh_login_again(b);
     b->wait = NULL;
 
-    return code == CLI_OK ? 0 : -1;
+    return code == CLI_OK ? 0 : code == CLI_DENIED ? -1 : 1;
 }
 
 

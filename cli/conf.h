@@ -67,7 +67,9 @@ int conf_set_token(conf_t *conf, const char *token);
 /*
  * Gets a fresh token into conf->token when its owner can (it asks a server
  * once, and writes a file). Returns when that is done; meanwhile wait's turns
- * are taken. 0, or -1: told already, or not possible.
+ * are taken. 0; -1: there is none to be had; 1: the server did not answer as it
+ * should, a later try may help. What is not 0 was told already, unless nobody
+ * can get one.
  */
 int conf_renew(const conf_t *conf, const conf_wait_t *wait);
 

@@ -461,19 +461,25 @@ relay_cut(capture_t *c, leg_t *leg, uint64_t now)
 }
 
 
-/* The token has run out since the last request: is there a fresh one? */
+/*
+ * The token has run out since the last request: is there a fresh one? As
+ * conf_renew(), -1 also when that is not what is wrong.
+ */
 static int
-relay_renewed(capture_t *c, leg_t *leg)
+relay_renew(capture_t *c, leg_t *leg)
 {
+    int  rc;
+
     if (leg->began_ms != 0 || leg->request.reply.status != 401
-        || c->relay.renewed || capture_renew(c) != 0)
+        || c->relay.renewed)
     {
-        return 0;
+        return -1;
     }
 
-    c->relay.renewed = 1;
+    rc = capture_renew(c);
+    c->relay.renewed = rc == 0;
 
-    return 1;
+    return rc;
 }
 
 
@@ -509,42 +515,62 @@ relay_unnamed(capture_t *c, leg_t *leg)
 }
 
 
+/*
+ * Says why there is no stream; text becomes the words of it. 1: it is the API
+ * itself (a router in front of it sends no problem documents) that will not
+ * do later either what it does not do now.
+ */
+static int
+relay_refused(capture_t *c, leg_t *leg, char *text, size_t size)
+{
+    int      final;
+    long     status;
+    json_t  *doc;
+
+    snprintf(text, size, "no answer");
+
+    if (leg->began_ms != 0 || leg->rc != CURLE_OK) {
+        msg_error(c->msg, "cannot reconnect: %s",
+                  leg->rc != CURLE_OK ? api_error(&leg->request, leg->rc)
+                                      : "the stream ended at once");
+        return 0;
+    }
+
+    status = leg->request.reply.status;
+    doc = problem_parse(&leg->request.reply);
+    final = doc != NULL && status >= 400 && status < 500 && status != 429;
+
+    problem_print(c->msg, &leg->request.reply, doc, text, size);
+    json_decref(doc);
+
+    return final;
+}
+
+
 /* A stream that was to take over did not. */
 static void
 relay_failed(capture_t *c, leg_t *leg, uint64_t now)
 {
-    long      status;
-    char      text[320];
-    json_t   *doc;
+    int   final, renewed;
+    char  text[320];
 
-    if (relay_renewed(c, leg) || relay_unnamed(c, leg)) {
+    renewed = relay_renew(c, leg);
+
+    if (renewed == 0 || relay_unnamed(c, leg)) {
         leg_close(leg);
         c->next = NULL;
         c->relay.wait_until_ms = now;
         return;
     }
 
-    status = leg->request.reply.status;
-    snprintf(text, sizeof(text), "no answer");
-
-    if (leg->began_ms != 0 || leg->rc != CURLE_OK) {
-        msg_error(c->msg, "cannot reconnect: %s",
-                  leg->rc != CURLE_OK ? api_error(&leg->request, leg->rc)
-                                      : "the stream ended at once");
-
-    } else {
-        doc = problem_parse(&leg->request.reply);
-        problem_print(c->msg, &leg->request.reply, doc, text, sizeof(text));
-        json_decref(doc);
-    }
+    final = relay_refused(c, leg, text, sizeof(text)) && renewed != 1;
 
     relay_pause_as_asked(c, &leg->request.reply, now);
     rejoin_drop(c->rejoin, leg->place);
     leg_close(leg);
     c->next = NULL;
 
-    /* What the API will not do now it will not do later. */
-    if (status >= 400 && status < 500 && status != 429) {
+    if (final) {
         relay_give_up(c, text);
     }
 }

@@ -602,6 +602,35 @@ is(entry('refresh_token'), 'NEXT-SECRET', 'the next one is kept');
 unlike($run->{stderr} . $run->{stdout}, $secrets, 'no secrets');
 unlike($run->{stderr}, qr/401/, 'and no word of it');
 
+# the UAA is down at the first try: that is no "no"
+$api->stop();
+unlink "$api->{base}.events";
+$api = PcapTest::StandIn->new(certs => $certs, script => sub {
+    my ($c) = @_;
+
+    my $times = () = $c->{api}->events('capture');
+
+    return $c->problem(401, 'Unauthorized', 'it has expired')
+        if $times == 2 || $times == 3;
+    return $c->usual(2, 10, 'complete') if $times > 3;
+
+    $c->begin();
+    $c->chunk(PcapTest::StandIn::head(2) . PcapTest::StandIn::packets(2, 4));
+    $c->{s}->close();
+});
+
+config(access => 'good-token', refresh => 'REFRESH-SECRET');
+$tokens = () = $director->events('token');
+$director->tell(token_down => $tokens + 1, refresh => { 'REFRESH-SECRET' => {
+    access_token => 'good-token', refresh_token => 'NEXT-SECRET',
+    token_type => 'bearer', expires_in => 600 } });
+bosh([ '--json', 'router' ]);
+is($run->{code}, 3, 'a UAA that is down for a moment: it goes on')
+    or diag($run->{stderr});
+is($run->{json}{parts}, 2, 'two parts');
+is(entry('refresh_token'), 'NEXT-SECRET', 'a token came after all');
+unlike($run->{stderr}, qr/not continued/, 'and nothing was given up');
+
 # --- a UAA that is slow while a stream runs -------------------------------
 
 # The first stream lives for 1.3 s, so the third is asked for while the second

@@ -572,6 +572,26 @@ for my $last ([ 404, 'Not Found', 'option "continues": no' ],
     like($run->{stderr}, qr/not continued: .*HTTP $last->[0]/, 'words');
 }
 
+# --- a router that has no route while the API is replaced -------------------
+
+$run = against(sub {
+    my ($c) = @_;
+
+    my $times = () = $c->{api}->events('capture');
+
+    return $c->reply(404, 'text/plain; charset=utf-8', "404 Not Found: "
+        . "Requested route ('pcap.sys.example') does not exist.\n",
+        'X-Cf-Routererror: unknown_route') if $times > 1 && $times < 4;
+    return $c->usual(2, 10, 'complete') if $times > 3;
+
+    $c->begin();
+    $c->chunk(PcapTest::StandIn::head(2) . PcapTest::StandIn::packets(2, 4));
+    $c->{s}->close();
+}, env => { PCAP_CLI_TIME_SCALE => 10 });
+is($run->{code}, 3, 'no route for some seconds: it goes on');
+is(scalar(() = $api->events('capture')), 4, 'asked until there is one');
+is($run->{json}{parts}, 2, 'two parts');
+
 # --- an API that says when it can be asked again ---------------------------
 
 # Status, Retry-After, time scale; after how many seconds it is asked again.
