@@ -469,3 +469,11 @@ api_error(const api_request_t *q, CURLcode rc)
 {
     return q->err[0] != '\0' ? q->err : curl_easy_strerror(rc);
 }
+
+
+const char *
+api_hint(CURLcode rc)
+{
+    return rc == CURLE_PEER_FAILED_VERIFICATION
+           ? "; is its CA the one that PCAP_CA names?" : "";
+}

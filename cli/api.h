@@ -63,6 +63,9 @@ CURLcode api_run(api_request_t *q, const conf_wait_t *wait);
 /* What curl says about rc, not cleaned. */
 const char *api_error(const api_request_t *q, CURLcode rc);
 
+/* What the user can do about rc, "; ...", or "". */
+const char *api_hint(CURLcode rc);
+
 /*
  * Takes every secret out of a line for -v, in place: the value of any
  * ...authorization header, in both spellings that curl prints, and the token

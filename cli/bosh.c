@@ -309,11 +309,14 @@ bosh_hint_names(const bosh_t *b)
         return;
     }
 
-    names[0] = '\0';
-
-    if (b->store.text != NULL) {
-        bosh_conf_names(names, sizeof(names), b->store.text, b->store.len);
+    if (b->store.text == NULL) {
+        msg_error(b->msg, "there is no %.100s that would say where %.60s is",
+                  b->config_path, b->name);
+        return;
     }
+
+    names[0] = '\0';
+    bosh_conf_names(names, sizeof(names), b->store.text, b->store.len);
 
     msg_error(b->msg, "no environment is called %.60s in %.100s%s%s",
               b->name, b->config_path, *names ? "; there are: " : "", names);

@@ -16,6 +16,7 @@ use PcapTest;
 use PcapTest::BoshStandIn;
 use PcapTest::Certs;
 use PcapTest::Cli;
+use PcapTest::Router;
 use PcapTest::StandIn;
 
 my $certs = PcapTest::Certs->new();
@@ -478,6 +479,21 @@ bosh([], env => { BOSH_CA_CERT => slurp($certs->file('ca.crt')) });
 is($run->{code}, 1, 'BOSH_CA_CERT wins over the config');
 
 # --- proxies --------------------------------------------------------------
+
+# Director, UAA (the token has run out) and API: all through it
+my $socks = PcapTest::Router->new(socks => 1, port => 8501);
+
+config(access => 'old-token', refresh => 'REFRESH-SECRET');
+$director->tell(refresh => { 'REFRESH-SECRET' => {
+    access_token => 'good-token', refresh_token => 'NEXT-SECRET',
+    token_type => 'bearer', expires_in => 600 } });
+bosh([ 'router' ], env => { BOSH_ALL_PROXY => 'socks5://127.0.0.1:8501' });
+is($run->{code}, 0, 'a capture by SOCKS 5') or diag($run->{stderr});
+is(join(' ', sort { $a cmp $b } keys %{{ map { $_ => 1 }
+    $socks->asked_for() }}), join(' ', sort { $a cmp $b } keys %{{
+    map { ("localhost:$_" => 1) } 25555, $director->{uaa_port} || 25555,
+    $api->{port} }}), 'Director, UAA and API, by name');
+config(access => 'good-token', refresh => 'REFRESH-SECRET');
 
 my $proxy = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1')
     or die;
