@@ -26,9 +26,18 @@
 
 ngx_int_t
 ngx_pcap_api_platform_failed(ngx_pcap_api_ctx_t *ctx,
-    ngx_pcap_api_platform_t *p, const char *why)
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask, const char *why)
 {
-    ngx_pcap_api_health_set(&p->health, 0);
+    /*
+     * What it says of one deployment or app tells nothing of it. A question
+     * without token is about itself.
+     */
+
+    if (!ask->bearer || !ask->fetch.answered
+        || ask->fetch.status != NGX_HTTP_OK)
+    {
+        ngx_pcap_api_health_set(&p->health, 0);
+    }
 
     ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
                   "%s of %V: %s", p->name, &p->uri, why);
@@ -41,14 +50,14 @@ ngx_pcap_api_platform_failed(ngx_pcap_api_ctx_t *ctx,
 
 ngx_int_t
 ngx_pcap_api_platform_garbage(ngx_pcap_api_ctx_t *ctx,
-    ngx_pcap_api_platform_t *p)
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask)
 {
     u_char  why[80];
 
     (void) ngx_snprintf(why, sizeof(why),
                         "its answer is not what a %s says%Z", p->name);
 
-    return ngx_pcap_api_platform_failed(ctx, p, (char *) why);
+    return ngx_pcap_api_platform_failed(ctx, p, ask, (char *) why);
 }
 
 
@@ -81,7 +90,7 @@ ngx_pcap_api_platform_answer(ngx_pcap_api_ctx_t *ctx,
     f = &ask->fetch;
 
     if (f->answered && !f->verified) {
-        return ngx_pcap_api_platform_failed(ctx, p, "this API does not "
+        return ngx_pcap_api_platform_failed(ctx, p, ask, "this API does not "
                    "verify it: \"https\" and \"proxy_ssl_verify on\" are "
                    "needed");
     }
@@ -94,7 +103,7 @@ ngx_pcap_api_platform_answer(ngx_pcap_api_ctx_t *ctx,
 
     why = ngx_pcap_api_fetch_failed(f);
 
-    return why ? ngx_pcap_api_platform_failed(ctx, p, why) : NGX_OK;
+    return why ? ngx_pcap_api_platform_failed(ctx, p, ask, why) : NGX_OK;
 }
 
 
@@ -105,13 +114,14 @@ ngx_pcap_api_platform_status(ngx_pcap_api_ctx_t *ctx,
     u_char  why[64];
 
     if (ask->fetch.status == 0) {
-        return ngx_pcap_api_platform_failed(ctx, p, "its answer is no HTTP");
+        return ngx_pcap_api_platform_failed(ctx, p, ask,
+                                            "its answer is no HTTP");
     }
 
     (void) ngx_snprintf(why, sizeof(why), "it answered with status %i%Z",
                         ask->fetch.status);
 
-    return ngx_pcap_api_platform_failed(ctx, p, (char *) why);
+    return ngx_pcap_api_platform_failed(ctx, p, ask, (char *) why);
 }
 
 
@@ -171,7 +181,8 @@ ngx_pcap_api_platform_step(ngx_pcap_api_ctx_t *ctx,
         return NGX_AGAIN;
     }
 
-    return ngx_pcap_api_platform_failed(ctx, p, "it does not answer in time");
+    return ngx_pcap_api_platform_failed(ctx, p, ask,
+                                        "it does not answer in time");
 }
 
 
@@ -223,7 +234,7 @@ ngx_pcap_api_platform_probe(ngx_pcap_api_ctx_t *ctx,
         }
 
         ngx_pcap_api_fetch_drop(&ask->fetch);
-        (void) ngx_pcap_api_platform_failed(ctx, p,
+        (void) ngx_pcap_api_platform_failed(ctx, p, ask,
                                             "it does not answer in time");
 
         return NGX_DECLINED;

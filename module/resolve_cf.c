@@ -79,7 +79,8 @@ static const ngx_pcap_api_question_t  ngx_pcap_api_cf_again[] = {
 static ngx_int_t
 ngx_pcap_api_cf_garbage(ngx_pcap_api_ctx_t *ctx)
 {
-    return ngx_pcap_api_platform_garbage(ctx, ctx->conf->cf);
+    return ngx_pcap_api_platform_garbage(ctx, ctx->conf->cf,
+               &ctx->asks[ngx_pcap_api_cf_resolver.number]);
 }
 
 

@@ -217,7 +217,10 @@ void ngx_pcap_api_slot_free(ngx_shm_zone_t *zone);
 ngx_int_t ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx);
 /* the capture has ended; its row stays for a while, but is ours no more */
 void ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_row_t *row);
-/* NGX_OK: id runs or ended lately, and is the caller's; else NGX_DECLINED */
+/*
+ * NGX_OK: id runs or ended lately, is the caller's, and of what he asks for
+ * now; NGX_ABORT: it is of something else; NGX_DECLINED: it is not there.
+ */
 ngx_int_t ngx_pcap_api_row_known(ngx_shm_zone_t *zone,
     ngx_pcap_api_ctx_t *ctx, u_char *id);
 /*
@@ -254,12 +257,15 @@ void ngx_pcap_api_agent_add(ngx_pcap_api_ctx_t *ctx,
 
 /* module/platform.c: what resolvers share that ask a platform */
 
-/* It is at fault: 503 that says so, and which one; it does not work now. */
+/*
+ * It is at fault: 503 that says so, and which one. It does not work now,
+ * unless it has answered well, but nonsense about what the user asks for.
+ */
 ngx_int_t ngx_pcap_api_platform_failed(ngx_pcap_api_ctx_t *ctx,
-    ngx_pcap_api_platform_t *p, const char *why);
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask, const char *why);
 /* As failed: this is not what such a platform says. */
 ngx_int_t ngx_pcap_api_platform_garbage(ngx_pcap_api_ctx_t *ctx,
-    ngx_pcap_api_platform_t *p);
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask);
 /* The answer's JSON, the caller's; NULL: none, or it has too many values. */
 json_t *ngx_pcap_api_platform_json(ngx_pcap_api_fetch_t *f);
 /*

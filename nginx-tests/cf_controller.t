@@ -183,6 +183,15 @@ for my $question (sort keys %questions) {
 works('after all that');
 is((status())[0], 200, 'what it refused is no failure');
 
+# nonsense about an app tells nothing of the platform: all would see it
+$cc->tell('stats', body => '{"resources":5}');
+refused('nonsense about one app', qr/not what/);
+is((status())[0], 200, 'is no failure of the platform');
+$cc->tell('stats', status => '502 Bad Gateway', body => '');
+refused('502', qr/status 502/);
+is((status())[0], 503, 'what is of no app is one');
+works('works again');
+
 # --- Retry-After -------------------------------------------------------------
 
 for my $case ([ int(time()) + 300, 290, 300 ], [ 7, 7, 7 ], [ 0, 1, 1 ],
@@ -309,8 +318,7 @@ for my $body (
 }
 
 # what can be said in 4 MiB does not take a hundred times that
-$cc->tell('stats', body => '{"resources":[*{}]}', repeat => [ '{},',
-    1_300_000 ]);
+$cc->tell('stats', many => [ '{}', 1_300_000 ]);
 refused('4 MiB of objects', qr/not what/);
 
 my ($peak) = slurp('/proc/' . ($nginx->workers())[0] . '/status')

@@ -95,9 +95,8 @@ sub listening
 
 # Changes behaviour of one question (what question() says) until the next
 # call: delay (s), status, type and body (any answer), raw (bytes instead of
-# one), size (bytes of spaces in front of the body), repeat ([ TEXT, COUNT ]
-# in place of "*" in the body), cut (bytes after which the connection breaks),
-# silent.
+# one), many ([ VALUE, COUNT ]: a list of it as body), size (bytes of spaces in
+# front of the body), cut (bytes after which the connection breaks), silent.
 sub tell
 {
     my ($self, $question, %change) = @_;
@@ -301,7 +300,8 @@ sub send_answer
     $type = $change->{type} if $change->{type};
     $body = $change->{body} if defined $change->{body};
     push @fields, @{ $change->{fields} || [] };
-    $body =~ s/\*/$_->[0] x $_->[1]/e for grep { $_ } $change->{repeat};
+    $body = "[$change->{many}[0]" . ",$change->{many}[0]" x $change->{many}[1]
+        . ']' if $change->{many};
 
     my $space = $change->{size} || 0;
     my $bytes = defined $change->{raw} ? $change->{raw}
