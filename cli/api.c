@@ -13,6 +13,7 @@
 #include "cli.h"
 #include "pcapx/version.h"
 #include "text.h"
+#include "trust.h"
 
 
 #define API_HIDDEN  ": [hidden]"
@@ -287,6 +288,7 @@ api_set_headers(api_request_t *q)
 static void
 api_set_tls(api_request_t *q)
 {
+    const char        *file;
     const conf_t      *conf;
     struct curl_blob   pem;
 
@@ -310,6 +312,13 @@ api_set_tls(api_request_t *q)
 
         if (!conf->system_too) {
             curl_easy_setopt(q->easy, CURLOPT_CAPATH, NULL);
+        }
+
+    } else {
+        file = trust_instead();
+
+        if (file != NULL) {
+            curl_easy_setopt(q->easy, CURLOPT_CAINFO, file);
         }
     }
 }
