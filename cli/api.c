@@ -314,12 +314,8 @@ api_set_tls(api_request_t *q)
             curl_easy_setopt(q->easy, CURLOPT_CAPATH, NULL);
         }
 
-    } else {
-        file = trust_instead();
-
-        if (file != NULL) {
-            curl_easy_setopt(q->easy, CURLOPT_CAINFO, file);
-        }
+    } else if (trust_instead(&file)) {
+        curl_easy_setopt(q->easy, CURLOPT_CAINFO, file);
     }
 }
 

@@ -86,19 +86,25 @@ trust_file(void)
 }
 
 
-const char *
-trust_instead(void)
+int
+trust_instead(const char **file)
 {
     const char  *s;
 
-    s = trust_named();
-    if (s != NULL) {
-        return s;
+    *file = trust_named();
+    if (*file != NULL) {
+        return 1;
     }
 
     s = trust_built_in();
 
-    return s != NULL && access(s, R_OK) != 0 ? trust_search() : NULL;
+    if (s == NULL || access(s, R_OK) == 0) {
+        return 0;
+    }
+
+    *file = trust_search();
+
+    return 1;
 }
 
 

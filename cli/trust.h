@@ -21,10 +21,11 @@
 const char *trust_file(void);
 
 /*
- * The same, to give to libcurl in place of its own: NULL when that will do (it
- * can be read, or libcurl asks the system, as on macOS). Not owned.
+ * Has libcurl to be told another file than its own? 0: that will do (it can be
+ * read, or libcurl asks the system, as on macOS). 1: *file, or none when that
+ * is NULL; a folder that libcurl was built with counts in any case. Not owned.
  */
-const char *trust_instead(void);
+int trust_instead(const char **file);
 
 /*
  * pem (certificates) and the system's CAs behind it, allocated; pem alone when
