@@ -235,7 +235,8 @@ sub api_templates
         resolver => ['10.0.0.2', '[2001:db8::1]:53'] }),
         like => qr/resolver +10\.0\.0\.2 \[2001:db8::1\]:53;/);
     nginx_takes('token keys', merge_into($base, { uaa => {
-        client_secret => undef } }), like => qr/pcap_api_token_keys/, unlike => qr/introspection/);
+        client_secret => undef } }), like => qr/pcap_api_token_keys/,
+        unlike => qr/introspection/);
     nginx_takes('limits.token_keys_valid', merge_into($base, { uaa => {
         client_secret => undef }, limits => { token_keys_valid => '5m' } }),
         like => qr/keys_valid 5m;/);

@@ -14,7 +14,8 @@ use File::Path qw(make_path);
 use JSON::PP ();
 use Test::More ();
 
-our @EXPORT = qw(root build bosh_cli real_bosh run_words yaml_of render merge_into);
+our @EXPORT = qw(root build bosh_cli real_bosh run_words yaml_of render
+    merge_into);
 
 # The version that the issue names, and the one that this was written for.
 my $BOSH_CLI = 'github.com/cloudfoundry/bosh-cli/v7@v7.10.6';
