@@ -115,7 +115,7 @@ trust_read(const char *path, char *buf, size_t size)
     FILE    *f;
     size_t   n;
 
-    f = path != NULL ? fopen(path, "re") : NULL;
+    f = path != NULL ? fopen(path, "r") : NULL;
     if (f == NULL) {
         return 0;
     }
