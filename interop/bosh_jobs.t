@@ -241,12 +241,14 @@ sub api_templates
         client_secret => undef }, limits => { token_keys_valid => '5m' } }),
         like => qr/keys_valid 5m;/);
     nginx_takes('token keys and a Director', merge_into($director, { uaa => {
-        client_secret => '' } }), like => qr/pcap_api_token_keys/);
+        client_secret => undef } }), like => qr/pcap_api_token_keys/);
 
     refused('skip_verify', merge_into($base, { agents_mtls => {
         skip_verify => JSON::PP::true } }), qr/always verified/);
     refused('no mutual TLS', merge_into($base, { agents_mtls => {
         enabled => JSON::PP::false } }), qr/always verified/);
+    refused('an empty client_secret', merge_into($base, { uaa => {
+        client_secret => '' } }), qr/client_secret is empty/);
     refused('a Director without ranges', merge_into($director, { bosh => {
         agent_ranges => [] } }), qr/agent_ranges is needed/);
     refused('a name and no name server', merge_into($director, {

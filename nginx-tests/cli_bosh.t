@@ -685,7 +685,8 @@ $api = PcapTest::StandIn->new(certs => $certs, script => sub {
     $c->begin();
     $c->chunk(PcapTest::StandIn::head(2));
 
-    while (time() < $end && $c->{api}->events('capture') < 4) {
+    # not before the client has been told off
+    while (time() < $end && !-e "$c->{api}{base}.gate") {
         $c->chunk(PcapTest::StandIn::packets(2, 2, $n));
         $n += 2;
         select undef, undef, undef, 0.05;
@@ -698,7 +699,7 @@ $api = PcapTest::StandIn->new(certs => $certs, script => sub {
 });
 
 for my $how ('slow', 'slow, -o -') {
-    unlink "$api->{base}.events";
+    unlink "$api->{base}.events", "$api->{base}.gate";
     config(access => 'good-token', refresh => 'REFRESH-SECRET');
     $director->tell(delay => 0);
     $tokens = () = $director->events('token');
@@ -719,6 +720,9 @@ for my $how ('slow', 'slow, -o -') {
         or diag("$size, " . -s $written);
     cmp_ok(time() - $asked, '<', 2.5, "$how: at once");
     is(scalar(() = $api->events('capture')), 3, "$how: no token yet");
+    ok(wait_for(10, sub { slurp($run->{err}) =~ /not continued/ }),
+        "$how: in vain");
+    $api->open_gate();
     cli_end($run);
     is($run->{code}, 3, "$how: one gap") or diag($run->{stderr});
     is(scalar(() = $api->events('capture')), 4, "$how: the fresh one is used");
