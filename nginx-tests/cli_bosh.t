@@ -731,7 +731,7 @@ for my $how ('slow', 'slow, -o -') {
 }
 
 # who has had enough of waiting
-unlink "$api->{base}.events";
+unlink "$api->{base}.events", "$api->{base}.gate";
 config(access => 'good-token', refresh => 'REFRESH-SECRET');
 $director->tell(delay => 0);
 $tokens = () = $director->events('token');
