@@ -15,6 +15,7 @@
 #include "blocks.h"
 #include "control.h"
 #include "guard.h"
+#include "pcapx/scan.h"
 #include "run.h"
 #include "stream.h"
 
@@ -71,6 +72,7 @@ typedef struct {
     unsigned       ended:1;         /* the last ISBs were made */
     unsigned       half_closed:1;   /* nothing more will be read */
     unsigned       held:1;          /* by the guard */
+    unsigned       gone:1;          /* the container */
 } run_state_t;
 
 
@@ -81,10 +83,11 @@ static void run_stalled(run_state_t *st);
 static void run_intake(run_state_t *st);
 static void run_guard(run_state_t *st);
 static void run_end(run_state_t *st, const char *why);
+static void run_broken(run_state_t *st);
 static void run_output(run_state_t *st);
 static int run_next_chunk(run_state_t *st);
 static uint64_t run_limit(run_state_t *st);
-static void run_beat(run_state_t *st);
+static void run_beat(run_state_t *st, int last);
 static void run_sleep(run_state_t *st);
 static int run_timeout(const run_state_t *st);
 static void run_input(run_state_t *st, short revents);
@@ -282,7 +285,7 @@ run_intake(run_state_t *st)
     }
 
     if (capture_read(c) != 0) {
-        run_end(st, c->reason);
+        run_broken(st);
         st->phase = RUN_FLUSHING;
         return;
     }
@@ -357,6 +360,25 @@ run_end(run_state_t *st, const char *why)
 }
 
 
+/*
+ * An interface cannot be read any more. A container's is removed with it, and
+ * before all else of it (garden-external-networker, then the mount), so that
+ * is the first to be seen of its end.
+ */
+
+static void
+run_broken(run_state_t *st)
+{
+    if (st->phase == RUN_ON && st->run->container
+        && capture_lost(st->run->capture))
+    {
+        st->gone = 1;
+    }
+
+    run_end(st, st->run->capture->reason);
+}
+
+
 static void
 run_output(run_state_t *st)
 {
@@ -424,8 +446,8 @@ run_next_chunk(run_state_t *st)
            && order_oldest(&c->order) == UINT64_MAX;
 
     if ((last && !st->ended) || (!last && st->now >= st->next_beat)) {
-        run_beat(st);
-        st->ended = last;
+        run_beat(st, last);
+        st->ended = last & 1;
     }
 
     if (s->nspans == 0 && s->extra_len == 0) {
@@ -483,7 +505,7 @@ run_limit(run_state_t *st)
  */
 
 static void
-run_beat(run_state_t *st)
+run_beat(run_state_t *st, int last)
 {
     uint64_t      ts_ns, oldest;
     capture_t    *c;
@@ -492,8 +514,8 @@ run_beat(run_state_t *st)
     c = st->run->capture;
     st->next_beat = st->now + st->run->req->heartbeat_ms * MS;
 
-    if (capture_stats(c) != 0 && st->phase == RUN_ON) {
-        run_end(st, c->reason);
+    if (capture_stats(c) != 0) {
+        run_broken(st);
     }
 
     if (!c->pcapng) {
@@ -520,7 +542,10 @@ run_beat(run_state_t *st)
     out.pos = st->stream.extra;
     out.end = st->stream.extra + sizeof(st->stream.extra);
 
-    if (blocks_isbs(c, st->written, ts_ns, &out) != PCAPX_OK) {
+    if (blocks_isbs(c, st->written, ts_ns,
+                    last && st->gone ? PCAPX_CONTAINER_GONE : NULL, &out)
+        != PCAPX_OK)
+    {
         log_error(st->run->log, "a heartbeat does not fit its buffer");
     }
 
@@ -534,7 +559,7 @@ run_sleep(run_state_t *st)
     int               timeout;
     unsigned          i, n;
     const run_t      *run;
-    struct pollfd     pfd[2 + PCAPX_MAX_INTERFACES];
+    struct pollfd     pfd[3 + PCAPX_MAX_INTERFACES];
     struct timespec   ts;
 
     run = st->run;
@@ -551,7 +576,11 @@ run_sleep(run_state_t *st)
 
     pfd[1].fd = run->control;
     pfd[1].events = st->phase == RUN_ON ? POLLIN : 0;
-    n = 2;
+
+    pfd[2].fd = st->phase == RUN_ON && run->container
+                ? run->container->watch : -1;
+    pfd[2].events = POLLIN;
+    n = 3;
 
     for (i = 0; i < run->capture->nifs && st->phase <= RUN_DRAINING; i++) {
         if (capture_wants(run->capture, i)) {
@@ -576,6 +605,13 @@ run_sleep(run_state_t *st)
 
     if (pfd[1].revents && st->phase == RUN_ON) {
         run_control(st);
+    }
+
+    if (pfd[2].revents && st->phase == RUN_ON
+        && container_gone(run->container))
+    {
+        st->gone = 1;
+        run_end(st, "the container is gone");
     }
 }
 
