@@ -30,7 +30,8 @@
 
 static char *owner_store(const container_t *ct, size_t *len,
     problem_t *why);
-static int owner_open(const char *path, int *lock);
+static char *owner_read(const char *path, size_t *len);
+static int owner_open(const char *path);
 static int owner_lock(int fd);
 
 
@@ -77,84 +78,95 @@ container_owner(container_t *ct, problem_t *why)
 static char *
 owner_store(const container_t *ct, size_t *len, problem_t *why)
 {
-    int    fd, lock, failed;
-    char  *text;
+    int          failed;
+    char        *text;
+    const char  *path;
 
-    fd = owner_open(ct->conf->container_metadata, &lock);
+    path = ct->conf->container_metadata;
+    text = owner_read(path, len);
 
-    if (fd == -1) {
-        failed = errno;
-        log_warn(ct->log, "container_metadata %s: %s",
-                 ct->conf->container_metadata, strerror(failed));
+    if (text) {
+        return text;
+    }
+
+    failed = errno;
+    log_warn(ct->log, "container_metadata %s: %s", path, strerror(failed));
+
+    if (failed == ENOENT) {
 
         /* No container was ever made here. */
 
-        if (failed == ENOENT) {
-            container_unknown(ct, why);
-            return NULL;
-        }
+        container_unknown(ct, why);
 
+    } else {
         problem_set(why, 500, "container: the container metadata: %s",
                     strerror(failed));
-        return NULL;
     }
+
+    return NULL;
+}
+
+
+/* The lock first: what is opened before it may be replaced below it. */
+
+static char *
+owner_read(const char *path, size_t *len)
+{
+    int    fd, lock, failed;
+    char   beside[PLACE_MAX_PATTERN + sizeof(OWNER_LOCK)], *text;
+
+    snprintf(beside, sizeof(beside), "%s" OWNER_LOCK, path);
 
     text = NULL;
+    fd = -1;
+    lock = owner_open(beside);
 
-    if (owner_lock(lock != -1 ? lock : fd) == 0) {
-        text = place_read(fd, CSTATE_MAX_STORE, len);
+    if ((lock == -1 && errno != ENOENT)
+        || (lock != -1 && owner_lock(lock) != 0))
+    {
+        goto out;
     }
 
-    if (text == NULL) {
-        problem_set(why, 500, "container: the container metadata: %s",
-                    strerror(errno));
+    fd = owner_open(path);
+
+    if (fd == -1 || (lock == -1 && owner_lock(fd) != 0)) {
+        goto out;
+    }
+
+    text = place_read(fd, CSTATE_MAX_STORE, len);
+
+out:
+
+    failed = errno;
+
+    if (fd != -1) {
+        close(fd);
     }
 
     if (lock != -1) {
         close(lock);
     }
 
-    close(fd);
+    errno = failed;
 
     return text;
 }
 
 
-/* *lock stays -1 where there is no such file. */
-
 static int
-owner_open(const char *path, int *lock)
+owner_open(const char *path)
 {
-    int   fd, failed;
-    char  beside[PLACE_MAX_PATTERN + sizeof(OWNER_LOCK)];
-
-    snprintf(beside, sizeof(beside), "%s" OWNER_LOCK, path);
+    int  fd, failed;
 
     if (privs_raise(PRIVS_FIND) != 0) {
         return -1;
     }
 
-    fd = -1;
-    *lock = open(beside, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-
-    if (*lock != -1 || errno == ENOENT) {
-        fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    }
-
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     failed = errno;
 
     if (privs_lower() != 0) {
-        failed = errno;
-
-        if (fd != -1) {
-            close(fd);
-            fd = -1;
-        }
-    }
-
-    if (fd == -1 && *lock != -1) {
-        close(*lock);
-        *lock = -1;
+        _exit(1);
     }
 
     errno = failed;

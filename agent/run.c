@@ -28,6 +28,7 @@
 #define RUN_START_NS       (10000 * MS)   /* for the first chunk to go out */
 #define RUN_DRAIN_NS       (1000 * MS)    /* for the rings to empty */
 #define RUN_END_NS         (10000 * MS)   /* without a byte, at the end */
+#define RUN_REMOVED_NS     (500 * MS)     /* for an interface that is down */
 #define RUN_LINGER_NS      (1000 * MS)
 
 /*
@@ -84,6 +85,7 @@ static void run_intake(run_state_t *st);
 static void run_guard(run_state_t *st);
 static void run_end(run_state_t *st, const char *why);
 static void run_broken(run_state_t *st);
+static int run_is_gone(const run_t *run);
 static void run_output(run_state_t *st);
 static int run_next_chunk(run_state_t *st);
 static uint64_t run_limit(run_state_t *st);
@@ -369,13 +371,41 @@ run_end(run_state_t *st, const char *why)
 static void
 run_broken(run_state_t *st)
 {
-    if (st->phase == RUN_ON && st->run->container
-        && capture_lost(st->run->capture))
-    {
-        st->gone = 1;
+    if (st->phase == RUN_ON && st->run->container) {
+        st->gone = run_is_gone(st->run) & 1;
     }
 
     run_end(st, st->run->capture->reason);
+}
+
+
+/*
+ * The kernel takes an interface down before it removes it, some milliseconds
+ * apart, and the first alone is no end of a container (packet_notifier() in
+ * net/packet/af_packet.c).
+ */
+
+static int
+run_is_gone(const run_t *run)
+{
+    uint64_t       deadline;
+    struct pollfd  pfd;
+
+    deadline = net_monotonic() + RUN_REMOVED_NS;
+    pfd.fd = run->container->watch;
+    pfd.events = POLLIN;
+
+    do {
+        if (capture_lost(run->capture)
+            || (poll(&pfd, 1, RUN_MIN_SLEEP_MS) > 0
+                && container_gone(run->container)))
+        {
+            return 1;
+        }
+
+    } while (net_monotonic() < deadline);
+
+    return 0;
 }
 
 

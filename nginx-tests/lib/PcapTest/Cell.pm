@@ -91,14 +91,17 @@ sub write_store
 }
 
 
+# In place, as silk does it.
 sub write_store_text
 {
     my ($self, $text) = @_;
 
     my $file = $self->store_file();
 
-    spew($file, $text);
-    chmod 0600, $file;
+    sysopen my $fh, $file, O_RDWR | O_CREAT, 0600 or die "$file: $!\n";
+    truncate $fh, 0 or die "$file: $!\n";
+    print $fh $text;
+    close $fh or die "$file: $!\n";
 }
 
 
