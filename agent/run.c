@@ -28,7 +28,7 @@
 #define RUN_START_NS       (10000 * MS)   /* for the first chunk to go out */
 #define RUN_DRAIN_NS       (1000 * MS)    /* for the rings to empty */
 #define RUN_END_NS         (10000 * MS)   /* without a byte, at the end */
-#define RUN_REMOVED_NS     (500 * MS)     /* for an interface that is down */
+#define RUN_REMOVED_NS     (500 * MS)     /* for an interface to be so */
 #define RUN_LINGER_NS      (1000 * MS)
 
 /*
@@ -380,9 +380,8 @@ run_broken(run_state_t *st)
 
 
 /*
- * The kernel takes an interface down before it removes it, some milliseconds
- * apart, and the first alone is no end of a container (packet_notifier() in
- * net/packet/af_packet.c).
+ * libpcap misses an interface some milliseconds before its socket is told
+ * that it is removed (unregister_netdevice_many() in net/core/dev.c).
  */
 
 static int
