@@ -173,7 +173,13 @@ must(qw(ip link add name s-010253000002 type veth peer name p9));
 must(qw(ip link set s-010253000002 up));
 must(qw(ip link set p9 up));
 
-for my $ip ('127.0.0.1', '203.0.113.9', '10.254.0.2', '10.253.0.2',
+# something else whose other end is in a container
+must('ip', '-n', $db->{ns}, qw(link add link eth0 name mv9 type macvlan));
+must('ip', '-n', $db->{ns}, qw(link set mv9 netns), $$);
+must(qw(ip link set mv9 up));
+must(qw(ip addr add 10.252.0.1/24 dev mv9));
+
+for my $ip ('10.252.0.2', '127.0.0.1', '203.0.113.9', '10.254.0.2', '10.253.0.2',
     '2001:db8::1', '')
 {
     $cell->change_store(sub { $_[0]{odd} = { handle => 'odd', ip => $ip,

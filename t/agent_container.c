@@ -7,16 +7,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/capture.h"
 #include "agent/container.h"
 #include "agent/privs.h"
 #include "t/tap.h"
@@ -72,6 +77,24 @@ own(const lab_t *lab, const char *app, const char *ip)
 }
 
 
+static int
+loopback_up(void)
+{
+    int            fd, rc;
+    struct ifreq   ifr;
+
+    memset(&ifr, 0, sizeof(ifr));
+    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "lo");
+    ifr.ifr_flags = IFF_UP;
+
+    fd = socket(AF_INET, SOCK_DGRAM, 0);
+    rc = fd == -1 ? -1 : ioctl(fd, SIOCSIFFLAGS, &ifr);
+    close(fd);
+
+    return rc;
+}
+
+
 /* A process in a network namespace of its own, until it is killed. */
 
 static pid_t
@@ -86,7 +109,9 @@ process(void)
     }
 
     if (pid == 0) {
-        if (unshare(CLONE_NEWNET) != 0 || write(fd[1], "", 1) != 1) {
+        if (unshare(CLONE_NEWNET) != 0 || loopback_up() != 0
+            || write(fd[1], "", 1) != 1)
+        {
             _exit(1);
         }
 
@@ -350,6 +375,100 @@ in_and_out(lab_t *lab)
 }
 
 
+/*
+ * Gives the container to another app as soon as the store was read once: that
+ * is while the sockets are being opened, which takes long for large rings.
+ */
+
+static pid_t
+thief(const lab_t *lab)
+{
+    int    in;
+    char   path[64], buf[4096];
+    pid_t  pid;
+
+    snprintf(path, sizeof(path), "%.31s/store.json", lab->dir);
+    in = inotify_init1(IN_CLOEXEC);
+
+    if (in == -1 || inotify_add_watch(in, path, IN_CLOSE_NOWRITE) == -1
+        || (pid = fork()) == -1)
+    {
+        die("inotify");
+    }
+
+    if (pid == 0) {
+        if (read(in, buf, sizeof(buf)) > 0) {
+            own(lab, "app-2", "10.255.0.1");
+        }
+
+        _exit(0);
+    }
+
+    close(in);
+
+    return pid;
+}
+
+
+/* Opens in a process of its own, which loses all privileges: the status that
+ * it was refused with, 0 when it was not. */
+
+static int
+opened(lab_t *lab)
+{
+    int           rc, status;
+    pid_t         pid;
+    capture_t     c;
+    container_t   ct;
+
+    pid = fork();
+
+    if (pid == 0) {
+        container_init(&ct, &lab->conf, &lab->req, &lab->log);
+        rc = capture_open(&c, &lab->conf, &lab->req, &ct, &lab->log,
+                          &lab->why);
+        status = rc == 0 ? (c.nifs == 1 && is_in(&ct.home_id) ? 0 : 1)
+                 : c.nifs == 0 && unknown(lab) ? 2 : 3;
+        capture_close(&c);
+        container_close(&ct);
+        _exit(status);
+    }
+
+    waitpid(pid, &status, 0);
+
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+
+static void
+stolen(lab_t *lab)
+{
+    int       rc;
+    pid_t     one, pid;
+    unsigned  i;
+
+    one = process();
+    bind_to(lab, one);
+    own(lab, "app-1", "10.255.0.1");
+
+    ok(opened(lab) == 0, "opened: a container that stays what it is");
+
+    /* On a busy machine the thief may come too late: that is no theft. */
+
+    for (i = 0, rc = 0; i < 20 && rc == 0; i++) {
+        own(lab, "app-1", "10.255.0.1");
+        pid = thief(lab);
+        rc = opened(lab);
+        waitpid(pid, NULL, 0);
+    }
+
+    ok(rc == 2, "opened: but not one that another app has got meanwhile");
+
+    unbind(lab);
+    finish(one);
+}
+
+
 static void
 make(lab_t *lab)
 {
@@ -396,6 +515,13 @@ configure(lab_t *lab)
     lab->conf.container_state_paths.text[0] = st;
     lab->conf.container_state_paths.n = 1;
 
+    lab->conf.buffer_bytes = 64u << 20;
+    lab->conf.retire_ms = 20;
+
+    lab->req.snaplen = 1000;
+    lab->req.pcapng = 1;
+    lab->req.nifnames = 1;
+    snprintf(lab->req.ifnames[0], NET_IFNAME_LEN, "lo");
     snprintf(lab->req.container, sizeof(lab->req.container), HANDLE);
     snprintf(lab->req.app, sizeof(lab->req.app), "app-1");
 }
@@ -419,6 +545,7 @@ main(void)
     put(&lab, "state/" HANDLE "/state.json", "");
     replaced_process(&lab);
     in_and_out(&lab);
+    stolen(&lab);
 
     (void) umount2(lab.dir, MNT_DETACH);
     ok(rmdir(lab.dir) == 0, "cleaned up");
