@@ -44,6 +44,8 @@
 /* What a peer may send after its request before it is cut off. */
 #define RUN_MAX_INPUT      16384
 
+#define RUN_POLLED         (3 + PCAPX_MAX_INTERFACES)
+
 typedef enum {
     RUN_ON = 0,
     RUN_DRAINING,          /* intake is off, rings are emptied */
@@ -91,6 +93,7 @@ static int run_next_chunk(run_state_t *st);
 static uint64_t run_limit(run_state_t *st);
 static void run_beat(run_state_t *st, int last);
 static void run_sleep(run_state_t *st);
+static nfds_t run_polled(const run_state_t *st, struct pollfd *pfd);
 static int run_timeout(const run_state_t *st);
 static void run_input(run_state_t *st, short revents);
 static void run_control(run_state_t *st);
@@ -586,13 +589,49 @@ static void
 run_sleep(run_state_t *st)
 {
     int               timeout;
-    unsigned          i, n;
-    const run_t      *run;
-    struct pollfd     pfd[3 + PCAPX_MAX_INTERFACES];
+    nfds_t            n;
+    struct pollfd     pfd[RUN_POLLED];
     struct timespec   ts;
 
+    n = run_polled(st, pfd);
+    timeout = run_timeout(st);
+    ts.tv_sec = timeout / 1000;
+    ts.tv_nsec = timeout % 1000 * 1000000L;
+
+    if (ppoll(pfd, n, &ts, st->run->wait_mask) <= 0) {
+        return;
+    }
+
+    st->now = net_monotonic();
+
+    if (pfd[0].revents & ~POLLOUT) {
+        run_input(st, pfd[0].revents);
+    }
+
+    if (pfd[1].revents && st->phase == RUN_ON) {
+        run_control(st);
+    }
+
+    if (pfd[2].revents && st->phase == RUN_ON
+        && container_gone(st->run->container))
+    {
+        st->gone = 1;
+        run_end(st, "the container is gone");
+    }
+}
+
+
+/* What is waited for: the peer, the parent, the container, the rings. */
+
+static nfds_t
+run_polled(const run_state_t *st, struct pollfd *pfd)
+{
+    nfds_t         n;
+    unsigned       i;
+    const run_t   *run;
+
     run = st->run;
-    memset(pfd, 0, sizeof(pfd));
+    memset(pfd, 0, RUN_POLLED * sizeof(*pfd));
 
     /* After a half-close readiness to read is permanent. */
 
@@ -618,30 +657,7 @@ run_sleep(run_state_t *st)
         }
     }
 
-    timeout = run_timeout(st);
-    ts.tv_sec = timeout / 1000;
-    ts.tv_nsec = timeout % 1000 * 1000000L;
-
-    if (ppoll(pfd, n, &ts, run->wait_mask) <= 0) {
-        return;
-    }
-
-    st->now = net_monotonic();
-
-    if (pfd[0].revents & ~POLLOUT) {
-        run_input(st, pfd[0].revents);
-    }
-
-    if (pfd[1].revents && st->phase == RUN_ON) {
-        run_control(st);
-    }
-
-    if (pfd[2].revents && st->phase == RUN_ON
-        && container_gone(run->container))
-    {
-        st->gone = 1;
-        run_end(st, "the container is gone");
-    }
+    return n;
 }
 
 

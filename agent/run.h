@@ -32,8 +32,9 @@ typedef struct {
 
 /*
  * Sends the response header and streams until the peer finishes sending or
- * goes away, the parent drains, or the interface or the container is gone. Returns 0 when the
- * stream ended with its last chunk, -1 when it was cut (logged).
+ * goes away, the parent drains, or the interface or the container is gone.
+ * Returns 0 when the stream ended with its last chunk, -1 when it was cut
+ * (logged).
  */
 int run_capture(run_t *run);
 

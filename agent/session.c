@@ -242,18 +242,13 @@ session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
         snprintf(s->log.tag, sizeof(s->log.tag), "%s", req->id);
     }
 
-    if (session_interface(s, req, why) != 0
-        || session_leave(s, req, why) != 0)
-    {
-        rc = session_refuse(s, tls, why, NULL);
-        goto out;
-    }
-
     session_exclude(s, req, ex);
 
-    if (capture_open(c, s->conf, req, req->container[0] ? &ct : NULL,
-                     &s->log, why)
-        != 0
+    if (session_interface(s, req, why) != 0
+        || session_leave(s, req, why) != 0
+        || capture_open(c, s->conf, req, req->container[0] ? &ct : NULL,
+                        &s->log, why)
+           != 0
         || capture_start(c, ex, req, why) != 0)
     {
         rc = session_refuse(s, tls, why, &ct);

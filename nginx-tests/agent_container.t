@@ -229,7 +229,8 @@ $doc = refused(inside($web, 'app-db'), 404, $none, 'another app\'s');
 
 my $other = refused('container=unknown-1&app=app-db', 404, $none, 'unknown');
 
-is($other->{detail} =~ s/unknown-1/X/r, $doc->{detail} =~ s/\Q$web->{handle}/X/r,
+is($other->{detail} =~ s/unknown-1/X/r,
+    $doc->{detail} =~ s/\Q$web->{handle}/X/r,
     'an alien container is as unknown as none');
 is_deeply([ sort keys %$other ], [ sort keys %$doc ], 'nothing else differs');
 log_has(qr/belongs to app app-web, not to app-db/, 'what was tried');

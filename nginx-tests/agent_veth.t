@@ -179,8 +179,8 @@ must('ip', '-n', $db->{ns}, qw(link set mv9 netns), $$);
 must(qw(ip link set mv9 up));
 must(qw(ip addr add 10.252.0.1/24 dev mv9));
 
-for my $ip ('10.252.0.2', '127.0.0.1', '203.0.113.9', '10.254.0.2', '10.253.0.2',
-    '2001:db8::1', '')
+for my $ip ('10.252.0.2', '127.0.0.1', '203.0.113.9', '10.254.0.2',
+    '10.253.0.2', '2001:db8::1', '')
 {
     $cell->change_store(sub { $_[0]{odd} = { handle => 'odd', ip => $ip,
         metadata => { app_id => 'app-odd' } } });
