@@ -22,7 +22,7 @@
 static char  dir[64] = "/tmp/agent-place-XXXXXX";
 
 
-static void
+static void __attribute__((noreturn))
 bail(const char *what)
 {
     perror(what);
