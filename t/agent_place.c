@@ -196,7 +196,7 @@ places(void)
 }
 
 
-/* silk-release lib/common/device_name_generator.go */
+/* DeviceNameGenerator.GenerateForHost() of silk */
 
 static void
 names(void)
