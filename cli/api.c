@@ -13,6 +13,8 @@
 #include "cli.h"
 #include "pcapx/version.h"
 #include "text.h"
+#include "trust.h"
+#include "wipe.h"
 
 
 #define API_HIDDEN  ": [hidden]"
@@ -107,7 +109,7 @@ api_redact_value(char *line, const char *name)
 
     p += strlen(name);
     left = strlen(p);
-    explicit_bzero(p, left);
+    wipe(p, left);
 
     if (left >= sizeof(API_HIDDEN)) {
         memcpy(p, API_HIDDEN, sizeof(API_HIDDEN));
@@ -162,7 +164,7 @@ api_debug_line(const api_request_t *q, char mark, const char *s, size_t len)
         msg_debug(q->api->msg, "%c %.1000s", mark, line);
     }
 
-    explicit_bzero(line, len + 1);
+    wipe(line, len + 1);
     free(line);
 }
 
@@ -277,7 +279,7 @@ api_set_headers(api_request_t *q)
     snprintf(auth, len, "Authorization: bearer %s", q->api->conf->token);
     rc = api_add_header(q, auth);
 
-    explicit_bzero(auth, len);
+    wipe(auth, len);
     free(auth);
 
     return rc;
@@ -287,6 +289,7 @@ api_set_headers(api_request_t *q)
 static void
 api_set_tls(api_request_t *q)
 {
+    const char        *file;
     const conf_t      *conf;
     struct curl_blob   pem;
 
@@ -311,6 +314,9 @@ api_set_tls(api_request_t *q)
         if (!conf->system_too) {
             curl_easy_setopt(q->easy, CURLOPT_CAPATH, NULL);
         }
+
+    } else if (trust_instead(&file)) {
+        curl_easy_setopt(q->easy, CURLOPT_CAINFO, file);
     }
 }
 
@@ -397,7 +403,7 @@ api_request_free(api_request_t *q)
     curl_easy_cleanup(q->easy);
 
     for (h = q->headers; h != NULL; h = h->next) {
-        explicit_bzero(h->data, strlen(h->data));
+        wipe(h->data, strlen(h->data));
     }
 
     curl_slist_free_all(q->headers);
@@ -408,13 +414,58 @@ api_request_free(api_request_t *q)
 }
 
 
-CURLcode
-api_run(api_request_t *q)
+/* Turn by turn; in a multi handle of its own, nothing else is reaped here. */
+static CURLcode
+api_run_beside(api_request_t *q, CURLM *multi, const conf_wait_t *wait)
 {
+    int       running, left;
+    CURLMsg  *m;
+
+    if (curl_multi_add_handle(multi, q->easy) != CURLM_OK) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+
+    do {
+        if (curl_multi_perform(multi, &running) != CURLM_OK) {
+            return CURLE_FAILED_INIT;
+        }
+
+        m = curl_multi_info_read(multi, &left);
+
+        if (m != NULL && m->msg == CURLMSG_DONE) {
+            return m->data.result;
+        }
+
+    } while (wait->turn(wait->ctx) == 0);
+
+    return CURLE_ABORTED_BY_CALLBACK;
+}
+
+
+CURLcode
+api_run(api_request_t *q, const conf_wait_t *wait)
+{
+    CURLM     *multi;
+    CURLcode   rc;
+
     curl_easy_setopt(q->easy, CURLOPT_TIMEOUT_MS,
                      (long) q->api->conf->timeout_ms);
 
-    return curl_easy_perform(q->easy);
+    if (wait == NULL) {
+        return curl_easy_perform(q->easy);
+    }
+
+    multi = curl_multi_init();
+    if (multi == NULL) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+
+    rc = api_run_beside(q, multi, wait);
+
+    curl_multi_remove_handle(multi, q->easy);
+    curl_multi_cleanup(multi);
+
+    return rc;
 }
 
 
@@ -422,4 +473,12 @@ const char *
 api_error(const api_request_t *q, CURLcode rc)
 {
     return q->err[0] != '\0' ? q->err : curl_easy_strerror(rc);
+}
+
+
+const char *
+api_hint(CURLcode rc)
+{
+    return rc == CURLE_PEER_FAILED_VERIFICATION
+           ? "; is its CA the one that PCAP_CA names?" : "";
 }

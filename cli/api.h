@@ -54,13 +54,17 @@ void api_request_free(api_request_t *q);
 char *api_form(const opt_t *o, char *err);
 
 /*
- * Runs a request whose answer is a document; blocks. Returns CURLE_OK with
- * the answer in q->reply, or curl's error.
+ * Runs a request whose answer is a document, to its end; wait's turns are
+ * taken meanwhile (NULL: it blocks). Returns CURLE_OK with the answer in
+ * q->reply, or curl's error; CURLE_ABORTED_BY_CALLBACK when wait gave up.
  */
-CURLcode api_run(api_request_t *q);
+CURLcode api_run(api_request_t *q, const conf_wait_t *wait);
 
 /* What curl says about rc, not cleaned. */
 const char *api_error(const api_request_t *q, CURLcode rc);
+
+/* What the user can do about rc, "; ...", or "". */
+const char *api_hint(CURLcode rc);
 
 /*
  * Takes every secret out of a line for -v, in place: the value of any

@@ -13,6 +13,8 @@
 #include "bosh.h"
 #include "capture.h"
 #include "text.h"
+#include "trust.h"
+#include "wipe.h"
 
 
 #define BOSH_DEFAULT_CONFIG   "~/.bosh/config"
@@ -308,11 +310,14 @@ bosh_hint_names(const bosh_t *b)
         return;
     }
 
-    names[0] = '\0';
-
-    if (b->store.text != NULL) {
-        bosh_conf_names(names, sizeof(names), b->store.text, b->store.len);
+    if (b->store.text == NULL) {
+        msg_error(b->msg, "there is no %.100s that would say where %.60s is",
+                  b->config_path, b->name);
+        return;
     }
+
+    names[0] = '\0';
+    bosh_conf_names(names, sizeof(names), b->store.text, b->store.len);
 
     msg_error(b->msg, "no environment is called %.60s in %.100s%s%s",
               b->name, b->config_path, *names ? "; there are: " : "", names);
@@ -320,9 +325,16 @@ bosh_hint_names(const bosh_t *b)
 
 
 static int
-bosh_renew(void *ctx)
+bosh_renew(void *ctx, const conf_wait_t *wait)
 {
-    return bosh_login_again(ctx) == CLI_OK ? 0 : -1;
+    bosh_t      *b = ctx;
+    cli_exit_t   code;
+
+    b->wait = wait;
+    code = bosh_login_again(b);
+    b->wait = NULL;
+
+    return code == CLI_OK ? 0 : code == CLI_DENIED ? -1 : 1;
 }
 
 
@@ -385,8 +397,13 @@ bosh_find_api(bosh_t *b)
      * a router one that the system may know.
      */
     if (b->director.ca_pem != NULL) {
-        b->api.ca_pem = strdup(b->director.ca_pem);
+        b->api.ca_pem = trust_with_system(b->director.ca_pem);
         b->api.system_too = 1;
+
+        if (b->api.ca_pem == NULL) {
+            msg_error(b->msg, "out of memory");
+            return CLI_FAILED;
+        }
     }
 
     if (b->director.proxy != NULL) {
@@ -570,15 +587,9 @@ bosh_run(const opt_t *opt, msg_t *msg, int *no_api)
 
     code = bosh_go(&b, no_api);
 
-    if (b.secret != NULL) {
-        explicit_bzero(b.secret, strlen(b.secret));
-        free(b.secret);
-    }
+    wipe_free(b.secret);
 
-    if (b.used != NULL) {
-        explicit_bzero(b.used, strlen(b.used));
-        free(b.used);
-    }
+    wipe_free(b.used);
 
     free(b.client);
     free(b.uaa);

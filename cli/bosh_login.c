@@ -15,6 +15,7 @@
 #include "pcapx/valid.h"
 #include "text.h"
 #include "token.h"
+#include "wipe.h"
 
 
 /* The bosh CLI's own client; it has no secret (bosh-cli 7, cmd/session.go). */
@@ -38,11 +39,8 @@ typedef struct {
 static void
 login_wipe(char **s)
 {
-    if (*s != NULL) {
-        explicit_bzero(*s, strlen(*s));
-        free(*s);
-        *s = NULL;
-    }
+    wipe_free(*s);
+    *s = NULL;
 }
 
 
@@ -59,7 +57,7 @@ bosh_ask(const bosh_t *b, api_request_t *q, const api_t *api,
         return CLI_FAILED;
     }
 
-    rc = api_run(q);
+    rc = api_run(q, b->wait);
 
     if (rc != CURLE_OK) {
         msg_error(b->msg, "no answer from the %s at %.100s: %.200s", name,
@@ -362,11 +360,11 @@ login_ask_uaa(bosh_t *b, const char *refresh, login_grant_t *grant)
     }
 
     if (q.form != NULL) {
-        explicit_bzero(q.form, strlen(q.form));
+        wipe(q.form, strlen(q.form));
     }
 
     if (q.reply.body != NULL) {
-        explicit_bzero(q.reply.body, q.reply.body_len);
+        wipe(q.reply.body, q.reply.body_len);
     }
 
     api_request_free(&q);
@@ -416,7 +414,7 @@ login_save(bosh_t *b, login_grant_t *grant)
 
     if (text != NULL) {
         rc = bosh_store_write(&b->store, text, len, err);
-        explicit_bzero(text, len);
+        wipe(text, len);
         free(text);
     }
 
@@ -507,7 +505,7 @@ login_refresh(bosh_t *b)
         return login_not_logged_in(b);
     }
 
-    lock = bosh_store_lock(&b->store, b->msg, err);
+    lock = bosh_store_lock(&b->store, b->wait, b->msg, err);
 
     if (lock == -1) {
         /* A refresh token that changes and is not kept would be lost. */

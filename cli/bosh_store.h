@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 
+#include "conf.h"
 #include "msg.h"
 
 
@@ -31,12 +32,14 @@ void bosh_store_free(bosh_store_t *s);
 
 /*
  * Waits, at most a minute, until no other of these programs holds the lock
- * of a file that was read; says so on msg. Returns a descriptor for
+ * of a file that was read; says so on msg. wait's turns are taken meanwhile
+ * (NULL: it blocks). Returns a descriptor for
  * bosh_store_unlock(), or -1 with err filled. The lock is the file PATH.lock
  * (the config itself is replaced, so that a lock on it would not last); it
  * stays there. The bosh CLI knows no lock.
  */
-int bosh_store_lock(const bosh_store_t *s, msg_t *msg, char *err);
+int bosh_store_lock(const bosh_store_t *s, const conf_wait_t *wait,
+    msg_t *msg, char *err);
 
 void bosh_store_unlock(int fd);
 

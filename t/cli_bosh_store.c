@@ -46,7 +46,7 @@ main(void)
 
     ok(bosh_store_read(&s, path, err) == 0 && s.text == NULL,
        "there is no file");
-    ok(bosh_store_lock(&s, &msg, err) == -1 && strlen(err) > 0,
+    ok(bosh_store_lock(&s, NULL, &msg, err) == -1 && strlen(err) > 0,
        "nothing to lock");
 
     put(path, "a: b\n");
@@ -56,7 +56,7 @@ main(void)
     ok(bosh_store_read(&s, path, err) == 0 && s.text == NULL && s.len == 0,
        "it is gone");
 
-    lock = bosh_store_lock(&s, &msg, err);
+    lock = bosh_store_lock(&s, NULL, &msg, err);
     ok(lock != -1 && access(lock_path, F_OK) == 0, "its lock is not");
     bosh_store_unlock(lock);
 
