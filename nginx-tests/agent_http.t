@@ -42,7 +42,7 @@ my ($status, $doc, $c) = $C->fetch($agent, '/v1/status');
 is($status, 200, 'status');
 is_deeply($doc, { healthy => JSON::PP::true, version => '0.1.0',
     compatibility_level => 1, captures_running => 0, captures_max => 2,
-    message => 'ready' }, 'status document');
+    container_mode => 'off', message => 'ready' }, 'status document');
 like($c->{head}, qr{^Content-Type: application/json\r$}m, 'status is JSON');
 
 is(($C->fetch($agent, '/v1/status', cert => 'by-san'))[0], 200,
@@ -106,7 +106,8 @@ my @bad = (
     [ 404, qr/^interface: there is no usbmon0/,
         '/v1/capture?interface=usbmon0' ],
     [ 400, qr/^container: container captures are not configured/,
-        '/v1/capture?interface=lo&container=h' ],
+        '/v1/capture?interface=lo&container=h&app=a' ],
+    [ 400, qr/^container: app is needed/, '/v1/capture?container=h' ],
     [ 400, qr/^filter: .*syntax error/,
         '/v1/capture?interface=lo&filter=tcp%20port%20and' ],
     [ 400, qr/^filter: .*syntax error/,

@@ -562,6 +562,8 @@ make_isb_comment_8(craft_t *c)
     isb_with(c, PCAPX_OPT_COMMENT, "pcap-api", 8);
 }
 
+#include "t/pcapx_gone.h"
+
 static void
 make_isb_gone_cut(craft_t *c)
 {
