@@ -74,8 +74,8 @@ cstate_t cstate_started(const char *text, size_t len, uint64_t *start);
 
 /*
  * Is a process whose /proc/PID/cgroup this is in a group of that container:
- * one with a component HANDLE, or ...-HANDLE.scope (systemd)? CSTATE_OK or
- * CSTATE_NONE.
+ * one with a component HANDLE (guardian rundmc/bundlerules/cgroup_path.go),
+ * or ...-HANDLE.scope (systemd)? CSTATE_OK or CSTATE_NONE.
  */
 cstate_t cstate_in_cgroup(const char *text, size_t len, const char *handle);
 

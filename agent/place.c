@@ -73,6 +73,9 @@ place_find(place_t *pl, const char *pattern, const char *handle)
     char         base[PLACE_MAX_PATTERN + 1];
     const char  *rest, *mark;
 
+    memset(pl, 0, sizeof(*pl));
+    pl->base = -1;
+
     rest = place_base_end(pattern);
     mark = strstr(rest, PLACE_HANDLE);
 
@@ -81,7 +84,6 @@ place_find(place_t *pl, const char *pattern, const char *handle)
                  rest, handle, mark + strlen(PLACE_HANDLE));
 
     if (n < 0 || (size_t) n >= sizeof(pl->name)) {
-        pl->base = -1;
         errno = ENAMETOOLONG;
         return -1;
     }

@@ -19,8 +19,8 @@ typedef struct {
 /*
  * The interface that the machine's route to this address leads to or, where
  * there is none such, the one that silk names after an IPv4 address:
- * s-AAABBBCCCDDD, the octets with leading zeros (silk-release
- * lib/common/device_name_generator.go). In any case it is one end of a veth
+ * s-AAABBBCCCDDD, the octets with leading zeros (silk's
+ * DeviceNameGenerator.GenerateForHost()). In any case it is one end of a veth
  * pair whose other end is in another namespace. Returns NULL with *v filled,
  * or what is wrong.
  */

@@ -272,6 +272,24 @@ my @refused = (
     [ { log_level => 'loud' }, qr/log_level/ ],
     [ { mistyped => 1 }, qr/unknown key "mistyped"/ ],
     [ { interface_default => '../x' }, qr/interface_default/ ],
+    [ { container_mode => 'on' }, qr/container_mode: must be off, netns/ ],
+    [ { container_mode => JSON::PP::true }, qr/container_mode: must be a/ ],
+    [ { container_interface => 'a/b' }, qr/container_interface: / ],
+    [ { container_metadata => 'store.json' },
+        qr/container_metadata: must be an absolute path/ ],
+    [ { container_mode => 'veth', container_metadata => 'none' },
+        qr/container_metadata: container_mode veth needs it/ ],
+    [ { container_netns_paths => '/x/HANDLE' },
+        qr/container_netns_paths: must be an array/ ],
+    [ { container_netns_paths => [ 7 ] }, qr/must be an array of texts/ ],
+    [ { container_netns_paths => [ '/x/y' ] },
+        qr{container_netns_paths: "/x/y" must have HANDLE in it, once} ],
+    [ { container_netns_paths => [ 'x/HANDLE' ] },
+        qr/must be an absolute path/ ],
+    [ { container_state_paths => [ '/x/../HANDLE/state.json' ] },
+        qr/container_state_paths: .* must have no .*"\.\."/ ],
+    [ { container_state_paths => [ '/ok/HANDLE', '/HANDLE/HANDLE' ] },
+        qr{container_state_paths: "/HANDLE/HANDLE"} ],
     [ { user => 7 }, qr/user/ ],
     [ { user => 'no-such-user' }, qr/there is no user "no-such-user"/ ],
 );
@@ -283,6 +301,11 @@ for my $r (@refused) {
 }
 
 is((check())[0], 0, '--check is content');
+is((check(container_mode => 'netns', container_interface => 'eth1',
+    container_metadata => 'none', container_netns_paths => [ '/a/HANDLE' ],
+    container_state_paths => [ '/b/HANDLE/init.pid', '/c/HANDLE.json' ]))[0],
+    0, '--check is content with containers');
+is((check(container_mode => 'veth'))[0], 0, 'and with a cell\'s paths');
 
 $agent->stop();
 unlike(slurp($agent->{log}), qr/signal \d/, 'no process died of a signal');

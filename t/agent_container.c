@@ -41,7 +41,7 @@ typedef struct {
 } lab_t;
 
 
-static void
+static void __attribute__((noreturn))
 die(const char *what)
 {
     perror(what);
@@ -476,7 +476,7 @@ make(lab_t *lab)
     char      path[64];
 
     static const char *const  folders[] = {
-        "ns", "state", "state/" HANDLE
+        "ns", "state", ("state/" HANDLE)
     };
 
     snprintf(lab->dir, sizeof(lab->dir), "/tmp/agent-ct-XXXXXX");

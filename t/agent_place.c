@@ -22,7 +22,7 @@
 static char  dir[64] = "/tmp/agent-place-XXXXXX";
 
 
-static void
+static void __attribute__((noreturn))
 bail(const char *what)
 {
     perror(what);
@@ -196,7 +196,7 @@ places(void)
 }
 
 
-/* silk-release lib/common/device_name_generator.go */
+/* DeviceNameGenerator.GenerateForHost() of silk */
 
 static void
 names(void)
