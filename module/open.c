@@ -127,16 +127,16 @@ ngx_pcap_api_agent_lost(ngx_pcap_api_agent_t *a)
 }
 
 
-/* Somewhere else now: begins anew. */
-static ngx_int_t
+/* Somewhere else now: opens anew in its turn. */
+static void
 ngx_pcap_api_agent_reopen(ngx_pcap_api_agent_t *a)
 {
     a->status = 0;
     a->body_len = 0;
     a->timed_out = 0;
-    a->ctx->hold = 0;                      /* there will be records */
 
-    return ngx_pcap_api_agent_open(a);
+    a->ctx->nopened = 0;                   /* others are new no more */
+    a->ctx->hold = 0;                      /* there will be records */
 }
 
 
@@ -203,8 +203,8 @@ ngx_pcap_api_open_moved(ngx_pcap_api_ctx_t *ctx)
             ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
                                     "%s", t->unavailable);
 
-        } else if (ngx_pcap_api_agent_reopen(a) != NGX_OK) {
-            return NGX_ERROR;
+        } else {
+            ngx_pcap_api_agent_reopen(a);
         }
 
         a->moved = 0;
@@ -230,8 +230,8 @@ ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_feed_dirty(ctx);
 
-    if (ngx_pcap_api_open_more(ctx) != NGX_OK
-        || ngx_pcap_api_open_moved(ctx) == NGX_ERROR)
+    if (ngx_pcap_api_open_moved(ctx) == NGX_ERROR
+        || ngx_pcap_api_open_more(ctx) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -673,11 +673,22 @@ ngx_pcap_api_agent_moved(ngx_pcap_api_agent_t *a, json_t *interfaces)
 
 
 static ngx_pcap_api_msg_e
-ngx_pcap_api_agent_fail_type(ngx_uint_t status)
+ngx_pcap_api_agent_fail_type(ngx_pcap_api_agent_t *a, const char *detail)
 {
-    switch (status) {
+    switch (a->status) {
 
     case NGX_HTTP_BAD_REQUEST:
+
+        /* which container is nothing that the client has said */
+
+        if (a->target->args.len && detail != NULL
+            && ngx_strncmp(detail, "container:", 10) == 0)
+        {
+            return NGX_PCAP_API_MSG_START_CAPTURE_FAILED;
+        }
+
+        /* fall through */
+
     case NGX_HTTP_NOT_FOUND:
         return NGX_PCAP_API_MSG_INVALID_REQUEST;
 
@@ -723,8 +734,6 @@ ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
         return;
     }
 
-    type = ngx_pcap_api_agent_fail_type(a->status);
-
     doc = json_loadb((char *) a->body, a->body_len, 0, &error);
     detail = json_string_value(json_object_get(doc, "detail"));
     list = json_object_get(doc, "interfaces");
@@ -734,6 +743,7 @@ ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
         return;
     }
 
+    type = ngx_pcap_api_agent_fail_type(a, detail);
     last = names + sizeof(names) - 1;
 
     for (p = names, i = 0; i < json_array_size(list); i++) {

@@ -137,6 +137,8 @@ ngx_pcap_api_take_option(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair)
     ngx_uint_t                    i;
     const ngx_pcap_api_option_t  *opt;
 
+    opt = NULL;
+
     for (i = 0; i < NGX_PCAP_API_NOPTIONS; i++) {
         opt = &ngx_pcap_api_options[i];
 

@@ -34,6 +34,9 @@ my $lab = cf_lab(script => sub {
         return $c->close();
     }
 
+    return $c->refuse('400 Bad Request', '{"detail":"container: container'
+        . ' captures are not configured on this agent"}') if $n == 60;
+
     return $c->refuse('404 Not Found', '{"detail":"no such interface",'
         . '"interfaces":["eth0","lo"]}')
         if ($c->{args}{interface} || [''])->[0] eq 'wlan0';
@@ -310,6 +313,12 @@ cf_app($lab, process(WEB, 'web', running(0, 0), running(1, 50)));
 $file = capture('', 'gone', status => 'complete', packets =>
     { 'shop/0' => 3, 'shop/1' => 3 });
 has_message($file, 'CAPTURE_STOPPED', 'shop/1', qr/^the container is gone$/);
+
+# --- a cell that takes none --------------------------------------------------
+
+cf_app($lab, process(WEB, 'web', running(0, 60)));
+refused(502, '', qr/no instance could start.*not configured on this agent/,
+    'which is not the fault of who asks');
 
 # --- an interface ------------------------------------------------------------
 

@@ -17,7 +17,8 @@ my $lab = cf_lab(script => sub {
     $c->begin();
     $c->traffic(3);
     $c->end();
-}, nginx => { http => 'log_format secret "$status [$pcap_bearer]'
+}, location => { 'proxy_set_header X-Director' => '"$pcap_director_uri"' },
+    nginx => { http => 'log_format secret "$status [$pcap_bearer]'
     . ' [$pcap_token] [$pcap_cc_uri] [$pcap_director_uri]'
     . ' [$pcap_agent_uri]"; access_log logs/secret.log secret;',
     pcap => 'pcap_api_introspection_rate 1000 burst=1000;'

@@ -179,7 +179,8 @@ my $dir = work_dir() . '/example';
 
 mkdir $dir;
 
-for my $name (qw(front pcap-api ca uaa-ca director-ca staging-ca)) {
+for my $name (qw(front pcap-api ca uaa-ca director-ca staging-ca
+    router-ca)) {
     spew("$dir/$name.crt", slurp($certs->file('front.crt')));
     spew("$dir/$name.key", slurp($certs->file('front.key')));
 }
@@ -188,7 +189,7 @@ for my $name ('uaa-client', 'uaa-client-staging') {
     spew("$dir/$name.conf", 'proxy_set_header Authorization "Basic eDp5";');
 }
 
-for my $name ('pcap-api.conf', 'pcap-api-bosh.conf') {
+for my $name ('pcap-api.conf', 'pcap-api-bosh.conf', 'pcap-api-cf.conf') {
     my $text = slurp(root_dir() . "/examples/$name");
 
     $text =~ s{/etc/pcap|/var/log/nginx}{$dir}g;
