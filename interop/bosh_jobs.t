@@ -243,6 +243,30 @@ sub api_templates
     nginx_takes('token keys and a Director', merge_into($director, { uaa => {
         client_secret => undef } }), like => qr/pcap_api_token_keys/);
 
+    my $apps = merge_into($base, { cf => { api_url => 'https://127.0.0.1:9022',
+        tls => { ca => pem('ca.crt') }, agent_ranges => ['10.0.4.0/24'] } });
+
+    nginx_takes('a Cloud Foundry', $apps, like => qr{pcap_api_cf\ /_pcap_cc
+        \ tls_name=pcap-agent\ port=9494;.*cf_scope\ off;.*cf_opt_in\ ssh;
+        .*agent_ranges\ 10\.0\.4\.0/24\ 127\.0\.0\.1/32;}xs,
+        unlike => qr/pcap_api_bosh|cf_exclude/);
+    nginx_takes('a Cloud Foundry: all of it', merge_into($apps, { cf => {
+        agent_port => 9500, token_scope => ['pcap.capture'], opt_in =>
+        'annotation example.com/pcap', excluded_apps => ['a-1', 'a-2'],
+        tls => { common_name => 'api.test' } } }), like => qr{port=9500;
+        .*cf_scope\ pcap\.capture;.*cf_opt_in\ annotation\ example\.com/pcap;
+        .*cf_exclude\ a-1\ a-2;.*proxy_ssl_name\ api\.test;}xs);
+    nginx_takes('a Director, and a Cloud Foundry by name', merge_into($director,
+        { bosh => { environments => [ { name => 'apps', cf => { api_url =>
+        'https://127.0.0.2:9022', agent_ranges => ['10.0.5.0/24'] },
+        uaa => { url => 'https://127.0.0.2:8443', ca => pem('wrong-ca.crt'),
+        client_secret => 's' } } ] } }),
+        like => qr{location /apps/v1/ .*pcap_api_cf /_pcap_cc_apps }s);
+    refused('a Cloud Foundry without ranges', merge_into($apps, { cf => {
+        agent_ranges => [] } }), qr/cf\.agent_ranges is needed/);
+    refused('an opt_in that ends its directive', merge_into($apps, { cf => {
+        opt_in => 'off; x' } }), qr/not allowed here/);
+
     refused('skip_verify', merge_into($base, { agents_mtls => {
         skip_verify => JSON::PP::true } }), qr/always verified/);
     refused('no mutual TLS', merge_into($base, { agents_mtls => {
@@ -310,6 +334,17 @@ sub agent_templates
         for sort keys %keys;
     agent_takes('two CAs', { listen => { tls => { client_cas =>
         pem('ca.crt') . pem('wrong-ca.crt') } } });
+    agent_takes('containers, entered', { bpm => { enabled => $no },
+        containers => { mode => 'netns' } }, qr/"container_mode": "netns"/);
+    agent_takes('containers, from outside', { containers => { mode => 'veth',
+        interface => 'eth1', metadata => 'none' } },
+        qr/"container_metadata": "none"/);
+    my ($text, $status) = job('pcap-agent', merge_into(agent_properties(),
+        { containers => { mode => 'netns' } }));
+    ok($status != 0 && $text =~ /needs bpm\.enabled: false/,
+       'containers are not entered under bpm') or diag($text);
+    agent_takes('two CAs again', { listen => { tls => { client_cas =>
+        pem('ca.crt') . pem('wrong-ca.crt') } } });
     like(slurp("$V/jobs/pcap-agent/monit"), qr{bpm start pcap-agent},
         'monit: bpm');
     is_deeply(bpm_process('pcap-agent')->{capabilities}, ['NET_RAW'],
@@ -317,7 +352,7 @@ sub agent_templates
 
     agent_takes('two broken keys', { listen => { tls => { instances => {
         'other' => { certificate => 'x', private_key => 'y' } } } } });
-    my ($text, $status) = job('pcap-agent', merge_into(agent_properties(),
+    ($text, $status) = job('pcap-agent', merge_into(agent_properties(),
         { listen => { tls => { private_key => pem('api.key') } } }));
     ($text, $status) = run_words($agent, '--config',
         "$V/jobs/pcap-agent/config/agent.json", '--check');

@@ -42,6 +42,13 @@ my @CHAINS = (
       'rotate-ca-agent' ],
     [ 'cf: agent, the new CA', "$FIX/cf-deployment.yml", 'add-pcap-agent',
       'rotate-ca-agent', 'rotate-ca-agent-2' ],
+    [ 'cf: agent in containers', "$FIX/cf-deployment.yml", 'add-pcap-agent',
+      'add-pcap-agent-to-diego-cells' ],
+    [ 'cf: client', "$FIX/cf-deployment.yml", 'add-cf-uaa-client' ],
+    [ 'cf: scope', "$FIX/cf-deployment.yml", 'add-cf-capture-scope' ],
+    [ 'apps', "$M/pcap-agent.yml", 'capture-cf' ],
+    [ 'apps, by a route', "$M/pcap-agent.yml", 'capture-cf',
+      'expose-route-to-pcap-api' ],
     [ 'bosh: client', "$FIX/bosh-deployment.yml", 'add-uaa-client' ],
     [ 'bosh: scope', "$FIX/bosh-deployment.yml", 'add-capture-scope' ],
     [ 'bosh: API', "$FIX/bosh-deployment.yml", 'add-uaa-client',
@@ -71,6 +78,9 @@ my %CHECKS = (
     'runtime config, the new CA' => \&check_new_ca,
     'bosh: API and agent' => \&check_director,
     'route' => \&check_route,
+    'apps, by a route' => \&check_route,
+    'apps' => \&check_apps,
+    'cf: agent in containers' => \&check_cells,
     'scale-out and route' => \&check_route,
     'two environments' => \&check_environments,
 );
@@ -156,11 +166,13 @@ sub renders
         my $json = JSON::PP->new->canonical->encode($job->{properties} || {});
         my %values = (agent_ranges => '["10.0.0.0/16"]',
             environments => "[$ENVIRONMENTS]",
+            cell_ranges => '["10.0.4.0/24"]',
             router_ranges => '["10.0.0.0/24"]', pcap_agent_instances => '{}');
 
         $json =~ s/"\(\(([^()]+)\)\)"/$values{$1} || "\"(($1))\""/ge;
         $json =~ s{\(\((\w*url)\)\)}{https://10.0.0.6:25555}g;
         $json =~ s/\(\(internal_ip\)\)/10.0.0.6/g;
+        $json =~ s/\(\(system_domain\)\)/sys.example.com/g;
         $json =~ s/\(\(([^()]+)\)\)/PEM/g;
 
         my ($text, $status) = render($job->{name}, {
@@ -283,6 +295,37 @@ sub check_route
         {server_cert_domain_san};
     ok(scalar(grep { $_ eq $san } @{ $variables{$cert}{options}
         {alternative_names} }), "$name: and its name is in there");
+}
+
+
+# On cells the job is there once, with containers; elsewhere the add-on.
+sub check_cells
+{
+    my ($name, $doc) = @_;
+
+    my ($addon) = grep { $_->{name} eq 'pcap-agent' } @{ $doc->{addons} };
+    my ($cell) = grep { $_->{name} eq 'diego-cell' }
+        @{ $doc->{instance_groups} };
+    my ($job) = grep { $_->{name} eq 'pcap-agent' } @{ $cell->{jobs} };
+    is_deeply($addon->{exclude}{instance_groups}, ['diego-cell'],
+              "$name: the add-on leaves them out");
+    ok(!$job->{properties}{bpm}{enabled}
+       && $job->{properties}{containers}{mode} eq 'netns',
+       "$name: the job enters containers, without bpm");
+}
+
+
+# A Cloud Controller in place of a Director.
+sub check_apps
+{
+    my ($name, $doc) = @_;
+
+    is(renders($doc), '', "$name: render");
+    open my $fh, '<', "$dir/rendered/config/nginx.conf" or die;
+    my $conf = do { local $/; <$fh> };
+    like($conf, qr{pcap_api_cf /_pcap_cc .*api\.sys\.example\.com:443}s,
+         "$name: the Cloud Controller is asked");
+    unlike($conf, qr/pcap_api_bosh/, "$name: and no Director");
 }
 
 
