@@ -13,6 +13,7 @@
 #include "cli.h"
 #include "pcapx/version.h"
 #include "text.h"
+#include "wipe.h"
 
 
 #define API_HIDDEN  ": [hidden]"
@@ -107,7 +108,7 @@ api_redact_value(char *line, const char *name)
 
     p += strlen(name);
     left = strlen(p);
-    explicit_bzero(p, left);
+    wipe(p, left);
 
     if (left >= sizeof(API_HIDDEN)) {
         memcpy(p, API_HIDDEN, sizeof(API_HIDDEN));
@@ -162,7 +163,7 @@ api_debug_line(const api_request_t *q, char mark, const char *s, size_t len)
         msg_debug(q->api->msg, "%c %.1000s", mark, line);
     }
 
-    explicit_bzero(line, len + 1);
+    wipe(line, len + 1);
     free(line);
 }
 
@@ -277,7 +278,7 @@ api_set_headers(api_request_t *q)
     snprintf(auth, len, "Authorization: bearer %s", q->api->conf->token);
     rc = api_add_header(q, auth);
 
-    explicit_bzero(auth, len);
+    wipe(auth, len);
     free(auth);
 
     return rc;
@@ -397,7 +398,7 @@ api_request_free(api_request_t *q)
     curl_easy_cleanup(q->easy);
 
     for (h = q->headers; h != NULL; h = h->next) {
-        explicit_bzero(h->data, strlen(h->data));
+        wipe(h->data, strlen(h->data));
     }
 
     curl_slist_free_all(q->headers);

@@ -13,6 +13,7 @@
 #include "bosh.h"
 #include "capture.h"
 #include "text.h"
+#include "wipe.h"
 
 
 #define BOSH_DEFAULT_CONFIG   "~/.bosh/config"
@@ -570,15 +571,9 @@ bosh_run(const opt_t *opt, msg_t *msg, int *no_api)
 
     code = bosh_go(&b, no_api);
 
-    if (b.secret != NULL) {
-        explicit_bzero(b.secret, strlen(b.secret));
-        free(b.secret);
-    }
+    wipe_free(b.secret);
 
-    if (b.used != NULL) {
-        explicit_bzero(b.used, strlen(b.used));
-        free(b.used);
-    }
+    wipe_free(b.used);
 
     free(b.client);
     free(b.uaa);

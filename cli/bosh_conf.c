@@ -12,6 +12,7 @@
 #include "bosh_conf.h"
 #include "pcapx/valid.h"
 #include "text.h"
+#include "wipe.h"
 
 
 /* By aliases, few bytes may name many entries with many keys each. */
@@ -360,10 +361,7 @@ bosh_env_free(bosh_env_t *env)
                           env->refresh_token };
 
     for (i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
-        if (secrets[i] != NULL) {
-            explicit_bzero(secrets[i], strlen(secrets[i]));
-            free(secrets[i]);
-        }
+        wipe_free(secrets[i]);
     }
 
     free(env->url);
@@ -439,7 +437,7 @@ conf_on_write(void *ctx, unsigned char *data, size_t len)
         /* realloc() would leave tokens behind. */
         if (b->data != NULL) {
             memcpy(more, b->data, b->len);
-            explicit_bzero(b->data, b->len);
+            wipe(b->data, b->len);
             free(b->data);
         }
 
@@ -550,7 +548,7 @@ out:
     conf_doc_free(&d);
 
     if (rc != 0 && b.data != NULL) {
-        explicit_bzero(b.data, b.len);
+        wipe(b.data, b.len);
         free(b.data);
         b.data = NULL;
     }

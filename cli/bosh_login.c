@@ -15,6 +15,7 @@
 #include "pcapx/valid.h"
 #include "text.h"
 #include "token.h"
+#include "wipe.h"
 
 
 /* The bosh CLI's own client; it has no secret (bosh-cli 7, cmd/session.go). */
@@ -38,11 +39,8 @@ typedef struct {
 static void
 login_wipe(char **s)
 {
-    if (*s != NULL) {
-        explicit_bzero(*s, strlen(*s));
-        free(*s);
-        *s = NULL;
-    }
+    wipe_free(*s);
+    *s = NULL;
 }
 
 
@@ -362,11 +360,11 @@ login_ask_uaa(bosh_t *b, const char *refresh, login_grant_t *grant)
     }
 
     if (q.form != NULL) {
-        explicit_bzero(q.form, strlen(q.form));
+        wipe(q.form, strlen(q.form));
     }
 
     if (q.reply.body != NULL) {
-        explicit_bzero(q.reply.body, q.reply.body_len);
+        wipe(q.reply.body, q.reply.body_len);
     }
 
     api_request_free(&q);
@@ -416,7 +414,7 @@ login_save(bosh_t *b, login_grant_t *grant)
 
     if (text != NULL) {
         rc = bosh_store_write(&b->store, text, len, err);
-        explicit_bzero(text, len);
+        wipe(text, len);
         free(text);
     }
 

@@ -17,6 +17,7 @@
 #include "bosh_store.h"
 #include "pcapx/valid.h"
 #include "text.h"
+#include "wipe.h"
 
 
 /* Whoever holds the lock waits for a server, with a deadline. */
@@ -41,7 +42,7 @@ static void
 store_forget(bosh_store_t *s)
 {
     if (s->text != NULL) {
-        explicit_bzero(s->text, s->len);
+        wipe(s->text, s->len);
         free(s->text);
     }
 

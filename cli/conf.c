@@ -16,6 +16,7 @@
 #include "cli.h"
 #include "conf.h"
 #include "text.h"
+#include "wipe.h"
 
 
 #define CONF_BEARER      "bearer "
@@ -120,7 +121,7 @@ conf_read_token(conf_t *conf, const char *path, char *err)
 out:
 
     close(fd);
-    explicit_bzero(buf, sizeof(buf));
+    wipe(buf, sizeof(buf));
 
     return rc;
 }
@@ -340,10 +341,7 @@ conf_set_token(conf_t *conf, const char *token)
         return -1;
     }
 
-    if (conf->token != NULL) {
-        explicit_bzero(conf->token, strlen(conf->token));
-        free(conf->token);
-    }
+    wipe_free(conf->token);
 
     conf->token = copy;
 
@@ -361,10 +359,7 @@ conf_renew(const conf_t *conf)
 void
 conf_free(conf_t *conf)
 {
-    if (conf->token != NULL) {
-        explicit_bzero(conf->token, strlen(conf->token));
-        free(conf->token);
-    }
+    wipe_free(conf->token);
 
     free(conf->url);
     free(conf->ca_pem);
@@ -386,7 +381,7 @@ conf_hide_token(const opt_t *o)
         {
             /* argv is ours to change (C11 5.1.2.2.1). */
             s = (char *) o->args[i].value;
-            explicit_bzero(s, strlen(s));
+            wipe(s, strlen(s));
         }
     }
 }

@@ -13,6 +13,8 @@
 
 #include "passthrough.h"
 #include "pcapx/valid.h"
+#include "self.h"
+#include "wipe.h"
 
 
 #define PASS_DEFAULT_PATH  "/usr/local/bin:/usr/bin:/bin"
@@ -120,27 +122,6 @@ passthrough_find(int argc, char **argv)
 }
 
 
-/*
- * Which file are we? The kernel says so on Linux; elsewhere, called by a
- * name without a slash, it is the first one on PATH (self stays zeroed).
- */
-static void
-pass_self(struct stat *self, const char *argv0)
-{
-    memset(self, 0, sizeof(struct stat));
-
-    if (stat("/proc/self/exe", self) == 0) {
-        return;
-    }
-
-    if (argv0 == NULL || strchr(argv0, '/') == NULL
-        || stat(argv0, self) == -1)
-    {
-        memset(self, 0, sizeof(struct stat));
-    }
-}
-
-
 static int
 pass_is(const struct stat *a, const struct stat *b)
 {
@@ -209,7 +190,8 @@ pass_next(const char *argv0)
     const char   *dir, *all, *own;
     struct stat   self, st;
 
-    pass_self(&self, argv0);
+    /* Called by a name alone, it is the first one on PATH. */
+    (void) self_stat(&self, argv0);
     found = NULL;
     own = NULL;
 
@@ -347,8 +329,7 @@ passthrough_free(char **args)
     size_t  i;
 
     for (i = 0; args != NULL && args[i] != NULL; i++) {
-        explicit_bzero(args[i], strlen(args[i]));
-        free(args[i]);
+        wipe_free(args[i]);
     }
 
     free(args);

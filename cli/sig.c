@@ -51,6 +51,30 @@ sig_set(int signo, void (*handler)(int))
 }
 
 
+/* Neither end may block, nor be left to a program that is run. */
+static int
+sig_pipe(int *fds)
+{
+    int  i;
+
+    if (pipe(fds) == -1) {
+        return -1;
+    }
+
+    for (i = 0; i < 2; i++) {
+        if (fcntl(fds[i], F_SETFL, O_NONBLOCK) == -1
+            || fcntl(fds[i], F_SETFD, FD_CLOEXEC) == -1)
+        {
+            close(fds[0]);
+            close(fds[1]);
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
 int
 sig_open(void)
 {
@@ -58,7 +82,7 @@ sig_open(void)
     size_t            i;
     struct sigaction  old;
 
-    if (pipe2(fds, O_NONBLOCK|O_CLOEXEC) == -1) {
+    if (sig_pipe(fds) == -1) {
         return -1;
     }
 

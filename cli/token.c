@@ -9,6 +9,7 @@
 
 #include "cli.h"
 #include "token.h"
+#include "wipe.h"
 
 
 static int
@@ -74,7 +75,7 @@ token_ends_within(const char *token, int seconds)
     payload++;
     n = token_decode(claims, payload, (size_t) (end - payload));
     doc = json_loadb(claims, n, 0, NULL);
-    explicit_bzero(claims, sizeof(claims));
+    wipe(claims, sizeof(claims));
 
     exp = json_object_get(doc, "exp");
     ends = json_is_number(exp)
