@@ -76,7 +76,7 @@ bosh_read_config(bosh_t *b)
     char          err[PCAPX_ERR_LEN];
     bosh_env_t    env;
     const char   *path;
-    bosh_store_t  store = { NULL, NULL, 0 };
+    store_t       store = { NULL, NULL, 0 };
 
     path = bosh_setting(b->opt, OPT_CONFIG, "BOSH_CONFIG");
 
@@ -86,7 +86,7 @@ bosh_read_config(bosh_t *b)
         return CLI_USAGE;
     }
 
-    rc = bosh_store_read(&store, b->config_path, err);
+    rc = store_read(&store, b->config_path, err);
     b->store = store;
 
     if (rc == 1) {
@@ -149,7 +149,7 @@ bosh_read_ca(bosh_t *b)
     char           err[PCAPX_ERR_LEN];
     char          *path;
     const char    *s;
-    bosh_store_t   file = { NULL, NULL, 0 };
+    store_t        file = { NULL, NULL, 0 };
 
     s = bosh_setting(b->opt, OPT_CA_CERT, "BOSH_CA_CERT");
 
@@ -160,7 +160,7 @@ bosh_read_ca(bosh_t *b)
     }
 
     path = bosh_expand(s);
-    rc = path != NULL ? bosh_store_read(&file, path, err) : 0;
+    rc = path != NULL ? store_read(&file, path, err) : 0;
 
     if (rc == 1) {
         b->director.ca_pem = strndup(file.text, file.len);
@@ -170,7 +170,7 @@ bosh_read_ca(bosh_t *b)
                   rc == -1 ? err : s);
     }
 
-    bosh_store_free(&file);
+    store_free(&file);
     free(path);
 
     return rc == 1 ? CLI_OK : CLI_USAGE;
@@ -580,7 +580,7 @@ bosh_run(const opt_t *opt, msg_t *msg, int *no_api)
     free(b.api_url);
     free(b.config_path);
     bosh_env_free(&b.env);
-    bosh_store_free(&b.store);
+    store_free(&b.store);
     conf_free(&b.api);
     conf_free(&b.director);
 

@@ -10,8 +10,8 @@
 
 #include "api.h"
 #include "bosh_conf.h"
-#include "bosh_store.h"
 #include "cli.h"
+#include "store.h"
 
 
 /* Director and UAA answer within this, or never. */
@@ -23,7 +23,7 @@ typedef struct {
     const char    *name;           /* of the environment, as it was given */
     const char    *deployment;     /* aliases */
     char          *config_path;    /* owned */
-    bosh_store_t   store;
+    store_t        store;
     bosh_env_t     env;            /* zeroed: not in the config */
     char          *used;           /* refresh token in the file that env's has
                                       replaced, owned, wiped; NULL: none */

@@ -407,13 +407,13 @@ login_save(bosh_t *b, login_grant_t *grant)
     text = NULL;
     snprintf(err, sizeof(err), "it is not there any more");
 
-    if (bosh_store_read(&b->store, b->config_path, err) == 1) {
+    if (store_read(&b->store, b->config_path, err) == 1) {
         text = bosh_conf_update(b->store.text, b->store.len, b->name,
                                 grant->access, grant->refresh, &len, err);
     }
 
     if (text != NULL) {
-        rc = bosh_store_write(&b->store, text, len, err);
+        rc = store_write(&b->store, text, len, err);
         wipe(text, len);
         free(text);
     }
@@ -438,7 +438,7 @@ login_reread(bosh_t *b)
     bosh_env_t   env;
     const char  *old;
 
-    rc = bosh_store_read(&b->store, b->config_path, err);
+    rc = store_read(&b->store, b->config_path, err);
 
     if (rc == 1) {
         rc = bosh_conf_find(&env, b->store.text, b->store.len, b->name, err);
@@ -505,7 +505,7 @@ login_refresh(bosh_t *b)
         return login_not_logged_in(b);
     }
 
-    lock = bosh_store_lock(&b->store, b->msg, err);
+    lock = store_lock(&b->store, b->msg, err);
 
     if (lock == -1) {
         /* A refresh token that changes and is not kept would be lost. */
@@ -534,7 +534,7 @@ login_refresh(bosh_t *b)
 
 out:
 
-    bosh_store_unlock(lock);
+    store_unlock(lock);
     login_wipe(&grant.access);
     login_wipe(&grant.refresh);
 
