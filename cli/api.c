@@ -10,7 +10,6 @@
 #include <strings.h>
 
 #include "api.h"
-#include "cli.h"
 #include "pcapx/version.h"
 #include "text.h"
 #include "wipe.h"
@@ -416,6 +415,31 @@ api_run(api_request_t *q)
                      (long) q->api->conf->timeout_ms);
 
     return curl_easy_perform(q->easy);
+}
+
+
+cli_exit_t
+api_ask(api_request_t *q, const api_t *api, const char *name,
+    const char *method, const char *path)
+{
+    CURLcode  rc;
+
+    if (q->easy == NULL
+        && api_request_init(q, api, method, path, NULL) != 0)
+    {
+        msg_error(api->msg, "out of memory");
+        return CLI_FAILED;
+    }
+
+    rc = api_run(q);
+
+    if (rc != CURLE_OK) {
+        msg_error(api->msg, "no answer from the %s at %.100s: %.200s", name,
+                  api->conf->host, api_error(q, rc));
+        return CLI_FAILED;
+    }
+
+    return CLI_OK;
 }
 
 

@@ -74,13 +74,5 @@ cli_exit_t bosh_login_again(bosh_t *b);
  */
 cli_exit_t bosh_targets(bosh_t *b);
 
-/*
- * One request to a server, whose answer is a document. name stands in
- * messages ("Director"). CLI_OK with q->reply, or CLI_FAILED (told). q is
- * zeroed before; call api_request_free(q) in both cases.
- */
-cli_exit_t bosh_ask(const bosh_t *b, api_request_t *q, const api_t *api,
-    const char *name, const char *method, const char *path);
-
 
 #endif /* CLI_BOSH_H */

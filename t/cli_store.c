@@ -33,7 +33,7 @@ main(void)
     char          dir[] = "/tmp/cli_store.XXXXXX";
     char          path[64], lock_path[80], err[PCAPX_ERR_LEN];
     msg_t         msg;
-    store_t  s = { NULL, NULL, 0 };
+    store_t       s = { NULL, NULL, 0 };
 
     memset(&msg, 0, sizeof(msg));
 
