@@ -136,6 +136,25 @@ try_number(unsigned which, const char *s, size_t len, char *err)
 }
 
 
+/* Whatever passes is one component of a path, and no hidden one. */
+static int
+try_token(int (*valid)(const char *s, size_t len, char *err), const char *s,
+    size_t len, char *err)
+{
+    int  rc;
+
+    rc = valid(s, len, err);
+
+    if (rc == PCAPX_OK) {
+        require(len >= 1 && len <= 64 && s[0] != '-');
+        require(memchr(s, '/', len) == NULL && memchr(s, '.', len) == NULL
+                && memchr(s, '\0', len) == NULL);
+    }
+
+    return rc;
+}
+
+
 static int
 try(unsigned which, char *s, size_t len, char *err)
 {
@@ -162,6 +181,12 @@ try(unsigned which, char *s, size_t len, char *err)
     case 6:
         return try_form(s, len, err);
 
+    case 14:
+        return try_token(pcapx_valid_handle, s, len, err);
+
+    case 15:
+        return try_token(pcapx_valid_guid, s, len, err);
+
     default:
         return try_number(which - 7, s, len, err);
     }
@@ -187,7 +212,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(s, data + 1, len);
     memset(err, 0x01, PCAPX_ERR_LEN);
 
-    rc = try(data[0] % 14, s, len, err);
+    rc = try(data[0] % 16, s, len, err);
     require(rc == PCAPX_OK || rc == PCAPX_EINVAL);
 
     if (rc == PCAPX_EINVAL) {

@@ -16,12 +16,16 @@
 
 #define PCAPX_MAX_INSTANCE_LEN   128
 #define PCAPX_CAPTURE_ID_LEN     32
+#define PCAPX_MAX_HANDLE_LEN     64
+#define PCAPX_MAX_GUID_LEN       64
 #define PCAPX_SHOWN_LEN          40
 
 
 static int pcapx_parse_address(const char *s, size_t len, int family,
     uint8_t *addr);
 static int pcapx_instance_part(const char *s, size_t len);
+static int pcapx_is_token(const char *s, size_t len, size_t max,
+    const char *others);
 static size_t pcapx_utf8_char(const unsigned char *s, size_t len,
     uint32_t *out);
 static int pcapx_is_control(uint32_t c);
@@ -252,6 +256,59 @@ pcapx_instance_part(const char *s, size_t len)
     }
 
     return !(len == 2 && s[0] == '.' && s[1] == '.');
+}
+
+
+int
+pcapx_valid_handle(const char *s, size_t len, char *err)
+{
+    if (pcapx_is_token(s, len, PCAPX_MAX_HANDLE_LEN, "_-")) {
+        return PCAPX_OK;
+    }
+
+    return pcapx_invalid_text(err, s, len,
+                              "a container's handle has 1 to %d letters, "
+                              "digits, \"_\" and \"-\", and begins with a "
+                              "letter or digit", PCAPX_MAX_HANDLE_LEN);
+}
+
+
+int
+pcapx_valid_guid(const char *s, size_t len, char *err)
+{
+    if (pcapx_is_token(s, len, PCAPX_MAX_GUID_LEN, "-")) {
+        return PCAPX_OK;
+    }
+
+    return pcapx_invalid_text(err, s, len,
+                              "a guid has 1 to %d letters, digits and "
+                              "\"-\", and begins with a letter or digit",
+                              PCAPX_MAX_GUID_LEN);
+}
+
+
+/* Letters and digits, behind the first byte also those of others. */
+static int
+pcapx_is_token(const char *s, size_t len, size_t max, const char *others)
+{
+    size_t         i;
+    unsigned char  c;
+
+    if (len == 0 || len > max) {
+        return 0;
+    }
+
+    for (i = 0; i < len; i++) {
+        c = (unsigned char) s[i];
+
+        if (!pcapx_is_alnum(c)
+            && (i == 0 || c == '\0' || strchr(others, c) == NULL))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

@@ -68,6 +68,18 @@ int pcapx_valid_capture_id(const char *s, size_t len, char *err);
 int pcapx_valid_instance(const char *s, size_t len, char *err);
 
 /*
+ * A container's handle: 1..64 bytes of [A-Za-z0-9_-], the first a letter or
+ * digit. No dot and no slash, so it is one component of a path whatever the
+ * rest. Garden's handles are instance guids of 28 characters, a UUID cut off
+ * (cloudfoundry/rep auctioncellrep/helpers.go).
+ */
+int pcapx_valid_handle(const char *s, size_t len, char *err);
+
+/* A guid of the Cloud Controller: 1..64 bytes of [A-Za-z0-9-], the first a
+ * letter or digit. Not always a UUID: process guids may be longer. */
+int pcapx_valid_guid(const char *s, size_t len, char *err);
+
+/*
  * Free text of a user (reason): UTF-8 of at most max bytes (none is fine), no
  * control characters (C0, DEL, C1) and no line or paragraph separators. name
  * is used in err.

@@ -162,6 +162,32 @@ static const text_t  instances[] = {
     { S("a:b"), 0 }, { S("a\\b"), 0 }
 };
 
+static const text_t  handles[] = {
+    { S("e49f448e-54d2-4c33-61a3-5335"), 1 }, { S("a"), 1 }, { S("0"), 1 },
+    { S("A_b-9"), 1 }, { S("a--_"), 1 },
+    { S("0123456789012345678901234567890123456789012345678901234567890123"),
+      1 },
+    { S("01234567890123456789012345678901234567890123456789012345678901234"),
+      0 },
+    { S(""), 0 }, { S("-a"), 0 }, { S("_a"), 0 }, { S("."), 0 },
+    { S(".."), 0 }, { S("../a"), 0 }, { S("a/.."), 0 }, { S("a/b"), 0 },
+    { S("a.b"), 0 }, { S("/a"), 0 }, { S("a "), 0 }, { S("a\n"), 0 },
+    { S("a\0"), 0 }, { S("a\0b"), 0 }, { S("a%2f"), 0 }, { S("a\\b"), 0 },
+    { S("\xc3\xa4"), 0 }, { S("a\xff"), 0 }, { S("HANDLE:1"), 0 }
+};
+
+static const text_t  guids[] = {
+    { S("2a7f6f0c-5a3b-4d0e-9b1c-0123456789ab"), 1 }, { S("a"), 1 },
+    { S("A-9"), 1 },
+    { S("0123456789012345678901234567890123456789012345678901234567890123"),
+      1 },
+    { S("01234567890123456789012345678901234567890123456789012345678901234"),
+      0 },
+    { S(""), 0 }, { S("-"), 0 }, { S("-a"), 0 }, { S("a_b"), 0 },
+    { S("a.b"), 0 }, { S("a/b"), 0 }, { S(".."), 0 }, { S("a\0"), 0 },
+    { S("a b"), 0 }, { S("a\x80"), 0 }
+};
+
 static const text_t  filters[] = {
     { S(""), 1 }, { S("tcp port 80"), 1 }, { S("tcp\tand\nudp"), 1 },
     { S("host \xc3\xa4.example"), 1 }, { S("\xff"), 1 },
@@ -432,6 +458,8 @@ main(void)
     test_texts("capture id", pcapx_valid_capture_id, ids, COUNT(ids));
     test_texts("instance", pcapx_valid_instance, instances,
                COUNT(instances));
+    test_texts("handle", pcapx_valid_handle, handles, COUNT(handles));
+    test_texts("guid", pcapx_valid_guid, guids, COUNT(guids));
     test_texts("filter", pcapx_valid_filter, filters, COUNT(filters));
     test_texts("reason", check_reason, reasons, COUNT(reasons));
 
