@@ -5,13 +5,13 @@
  */
 
 #include <curl/curl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "bosh.h"
 #include "capture.h"
+#include "probe.h"
 #include "text.h"
 #include "wipe.h"
 
@@ -19,9 +19,6 @@
 #define BOSH_DEFAULT_CONFIG   "~/.bosh/config"
 #define BOSH_DIRECTOR_PORT    "25555"
 #define BOSH_API_PORT         "9495"
-
-/* Nobody waits long for an API that may not be there. */
-#define BOSH_PROBE_MS         5000
 
 
 /* An option, else a variable that is not empty, else NULL. */
@@ -405,54 +402,6 @@ bosh_find_api(bosh_t *b)
 }
 
 
-/* Is there an API where the rule says? Asked without the token. */
-static int
-bosh_probe_api(bosh_t *b)
-{
-    int             found;
-    char            why[200];
-    json_t         *doc;
-    CURLcode        rc;
-    api_t           api = { &b->api, b->msg };
-    api_request_t   q = { 0 };
-
-    doc = NULL;
-    snprintf(why, sizeof(why), "out of memory");
-
-    if (api_request_init(&q, &api, "GET", "/v1/status", NULL) == 0) {
-        curl_easy_setopt(q.easy, CURLOPT_TIMEOUT_MS, (long) BOSH_PROBE_MS);
-        rc = curl_easy_perform(q.easy);
-
-        if (rc != CURLE_OK) {
-            snprintf(why, sizeof(why), "%.180s", api_error(&q, rc));
-
-        } else {
-            snprintf(why, sizeof(why), "HTTP %ld", q.reply.status);
-        }
-
-        if (rc == CURLE_OK && q.reply.body != NULL
-            && (q.reply.status == 200 || q.reply.status == 503))
-        {
-            doc = json_loadb(q.reply.body, q.reply.body_len, 0, NULL);
-        }
-    }
-
-    /* 503 with this document is an API that is not well, but there. */
-    found = json_is_integer(json_object_get(doc, "compatibility_level"));
-
-    if (!found) {
-        msg_error(b->msg, "no pcap API answers at %.150s (%s), where it would"
-                  " be beside the Director; name it by PCAP_API or -u",
-                  b->api.url, why);
-    }
-
-    json_decref(doc);
-    api_request_free(&q);
-
-    return found;
-}
-
-
 /* A 401 of the API may mean that the token ended just now: once more. */
 static cli_exit_t
 bosh_capture(bosh_t *b)
@@ -511,7 +460,9 @@ bosh_go(bosh_t *b, int *no_api)
 
     code = bosh_find_api(b);
 
-    if (code == CLI_OK && b->by_rule && !bosh_probe_api(b)) {
+    if (code == CLI_OK && b->by_rule
+        && !probe_api(&b->api, b->msg, "beside the Director"))
+    {
         *no_api = 1;
         code = CLI_FAILED;
     }
