@@ -278,6 +278,12 @@ capture_signals(capture_t *c)
 
         c->asking = 0;
         msg_note(c->msg, "stopping; once more quits at once");
+
+        /* The cf CLI is gone by now, and its shell asks for a command. */
+        if (c->conf->shared) {
+            c->term.live = 0;
+        }
+
         capture_stop(c, STOP_USER);
     }
 }

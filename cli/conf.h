@@ -26,6 +26,7 @@ typedef struct {
     unsigned      system_too:1; /* trusts the system's beside ca_pem */
     unsigned      asked:1;      /* the targets were shown before */
     unsigned      again:1;      /* a 401 is answered with CLI_AGAIN */
+    unsigned      shared:1;     /* the terminal is a shell's after Ctrl-C */
 } conf_t;
 
 
