@@ -47,9 +47,9 @@ cli_exit_t cf_run(const opt_t *opt, msg_t *msg, unsigned port);
 /* Between the files of this room. */
 
 /*
- * Reads the config file into c->store and c->login, which may hold an earlier
- * reading, of the same Cloud Controller. 1, 0 when there is none, or -1 with
- * err filled.
+ * Reads the config file into c->store and c->login. Where that is filled, only
+ * tokens and client change, and it must be the same Cloud Controller. 1, 0
+ * when there is none, or -1 with err filled.
  */
 int cf_read_config(cf_t *c, char *err);
 

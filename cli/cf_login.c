@@ -196,6 +196,37 @@ rpc_again(cf_t *c)
 
 /* --- by the config file --------------------------------------------------- */
 
+/*
+ * The file was read again: only what tokens are got with may change. A token
+ * never goes to another Cloud Foundry than its own, and another space has
+ * another app of that name.
+ */
+static int
+login_take(cf_conf_t *dst, cf_conf_t *src)
+{
+    size_t  i;
+    char   *old;
+    char  **pairs[][2] = {
+        { &dst->access, &src->access }, { &dst->refresh, &src->refresh },
+        { &dst->client, &src->client }, { &dst->secret, &src->secret }
+    };
+
+    if (src->target == NULL || strcmp(src->target, dst->target) != 0) {
+        return -1;
+    }
+
+    for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        old = *pairs[i][0];
+        *pairs[i][0] = *pairs[i][1];
+        *pairs[i][1] = old;
+    }
+
+    dst->as_client = src->as_client;
+
+    return 0;
+}
+
+
 int
 cf_read_config(cf_t *c, char *err)
 {
@@ -215,21 +246,21 @@ cf_read_config(cf_t *c, char *err)
         return -1;
     }
 
-    /* A token never goes to another Cloud Foundry than its own. */
-    if (c->login.target != NULL
-        && (login.target == NULL
-            || strcmp(login.target, c->login.target) != 0))
-    {
-        snprintf(err, PCAPX_ERR_LEN, "the cf CLI is logged in elsewhere by"
-                 " now");
-        cf_conf_free(&login);
-        return -1;
+    if (c->login.target == NULL) {
+        c->login = login;
+        return 1;
     }
 
-    cf_conf_free(&c->login);
-    c->login = login;
+    rc = login_take(&c->login, &login);
 
-    return 1;
+    if (rc == -1) {
+        snprintf(err, PCAPX_ERR_LEN, "the cf CLI is logged in elsewhere by"
+                 " now");
+    }
+
+    cf_conf_free(&login);
+
+    return rc == 0 ? 1 : -1;
 }
 
 

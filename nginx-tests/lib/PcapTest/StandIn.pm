@@ -25,7 +25,7 @@ use PcapTest::Pcapng qw(shb idb epb isb);
 use constant ID => '0123456789abcdef' x 2;
 
 my %OPTIONS = map { $_ => 1 } qw(interface instance filter snaplen format
-    continues duration max_bytes max_packets promiscuous reason);
+    continues duration max_bytes max_packets promiscuous reason index process);
 
 my $number = 0;
 
@@ -239,7 +239,7 @@ sub form
         my ($name, $value) = $pair =~ /^([a-z_]+)=([\w.~%+-]*)$/
             or die "pair: $pair\n";
         die "option $name\n" if !$OPTIONS{$name};
-        die "repeated $name\n" if $seen{$name}++ && $name !~ /^in(?:st|ter)/;
+        die "repeated $name\n" if $seen{$name}++ && $name !~ /^in(?:dex|st|ter)/;
         $value =~ tr/+/ /;
         $value =~ s/%([0-9A-F]{2})/chr hex $1/ge;
         push @pairs, [ $name, $value ];
@@ -283,7 +283,7 @@ sub answer
         return $c->reply(202, 'application/json', '{}');
     }
 
-    my ($group) = $r->{path} =~ m{^/v1/capture/(?:static|bosh)/([\w.-]+)$}
+    my ($group) = $r->{path} =~ m{^/v1/capture/(?:static|bosh|cf)/([\w.-]+)$}
         or return $c->problem(404, 'Not Found', 'no such resource');
 
     die "method $r->{method}\n" if $r->{method} ne 'POST';
