@@ -168,7 +168,7 @@ is(($api->events('capture'))[-1]{group}, $guid, 'of the app');
 is(join(' ', map { "$_->[0]=$_->[1]" }
     @{ ($api->events('capture'))[-1]{form} }), 'format=pcapng index=1'
     . ' filter=tcp', 'what the API is asked for');
-like($run->{stderr}, qr/^app my-app, space dev, org acme, at api.sys.test as a/m,
+like($run->{stderr}, qr/^app my-app, space dev, org acme, at api.sys.test as /m,
     'taken from the cf CLI by RPC');
 is(scalar(my @none = $cf->events('token')), 0, 'the UAA is not asked');
 

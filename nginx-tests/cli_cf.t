@@ -154,7 +154,7 @@ sub is_config
 
 sub asked { return scalar $cf->events('token') }
 
-# --- a token that is good -------------------------------------------------
+# --- a token that is good ------------------------------------------------
 
 config(access => 'good-token', refresh => 'REFRESH-SECRET');
 my $before = slurp($config);
@@ -182,7 +182,7 @@ like(join(' ', cli_files($run)), qr/^cf-my-app-\d+T\d+Z\.pcapng$/,
 cf([ 'my-app', '-o', 'x' ], env => { HOME => $home, CF_HOME => undef });
 like_usual('HOME');
 
-# --- which app ------------------------------------------------------------
+# --- which app -----------------------------------------------------------
 
 $cf->tell(apps => [ map { PcapTest::CfStandIn::app($_->[0], guid => $_->[1]) }
     [ 'MY-APP', 'guid-upper' ], [ 'my-app', 'guid-exact' ],
@@ -219,7 +219,7 @@ for my $args ([ 'x', '--index', '-1' ], [ 'x', '--index', '1x' ],
     is($run->{code}, 2, "usage: @$args");
 }
 
-# --- what the Cloud Controller may say -------------------------------------
+# --- what the Cloud Controller may say ------------------------------------
 
 for my $case (
     [ { status => 403, error => { errors => [ { code => 10003, title =>
@@ -253,7 +253,7 @@ for my $case (
 
 $cf->tell();
 
-# --- a token that has ended -------------------------------------------------
+# --- a token that has ended ------------------------------------------------
 
 $cf->tell(refresh => { 'REFRESH-SECRET' => { access_token => 'good-token',
     refresh_token => 'NEXT-SECRET', token_type => 'bearer',
@@ -316,7 +316,7 @@ cf(['my-app']);
 is($run->{code}, 4, 'fresh, but refused');
 like($run->{stderr}, qr/the token is refused, though it is fresh/, 'words');
 
-# --- two at once ------------------------------------------------------------
+# --- two at once -----------------------------------------------------------
 
 $cf->tell(valid => ['good-token'], delay => 0.3, refresh => {
     'REFRESH-SECRET' => { access_token => 'good-token', refresh_token =>
@@ -355,7 +355,7 @@ is($run->{code}, 1, 'another Cloud Foundry');
 like($run->{stderr}, qr/the cf CLI is logged in elsewhere by now/, 'words');
 is(asked(), $asked, 'its tokens go nowhere');
 
-# --- the disk is full ---------------------------------------------------------
+# --- the disk is full --------------------------------------------------------
 
 my $full = work_dir() . '/full';
 
@@ -374,7 +374,7 @@ like($run->{stderr}, qr/refreshed token is not kept in .*: cannot write/,
 is(slurp("$full/.cf/config.json"), $before, 'it is as it was');
 must('umount', $full);
 
-# --- refusals -----------------------------------------------------------------
+# --- refusals ----------------------------------------------------------------
 
 for my $case (
     [ 'invalid_token', 4, qr/log in with `cf login`/ ],
@@ -448,7 +448,7 @@ for my $text ('', '[]', '{"AccessToken":"SECRET"', '{"a":1,"a":2}',
 cf(['my-app'], env => { CF_HOME => undef, HOME => undef });
 is($run->{code}, 2, 'no home');
 
-# --- other tokens -------------------------------------------------------------
+# --- other tokens ------------------------------------------------------------
 
 $cf->tell(clients => { 'ci-client' => [ 'CI-SECRET', 'good-token' ] });
 config(access => $old, UAAGrantType => 'client_credentials',
@@ -466,7 +466,7 @@ is($run->{code}, 4, 'a given token is not refreshed');
 like($run->{stderr}, qr/the token is refused$/m, 'words');
 unlike($run->{stderr}, $secrets, 'no secrets');
 
-# --- where the API is ---------------------------------------------------------
+# --- where the API is --------------------------------------------------------
 
 config(access => 'good-token');
 
@@ -489,7 +489,7 @@ like($run->{stderr}, qr{no \s pcap \s API \s answers \s at
     'words');
 $cf->hosts('127.0.0.1');
 
-# --- more than five -----------------------------------------------------------
+# --- more than five ----------------------------------------------------------
 
 $cf->tell(apps => [ PcapTest::CfStandIn::app('six', guid => 'guid-six') ]);
 $run = on_terminal($api, [ 'cf', 'six', '-o', 'x' ],
@@ -501,7 +501,7 @@ like($run->{screen}, qr/web\/5  eth0.*capture of 6 instances has begun/s,
 is(scalar(my @deletes = $api->events('delete')), 1, 'n ends it');
 $cf->tell(apps => [ PcapTest::CfStandIn::app('my-app') ]);
 
-# --- whom it trusts -----------------------------------------------------------
+# --- whom it trusts ----------------------------------------------------------
 
 cf(['my-app'], env => { SSL_CERT_FILE => undef });
 is($run->{code}, 1, 'nobody by default');

@@ -69,7 +69,7 @@ sub like_usual
 
 sub calls { return join ' ', map { $_->{method} } $rpc->events('call') }
 
-# --- the command ------------------------------------------------------------
+# --- the command -----------------------------------------------------------
 
 plugin([ 'pcap', 'my-app', '--verbose', '--index', '1', '-o', 'x' ]);
 like_usual('pcap');
@@ -78,7 +78,7 @@ is(calls(), 'ApiEndpoint IsSSLDisabled GetCurrentSpace GetCurrentOrg Username'
 is(($api->events('capture'))[-1]{group}, $guid, 'a capture of the app');
 is_deeply([ cli_files($run) ], ['x'], 'a file');
 is_deeply([ glob "$home/.cf/*" ], [], 'no config is needed');
-like($run->{stderr}, qr/^app my-app, space dev, org acme, at api.sys.test as a/m,
+like($run->{stderr}, qr/^app my-app, space dev, org acme, at api.sys.test as /m,
     'says where and as whom');
 
 plugin([ 'capture', 'my-app', '-o', 'x' ]);
@@ -117,7 +117,7 @@ like_usual('IsSSLDisabled');
 like($run->{stderr}, qr/^pcap-cli: WARNING: no certificate is verified/m,
     'is loud');
 
-# --- a token that ends --------------------------------------------------------
+# --- a token that ends -------------------------------------------------------
 
 plugin([ 'pcap', 'my-app', '-o', 'x' ], answers => { AccessToken => [
     text('bearer STALE-SECRET'), text('bearer good-token') ] });
@@ -166,7 +166,7 @@ like($run->{stderr}, qr/the token has expired: .*config\.json is not there/,
     'words');
 unlike($run->{stderr}, $secrets, 'no secrets');
 
-# --- installing ---------------------------------------------------------------
+# --- installing --------------------------------------------------------------
 
 plugin(['SendMetadata'], answers => { SetPluginMetadata => flag(1) });
 like_usual('metadata');
@@ -202,7 +202,7 @@ plugin(['CLI-MESSAGE-UNINSTALL']);
 is($run->{code}, 0, 'uninstall');
 is(scalar(my @none = $rpc->events('connected')), 0, 'asks nobody');
 
-# --- nobody, or a liar ---------------------------------------------------------
+# --- nobody, or a liar --------------------------------------------------------
 
 $run = cli($api, [ 1, 'pcap', 'my-app' ]);
 is($run->{code}, 1, 'nobody at the port');

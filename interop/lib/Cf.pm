@@ -7,6 +7,8 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
+use File::Basename qw(dirname);
+use lib dirname(__FILE__);
 
 use Bosh;
 

@@ -25,7 +25,8 @@ use PcapTest::Pcapng qw(shb idb epb isb);
 use constant ID => '0123456789abcdef' x 2;
 
 my %OPTIONS = map { $_ => 1 } qw(interface instance filter snaplen format
-    continues duration max_bytes max_packets promiscuous reason index process);
+    continues duration max_bytes max_packets promiscuous reason index
+    process);
 
 my $number = 0;
 
