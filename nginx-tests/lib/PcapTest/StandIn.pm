@@ -240,7 +240,8 @@ sub form
         my ($name, $value) = $pair =~ /^([a-z_]+)=([\w.~%+-]*)$/
             or die "pair: $pair\n";
         die "option $name\n" if !$OPTIONS{$name};
-        die "repeated $name\n" if $seen{$name}++ && $name !~ /^in(?:dex|st|ter)/;
+        die "repeated $name\n"
+            if $seen{$name}++ && $name !~ /^in(?:dex|st|ter)/;
         $value =~ tr/+/ /;
         $value =~ s/%([0-9A-F]{2})/chr hex $1/ge;
         push @pairs, [ $name, $value ];
