@@ -397,6 +397,7 @@ typedef struct {
     u_char                     id[NGX_PCAP_API_ID_LEN];
     u_char                     env[32];
     u_char                     user_hash[32];
+    u_char                     what[32];     /* digest: resolver and group */
 } ngx_pcap_api_row_t;
 
 

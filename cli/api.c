@@ -408,19 +408,64 @@ api_request_free(api_request_t *q)
 }
 
 
-CURLcode
-api_run(api_request_t *q)
+/* Turn by turn; in a multi handle of its own, nothing else is reaped here. */
+static CURLcode
+api_run_beside(api_request_t *q, CURLM *multi, const conf_wait_t *wait)
 {
+    int       running, left;
+    CURLMsg  *m;
+
+    if (curl_multi_add_handle(multi, q->easy) != CURLM_OK) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+
+    do {
+        if (curl_multi_perform(multi, &running) != CURLM_OK) {
+            return CURLE_FAILED_INIT;
+        }
+
+        m = curl_multi_info_read(multi, &left);
+
+        if (m != NULL && m->msg == CURLMSG_DONE) {
+            return m->data.result;
+        }
+
+    } while (wait->turn(wait->ctx) == 0);
+
+    return CURLE_ABORTED_BY_CALLBACK;
+}
+
+
+CURLcode
+api_run(api_request_t *q, const conf_wait_t *wait)
+{
+    CURLM     *multi;
+    CURLcode   rc;
+
     curl_easy_setopt(q->easy, CURLOPT_TIMEOUT_MS,
                      (long) q->api->conf->timeout_ms);
 
-    return curl_easy_perform(q->easy);
+    if (wait == NULL) {
+        return curl_easy_perform(q->easy);
+    }
+
+    multi = curl_multi_init();
+    if (multi == NULL) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+
+    rc = api_run_beside(q, multi, wait);
+
+    curl_multi_remove_handle(multi, q->easy);
+    curl_multi_cleanup(multi);
+
+    return rc;
 }
 
 
 cli_exit_t
-api_ask(api_request_t *q, const api_t *api, const char *name,
-    const char *method, const char *path)
+api_ask(api_request_t *q, const api_t *api, const conf_wait_t *wait,
+    const char *name, const char *method, const char *path)
 {
     CURLcode  rc;
 
@@ -431,7 +476,7 @@ api_ask(api_request_t *q, const api_t *api, const char *name,
         return CLI_FAILED;
     }
 
-    rc = api_run(q);
+    rc = api_run(q, wait);
 
     if (rc != CURLE_OK) {
         msg_error(api->msg, "no answer from the %s at %.100s: %.200s", name,
@@ -447,4 +492,12 @@ const char *
 api_error(const api_request_t *q, CURLcode rc)
 {
     return q->err[0] != '\0' ? q->err : curl_easy_strerror(rc);
+}
+
+
+const char *
+api_hint(CURLcode rc)
+{
+    return rc == CURLE_PEER_FAILED_VERIFICATION
+           ? "; is its CA the one that PCAP_CA names?" : "";
 }

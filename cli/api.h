@@ -55,22 +55,27 @@ void api_request_free(api_request_t *q);
 char *api_form(const opt_t *o, char *err);
 
 /*
- * Runs a request whose answer is a document; blocks. Returns CURLE_OK with
- * the answer in q->reply, or curl's error.
+ * Runs a request whose answer is a document, to its end; wait's turns are
+ * taken meanwhile (NULL: it blocks). Returns CURLE_OK with the answer in
+ * q->reply, or curl's error; CURLE_ABORTED_BY_CALLBACK when wait gave up.
  */
-CURLcode api_run(api_request_t *q);
+CURLcode api_run(api_request_t *q, const conf_wait_t *wait);
 
 /*
- * One request to a server, whose answer is a document; blocks. q may have
- * been prepared by api_request_init(), or is zeroed: then it is done here.
+ * One request to a server, whose answer is a document, as api_run(). q may
+ * have been prepared by api_request_init(), or is zeroed: then it is done here.
  * name stands in messages ("Director"). CLI_OK with q->reply, or CLI_FAILED
  * (told). Call api_request_free(q) in both cases.
  */
-cli_exit_t api_ask(api_request_t *q, const api_t *api, const char *name,
-    const char *method, const char *path);
+cli_exit_t api_ask(api_request_t *q, const api_t *api,
+    const conf_wait_t *wait, const char *name, const char *method,
+    const char *path);
 
 /* What curl says about rc, not cleaned. */
 const char *api_error(const api_request_t *q, CURLcode rc);
+
+/* What the user can do about rc, "; ...", or "". */
+const char *api_hint(CURLcode rc);
 
 /*
  * Takes every secret out of a line for -v, in place: the value of any

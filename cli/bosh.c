@@ -306,11 +306,14 @@ bosh_hint_names(const bosh_t *b)
         return;
     }
 
-    names[0] = '\0';
-
-    if (b->store.text != NULL) {
-        bosh_conf_names(names, sizeof(names), b->store.text, b->store.len);
+    if (b->store.text == NULL) {
+        msg_error(b->msg, "there is no %.100s that would say where %.60s is",
+                  b->config_path, b->name);
+        return;
     }
+
+    names[0] = '\0';
+    bosh_conf_names(names, sizeof(names), b->store.text, b->store.len);
 
     msg_error(b->msg, "no environment is called %.60s in %.100s%s%s",
               b->name, b->config_path, *names ? "; there are: " : "", names);
@@ -318,9 +321,16 @@ bosh_hint_names(const bosh_t *b)
 
 
 static int
-bosh_renew(void *ctx)
+bosh_renew(void *ctx, const conf_wait_t *wait)
 {
-    return bosh_login_again(ctx) == CLI_OK ? 0 : -1;
+    bosh_t      *b = ctx;
+    cli_exit_t   code;
+
+    b->wait = wait;
+    code = bosh_login_again(b);
+    b->wait = NULL;
+
+    return code == CLI_OK ? 0 : code == CLI_DENIED ? -1 : 1;
 }
 
 

@@ -95,7 +95,7 @@ bosh_login_info(bosh_t *b)
 
     info = NULL;
 
-    code = api_ask(&q, &api, "Director", "GET", "/info");
+    code = api_ask(&q, &api, b->wait, "Director", "GET", "/info");
     if (code != CLI_OK) {
         goto out;
     }
@@ -177,7 +177,7 @@ login_ask_uaa(bosh_t *b, const char *refresh, oauth_grant_t *grant)
                  b->name);
     }
 
-    code = oauth_token(&conf, b->msg, &ask, grant);
+    code = oauth_token(&conf, b->msg, b->wait, &ask, grant);
 
     /* These are the Director's. */
     conf.ca_pem = NULL;
@@ -315,7 +315,7 @@ login_refresh(bosh_t *b)
         return login_not_logged_in(b);
     }
 
-    lock = store_lock(&b->store, b->msg, err);
+    lock = store_lock(&b->store, b->wait, b->msg, err);
 
     if (lock == -1) {
         /* A refresh token that changes and is not kept would be lost. */

@@ -22,12 +22,13 @@
 #define TARGETS_NO_SCOPE   600000
 
 
-/* Is this what slug means: GROUP, GROUP/ID or GROUP/INDEX? */
+/* Is this what slug means: GROUP, GROUP/ID or GROUP/INDEX? As the API reads
+ * it: letter by letter, an index by its value. */
 static int
 targets_is(const json_t *in, const char *slug)
 {
-    char           index[24];
     size_t         len;
+    uint64_t       index;
     const char    *group, *id, *slash;
     const json_t  *n;
 
@@ -44,14 +45,13 @@ targets_is(const json_t *in, const char *slug)
         return 0;
     }
 
-    if (slash == NULL || (id != NULL && strcasecmp(id, slash + 1) == 0)) {
+    if (slash == NULL || (id != NULL && strcmp(id, slash + 1) == 0)) {
         return 1;
     }
 
-    snprintf(index, sizeof(index), "%lld",
-             (long long) json_integer_value(n));
-
-    return json_is_integer(n) && strcmp(index, slash + 1) == 0;
+    return json_is_integer(n) && json_integer_value(n) >= 0
+           && text_number(slash + 1, strlen(slash + 1), &index) == 0
+           && index == (uint64_t) json_integer_value(n);
 }
 
 
@@ -265,7 +265,7 @@ targets_ask(const bosh_t *b, json_t **list)
     /* The name was checked: no character of it needs encoding. */
     snprintf(path, sizeof(path), "/deployments/%s/instances", b->deployment);
 
-    code = api_ask(&q, &api, "Director", "GET", path);
+    code = api_ask(&q, &api, b->wait, "Director", "GET", path);
 
     if (code == CLI_OK && q.reply.status != 200) {
         code = targets_refused(b, &q.reply);

@@ -21,6 +21,9 @@
 /* A stream whose capture the API does not know ends within this. */
 #define CAPTURE_UNKNOWN_MS  2000
 
+/* And while a token is asked for: its answer wakes nobody up. */
+#define CAPTURE_TURN_MS  10
+
 #define CAPTURE_MAX_FDS  3
 
 
@@ -114,7 +117,7 @@ capture_delete_again(leg_t *leg)
     c = leg->capture;
 
     if (leg->stop_request.reply.status != 401 || leg->renewed
-        || conf_renew(c->conf) != 0)
+        || capture_renew(c) != 0)
     {
         return 0;
     }
@@ -390,6 +393,54 @@ capture_resume(capture_t *c)
     if (c->next != NULL) {
         leg_resume(c->next);
     }
+}
+
+
+/*
+ * One turn of the loop without anything that decides what becomes of a leg:
+ * it runs where one of them is just being looked after. What has ended stays
+ * in the multi handle for capture_reap().
+ */
+static int
+capture_turn(void *ctx)
+{
+    int                 running;
+    unsigned            n;
+    capture_t          *c = ctx;
+    struct curl_waitfd  fds[CAPTURE_MAX_FDS];
+
+    if (curl_multi_perform(c->multi, &running) != CURLM_OK) {
+        return -1;
+    }
+
+    sink_tend(c);
+
+    for (n = 0; n < REJOIN_PARTS; n++) {
+        if (c->rejoin == NULL || !rejoin_held(c->rejoin, n)) {
+            leg_resume(&c->legs[n]);
+        }
+    }
+
+    capture_signals(c);
+
+    if (c->quit) {
+        return -1;
+    }
+
+    /* An answer of the user's that waits would make this a busy loop. */
+    n = c->asking ? 0 : capture_fds(c, fds);
+    (void) curl_multi_poll(c->multi, fds, n, CAPTURE_TURN_MS, NULL);
+
+    return 0;
+}
+
+
+int
+capture_renew(capture_t *c)
+{
+    conf_wait_t  wait = { capture_turn, c };
+
+    return conf_renew(c->conf, &wait);
 }
 
 

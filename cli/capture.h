@@ -127,6 +127,9 @@ void capture_stop(capture_t *c, stop_t why);
 /* A run of whole blocks for the file; ctx is the capture. */
 void capture_put(void *ctx, const uint8_t *p, size_t len);
 
+/* As conf_renew(); the streams go on meanwhile. Not inside of callbacks. */
+int capture_renew(capture_t *c);
+
 /* Nothing more will come. */
 void capture_finish(capture_t *c);
 

@@ -179,9 +179,16 @@ out:
 
 
 static int
-cf_renew(void *ctx)
+cf_renew(void *ctx, const conf_wait_t *wait)
 {
-    return cf_login_again(ctx) == CLI_OK ? 0 : -1;
+    cf_t        *c = ctx;
+    cli_exit_t   code;
+
+    c->wait = wait;
+    code = cf_login_again(c);
+    c->wait = NULL;
+
+    return code == CLI_OK ? 0 : code == CLI_DENIED ? -1 : 1;
 }
 
 

@@ -31,6 +31,7 @@ typedef struct {
     char          *app_guid;       /* owned */
     conf_t         cc;             /* the Cloud Controller */
     conf_t         api;            /* zeroed until its address is known */
+    const conf_wait_t  *wait;      /* a capture runs, NULL: none */
     uint64_t       fresh_ms;       /* when a token was got, 0: not yet */
     unsigned       fixed:1;        /* --token and the like */
     unsigned       by_rule:1;      /* the API's address is a guess */

@@ -161,7 +161,7 @@ app_ask(cf_t *c)
     n += (int) app_encode(path + n, c->opt->target);
     path[n] = '\0';
 
-    code = api_ask(&q, &api, "Cloud Controller", "GET", path);
+    code = api_ask(&q, &api, c->wait, "Cloud Controller", "GET", path);
 
     if (code == CLI_OK) {
         code = q.reply.status == 200 ? app_take(c, &q.reply)

@@ -74,7 +74,7 @@ rpc_text(cf_t *c, const char *method, const char *path, char **text,
     cf_rpc_want_t  want = { path, text, NULL };
 
     login_wipe(text);
-    rc = cf_rpc_call(c->rpc, method, NULL, &want, 1, err);
+    rc = cf_rpc_call(c->rpc, c->wait, method, NULL, &want, 1, err);
 
     if (rc == 0 && *text != NULL && **text == '\0') {
         login_wipe(text);
@@ -123,11 +123,12 @@ cf_login_by_rpc(cf_t *c)
     rc = rpc_text(c, "ApiEndpoint", "", &l->target, err);
 
     if (rc == 0) {
-        rc = cf_rpc_call(c->rpc, "IsSSLDisabled", NULL, &ssl, 1, err);
+        rc = cf_rpc_call(c->rpc, NULL, "IsSSLDisabled", NULL, &ssl, 1, err);
     }
 
     if (rc == 0) {
-        rc = cf_rpc_call(c->rpc, "GetCurrentSpace", NULL, space, 2, err);
+        rc = cf_rpc_call(c->rpc, NULL, "GetCurrentSpace", NULL, space, 2,
+                         err);
     }
 
     if (rc == 0) {
@@ -280,7 +281,7 @@ login_find_uaa(cf_t *c, char **uaa)
     conf.token = NULL;
     *uaa = NULL;
 
-    code = api_ask(&q, &api, "Cloud Controller", "GET", "/");
+    code = api_ask(&q, &api, c->wait, "Cloud Controller", "GET", "/");
 
     if (code == CLI_OK) {
         doc = q.reply.body != NULL
@@ -334,7 +335,7 @@ login_ask_uaa(cf_t *c, oauth_grant_t *grant)
         conf.timeout_ms = c->cc.timeout_ms;
         conf.ca_cert = c->cc.ca_cert;
         conf.insecure = c->cc.insecure;
-        code = oauth_token(&conf, c->msg, &ask, grant);
+        code = oauth_token(&conf, c->msg, c->wait, &ask, grant);
     }
 
     conf_free(&conf);
@@ -448,7 +449,7 @@ login_refresh(cf_t *c)
         return login_not_logged_in(c);
     }
 
-    lock = store_lock(&c->store, c->msg, err);
+    lock = store_lock(&c->store, c->wait, c->msg, err);
 
     if (lock == -1) {
         /* A refresh token that changes and is not kept would be lost. */

@@ -200,7 +200,7 @@ cf_plugin_send(unsigned port, const char *argv0, char *err)
     r = cf_rpc_open(port, err);
 
     if (r != NULL) {
-        rc = cf_rpc_call(r, "SetPluginMetadata", &o, &want, 1, err);
+        rc = cf_rpc_call(r, NULL, "SetPluginMetadata", &o, &want, 1, err);
 
         if (rc == 0 && !taken) {
             snprintf(err, PCAPX_ERR_LEN, "the cf CLI does not take this"

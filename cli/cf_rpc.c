@@ -39,6 +39,7 @@ struct cf_rpc_s {
     gob_t     *gob;
     uint8_t   *data;         /* what was read, not yet taken */
     size_t     len;
+    const conf_wait_t  *wait;
     unsigned   defined:1;    /* Request was */
     unsigned   broken:1;
 };
@@ -165,13 +166,15 @@ rpc_wait(const cf_rpc_t *r, short events, uint64_t until)
             return -1;
         }
 
-        n = poll(&pfd, 1, (int) (until - now));
+        n = poll(&pfd, 1, r->wait != NULL ? 0 : (int) (until - now));
 
         if (n == 1) {
             return 0;
         }
 
-        if (n == -1 && errno != EINTR) {
+        if ((n == -1 && errno != EINTR)
+            || (r->wait != NULL && r->wait->turn(r->wait->ctx) != 0))
+        {
             return -1;
         }
     }
@@ -362,8 +365,8 @@ rpc_request(cf_rpc_t *r, gob_out_t *o, const char *method,
 
 
 int
-cf_rpc_call(cf_rpc_t *r, const char *method, const gob_out_t *arg,
-    const cf_rpc_want_t *wants, size_t n, char *err)
+cf_rpc_call(cf_rpc_t *r, const conf_wait_t *wait, const char *method,
+    const gob_out_t *arg, const cf_rpc_want_t *wants, size_t n, char *err)
 {
     char           name[RPC_MAX_METHOD];
     uint64_t       until;
@@ -374,6 +377,7 @@ cf_rpc_call(cf_rpc_t *r, const char *method, const gob_out_t *arg,
     memset(&a, 0, sizeof(a));
     snprintf(name, sizeof(name), RPC_SERVICE "%s", method);
     until = rpc_now() + CF_RPC_TIMEOUT_MS;
+    r->wait = wait;
     why = "it is gone";
 
     rpc_request(r, &o, name, arg);

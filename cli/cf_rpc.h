@@ -8,6 +8,7 @@
 #ifndef CLI_CF_RPC_H
 #define CLI_CF_RPC_H
 
+#include "conf.h"
 #include "gob.h"
 
 
@@ -35,14 +36,15 @@ cf_rpc_t *cf_rpc_open(unsigned port, char *err);
 void cf_rpc_close(cf_rpc_t *r);
 
 /*
- * Calls CliRpcCmd.METHOD and blocks. arg is an encoded argument (definitions
+ * Calls CliRpcCmd.METHOD; wait's turns are taken meanwhile (NULL: it blocks).
+ * arg is an encoded argument (definitions
  * and value), or NULL for the empty string. Fills the n wants. Returns 0, 1
  * when the CLI answers with an error (err is its text, not cleaned), or -1
  * when there is no answer or one that cannot be read (err; each later call
  * fails, too). What a want got is the caller's in each case.
  */
-int cf_rpc_call(cf_rpc_t *r, const char *method, const gob_out_t *arg,
-    const cf_rpc_want_t *wants, size_t n, char *err);
+int cf_rpc_call(cf_rpc_t *r, const conf_wait_t *wait, const char *method,
+    const gob_out_t *arg, const cf_rpc_want_t *wants, size_t n, char *err);
 
 
 #endif /* CLI_CF_RPC_H */

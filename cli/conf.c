@@ -350,9 +350,9 @@ conf_set_token(conf_t *conf, const char *token)
 
 
 int
-conf_renew(const conf_t *conf)
+conf_renew(const conf_t *conf, const conf_wait_t *wait)
 {
-    return conf->renew != NULL ? conf->renew(conf->renew_ctx) : -1;
+    return conf->renew != NULL ? conf->renew(conf->renew_ctx, wait) : -1;
 }
 
 

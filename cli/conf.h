@@ -12,6 +12,15 @@
 #include "opt.h"
 
 
+/* What goes on while a server is waited for. */
+
+typedef struct {
+    /* Does what is due, and waits for more, some 10 ms at most. Returns 0, or
+     * -1: there is nothing left to wait for. */
+    int         (*turn)(void *ctx);
+    void         *ctx;
+} conf_wait_t;
+
 typedef struct {
     char         *url;          /* base without trailing slash, owned */
     char         *host;         /* for messages, owned */
@@ -20,7 +29,8 @@ typedef struct {
     char         *proxy;        /* owned; NULL: as the environment says */
     char         *token;        /* owned, wiped; NULL: none */
     uint64_t      timeout_ms;
-    int         (*renew)(void *ctx);    /* see conf_renew(); NULL: cannot */
+    /* See conf_renew(); NULL: cannot. */
+    int         (*renew)(void *ctx, const conf_wait_t *wait);
     void         *renew_ctx;
     unsigned      insecure:1;
     unsigned      system_too:1; /* trusts the system's beside ca_pem */
@@ -56,10 +66,13 @@ int conf_given_token(conf_t *conf, const opt_t *o, char *err);
 int conf_set_token(conf_t *conf, const char *token);
 
 /*
- * Gets a fresh token into conf->token, blocking, when its owner can (it asks
- * a server once, and writes a file). 0, or -1: told already, or not possible.
+ * Gets a fresh token into conf->token when its owner can (it asks a server
+ * once, and writes a file). Returns when that is done; meanwhile wait's turns
+ * are taken. 0; -1: there is none to be had; 1: the server did not answer as it
+ * should, a later try may help. What is not 0 was told already, unless nobody
+ * can get one.
  */
-int conf_renew(const conf_t *conf);
+int conf_renew(const conf_t *conf, const conf_wait_t *wait);
 
 /*
  * Is this a token that may stand in a header: 1 to CLI_MAX_TOKEN_BYTES

@@ -29,11 +29,11 @@ control_ask(api_request_t *q, const api_t *api, const char *method,
         return CLI_FAILED;
     }
 
-    rc = api_run(q);
+    rc = api_run(q, NULL);
 
     if (rc != CURLE_OK) {
-        msg_error(api->msg, "no answer from %.100s: %.200s", api->conf->host,
-                  api_error(q, rc));
+        msg_error(api->msg, "no answer from %.100s: %.200s%s", api->conf->host,
+                  api_error(q, rc), api_hint(rc));
         return CLI_FAILED;
     }
 

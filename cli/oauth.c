@@ -173,8 +173,8 @@ oauth_request(api_request_t *q, const api_t *api, const oauth_ask_t *ask)
 
 
 cli_exit_t
-oauth_token(const conf_t *conf, msg_t *msg, const oauth_ask_t *ask,
-    oauth_grant_t *grant)
+oauth_token(const conf_t *conf, msg_t *msg, const conf_wait_t *wait,
+    const oauth_ask_t *ask, oauth_grant_t *grant)
 {
     cli_exit_t      code;
     api_t           api = { conf, msg };
@@ -185,7 +185,7 @@ oauth_token(const conf_t *conf, msg_t *msg, const oauth_ask_t *ask,
         code = CLI_FAILED;
 
     } else {
-        code = api_ask(&q, &api, "UAA", "POST", "/oauth/token");
+        code = api_ask(&q, &api, wait, "UAA", "POST", "/oauth/token");
     }
 
     if (code == CLI_OK) {

@@ -31,12 +31,13 @@ typedef struct {
 
 
 /*
- * Asks the UAA that conf names for a token; blocks. grant was zeroed.
+ * Asks the UAA that conf names for a token; wait's turns are taken meanwhile
+ * (NULL: it blocks). grant was zeroed.
  * CLI_OK with grant->access, CLI_DENIED where the UAA refuses the grant, or
  * CLI_FAILED; both told.
  */
-cli_exit_t oauth_token(const conf_t *conf, msg_t *msg, const oauth_ask_t *ask,
-    oauth_grant_t *grant);
+cli_exit_t oauth_token(const conf_t *conf, msg_t *msg,
+    const conf_wait_t *wait, const oauth_ask_t *ask, oauth_grant_t *grant);
 
 /* Wipes and frees both tokens. */
 void oauth_wipe(oauth_grant_t *grant);

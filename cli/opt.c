@@ -485,6 +485,29 @@ opt_help_options(FILE *f, opt_cmd_t cmd)
 }
 
 
+/* The names that other programs have for some of them. */
+static void
+opt_help_aliases(FILE *f, opt_cmd_t cmd)
+{
+    char                left[64], text[64];
+    const opt_alias_t  *a;
+
+    for (a = opt_aliases; a->name != NULL || a->letter != '\0'; a++) {
+
+        if (!(a->cmds & 1u << cmd) || a->id == OPT_END) {
+            continue;
+        }
+
+        snprintf(left, sizeof(left), "  %c%c%s %s%s",
+                 a->letter ? '-' : ' ', a->letter ? a->letter : ' ',
+                 a->letter && a->name ? "," : " ", a->name ? "--" : "",
+                 a->name ? a->name : "");
+        snprintf(text, sizeof(text), "same as --%s", opt_table[a->id].name);
+        opt_help_line(f, left, text);
+    }
+}
+
+
 void
 opt_help(FILE *f, opt_cmd_t cmd)
 {
@@ -496,6 +519,7 @@ opt_help(FILE *f, opt_cmd_t cmd)
                 opt_cmds[cmd].target ? opt_cmds[cmd].target : "",
                 opt_cmds[cmd].help);
         opt_help_options(f, cmd);
+        opt_help_aliases(f, cmd);
         return;
     }
 

@@ -324,19 +324,13 @@ opt_check_id(const opt_def_t *def, const char *s, size_t len, char *err)
 }
 
 
-/* One segment of the path; what bosh deploys is named so. */
 static int
 opt_check_deployment(const opt_def_t *def, const char *s, size_t len,
     char *err)
 {
     (void) def;
 
-    if (memchr(s, '/', len) != NULL) {
-        snprintf(err, PCAPX_ERR_LEN, "a deployment's name holds no \"/\"");
-        return PCAPX_EINVAL;
-    }
-
-    return pcapx_valid_instance(s, len, err);
+    return pcapx_valid_deployment(s, len, err);
 }
 
 

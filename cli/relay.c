@@ -23,6 +23,7 @@
 #define RELAY_LEAD_MS      30000     /* or a quarter of the life */
 #define RELAY_OVERLAP_MS   10000     /* or a third of the lead */
 #define RELAY_STABLE_MS    10000     /* it was a success */
+#define RELAY_MAX_ASKED_MS 30000     /* no longer, whatever the API asks */
 #define RELAY_MAX_SCALE    1000
 
 #define RELAY_MAX_LIMIT    (UINT64_C(1) << 53)   /* the API's own bound */
@@ -270,6 +271,33 @@ relay_pause(capture_t *c, uint64_t now)
 }
 
 
+/* The same after a refusal: an API that is busy may say how long. */
+static void
+relay_pause_as_asked(capture_t *c, const reply_t *reply, uint64_t now)
+{
+    uint64_t  pause, most;
+
+    relay_pause(c, now);
+
+    if ((reply->status != 429 && reply->status != 503)
+        || !reply->has_retry_after)
+    {
+        return;
+    }
+
+    most = relay_scaled(&c->relay, RELAY_MAX_ASKED_MS);
+    pause = reply->retry_after_s < RELAY_MAX_ASKED_MS / 1000
+            ? reply->retry_after_s * 1000 : most;
+
+    /* At once it would be asked for ever. */
+    if (pause == 0) {
+        pause = relay_scaled(&c->relay, 1000);
+    }
+
+    c->relay.wait_until_ms = now + (pause < most ? pause : most);
+}
+
+
 /* Asks for the next stream: to take over, or to overlap. */
 static void
 relay_open(capture_t *c, uint64_t now)
@@ -433,19 +461,25 @@ relay_cut(capture_t *c, leg_t *leg, uint64_t now)
 }
 
 
-/* The token has run out since the last request: is there a fresh one? */
+/*
+ * The token has run out since the last request: is there a fresh one? As
+ * conf_renew(), -1 also when that is not what is wrong.
+ */
 static int
-relay_renewed(capture_t *c, leg_t *leg)
+relay_renew(capture_t *c, leg_t *leg)
 {
+    int  rc;
+
     if (leg->began_ms != 0 || leg->request.reply.status != 401
-        || c->relay.renewed || conf_renew(c->conf) != 0)
+        || c->relay.renewed)
     {
-        return 0;
+        return -1;
     }
 
-    c->relay.renewed = 1;
+    rc = capture_renew(c);
+    c->relay.renewed = rc == 0;
 
-    return 1;
+    return rc;
 }
 
 
@@ -481,46 +515,64 @@ relay_unnamed(capture_t *c, leg_t *leg)
 }
 
 
+/*
+ * Says why there is no stream; text becomes the words of it. 1: it is the API
+ * itself (a router in front of it sends no problem documents) that will not
+ * do later either what it does not do now.
+ */
+static int
+relay_refused(capture_t *c, leg_t *leg, char *text, size_t size)
+{
+    int      final;
+    long     status;
+    json_t  *doc;
+
+    snprintf(text, size, "no answer");
+
+    if (leg->began_ms != 0 || leg->rc != CURLE_OK) {
+        msg_error(c->msg, "cannot reconnect: %s",
+                  leg->rc != CURLE_OK ? api_error(&leg->request, leg->rc)
+                                      : "the stream ended at once");
+        return 0;
+    }
+
+    status = leg->request.reply.status;
+    doc = problem_parse(&leg->request.reply);
+    final = doc != NULL && status >= 400 && status < 500 && status != 429;
+
+    problem_print(c->msg, &leg->request.reply, doc, text, size);
+    json_decref(doc);
+
+    return final;
+}
+
+
 /* A stream that was to take over did not. */
 static void
 relay_failed(capture_t *c, leg_t *leg, uint64_t now)
 {
-    long      status;
-    char      text[320];
-    json_t   *doc;
+    int   final, renewed;
+    char  text[320];
 
-    if (relay_renewed(c, leg) || relay_unnamed(c, leg)) {
+    renewed = relay_renew(c, leg);
+
+    if (renewed == 0 || relay_unnamed(c, leg)) {
         leg_close(leg);
         c->next = NULL;
         c->relay.wait_until_ms = now;
         return;
     }
 
-    status = leg->request.reply.status;
-    snprintf(text, sizeof(text), "no answer");
+    final = relay_refused(c, leg, text, sizeof(text)) && renewed != 1;
 
-    if (leg->began_ms != 0 || leg->rc != CURLE_OK) {
-        msg_error(c->msg, "cannot reconnect: %s",
-                  leg->rc != CURLE_OK ? api_error(&leg->request, leg->rc)
-                                      : "the stream ended at once");
-
-    } else {
-        doc = problem_parse(&leg->request.reply);
-        problem_print(c->msg, &leg->request.reply, doc, text, sizeof(text));
-        json_decref(doc);
-    }
-
+    relay_pause_as_asked(c, &leg->request.reply, now);
     rejoin_drop(c->rejoin, leg->place);
     leg_close(leg);
     c->next = NULL;
 
-    /* What the API will not do now it will not do later. */
-    if (status >= 400 && status < 500 && status != 429) {
+    if (final) {
         relay_give_up(c, text);
-        return;
     }
-
-    relay_pause(c, now);
 }
 
 

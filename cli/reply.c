@@ -107,6 +107,12 @@ reply_head_value(reply_t *r, const char *name, size_t name_len,
         return;
     }
 
+    /* RFC 9110 10.2.3; a date would be that of another clock. */
+    if (name_len == 11 && strncasecmp(name, "retry-after", 11) == 0) {
+        r->has_retry_after = text_number(s, len, &r->retry_after_s) == 0;
+        return;
+    }
+
     if (name_len == 8 && strncasecmp(name, "location", 8) == 0) {
         text_clean(r->location, sizeof(r->location), s, len);
     }

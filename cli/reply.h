@@ -19,11 +19,13 @@ typedef struct {
     char         capture_id[33];   /* "" or 32 hex digits */
     char         request_id[65];   /* "" or [0-9A-Fa-f-] */
     char         location[200];    /* clean text, for a message only */
+    uint64_t     retry_after_s;    /* as it came, when has_retry_after */
     trailers_t   trailers;
     char        *body;             /* owned */
     size_t       body_len;
     unsigned     in_head:1;
     unsigned     got_head:1;       /* the final answer's head is complete */
+    unsigned     has_retry_after:1;
 } reply_t;
 
 

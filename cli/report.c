@@ -87,10 +87,11 @@ report_refused(capture_t *c, verdict_t *v)
     }
 
     if (c->silent || reply->status == 0 || !reply->got_head) {
-        snprintf(v->text, sizeof(v->text), "no answer from %.100s: %.200s",
+        snprintf(v->text, sizeof(v->text), "no answer from %.100s: %.200s%s",
                  c->conf->host, c->silent ? "timeout"
                  : c->transferred ? api_error(&c->leg->request, c->leg->rc)
-                 : "the connection was given up");
+                 : "the connection was given up",
+                 !c->silent && c->transferred ? api_hint(c->leg->rc) : "");
 
         if (!c->silent) {
             msg_error(c->msg, "%s", v->text);

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "capture.h"
 #include "pcapx/valid.h"
 #include "store.h"
 #include "text.h"
@@ -134,27 +135,35 @@ store_read(store_t *s, const char *path, char *err)
 
 /* flock() knows no deadline but a signal's, so it is asked again. */
 static int
-store_wait(int fd, msg_t *msg)
+store_wait(int fd, const conf_wait_t *wait, msg_t *msg)
 {
-    int              waited;
+    int              told;
+    uint64_t         end;
     struct timespec  tick = { 0, STORE_TICK_MS * 1000000L };
 
-    for (waited = 0; flock(fd, LOCK_EX|LOCK_NB) == -1;
-         waited += STORE_TICK_MS)
-    {
+    told = 0;
+    end = capture_now() + STORE_LOCK_MS;
+
+    while (flock(fd, LOCK_EX|LOCK_NB) == -1) {
         if (errno != EWOULDBLOCK && errno != EINTR) {
             return errno;
         }
 
-        if (waited == 0) {
+        if (!told) {
+            told = 1;
             msg_debug(msg, "* another one refreshes the token: waiting");
         }
 
-        if (waited >= STORE_LOCK_MS) {
+        if (capture_now() >= end) {
             return ETIMEDOUT;
         }
 
-        (void) nanosleep(&tick, NULL);
+        if (wait == NULL) {
+            (void) nanosleep(&tick, NULL);
+
+        } else if (wait->turn(wait->ctx) != 0) {
+            return EINTR;
+        }
     }
 
     return 0;
@@ -162,7 +171,7 @@ store_wait(int fd, msg_t *msg)
 
 
 int
-store_lock(const store_t *s, msg_t *msg, char *err)
+store_lock(const store_t *s, const conf_wait_t *wait, msg_t *msg, char *err)
 {
     int     fd, error;
     char   *path;
@@ -181,7 +190,7 @@ store_lock(const store_t *s, msg_t *msg, char *err)
 
     snprintf(path, len, "%s.lock", s->path);
     fd = open(path, O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW|O_NOCTTY, 0600);
-    error = fd == -1 ? errno : store_wait(fd, msg);
+    error = fd == -1 ? errno : store_wait(fd, wait, msg);
 
     if (error != 0) {
         (void) store_fail(err, "lock", path, error);

@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 
+#include "conf.h"
 #include "msg.h"
 
 
@@ -34,12 +35,14 @@ void store_free(store_t *s);
 
 /*
  * Waits, at most a minute, until no other of these programs holds the lock
- * of a file that was read; says so on msg. Returns a descriptor for
+ * of a file that was read; says so on msg. wait's turns are taken meanwhile
+ * (NULL: it blocks). Returns a descriptor for
  * store_unlock(), or -1 with err filled. The lock is the file PATH.lock
  * (the config itself is replaced, so that a lock on it would not last); it
  * stays there. Neither CLI knows a lock.
  */
-int store_lock(const store_t *s, msg_t *msg, char *err);
+int store_lock(const store_t *s, const conf_wait_t *wait, msg_t *msg,
+    char *err);
 
 void store_unlock(int fd);
 

@@ -14,6 +14,7 @@
 
 
 #define NGX_PCAP_API_BOSH_MAX_IP     64
+#define NGX_PCAP_API_BOSH_MAX_ID     63
 #define NGX_PCAP_API_BOSH_MAX_INDEX  999999999
 
 
@@ -151,6 +152,30 @@ ngx_pcap_api_bosh_tls_name(ngx_pool_t *pool, ngx_str_t *pattern, u_char *id,
 }
 
 
+/*
+ * A group may be called what our users can neither write nor select. That is
+ * its deployment's own business: the group is shown, the others captured.
+ */
+static void
+ngx_pcap_api_bosh_odd_group(ngx_pcap_api_bosh_inst_t *in)
+{
+    size_t   i;
+    u_char  *p;
+
+    p = in->target.instance.data;
+
+    for (i = 0; i < in->group_len; i++) {
+        if (!((p[i] >= 'a' && p[i] <= 'z') || (p[i] >= 'A' && p[i] <= 'Z')
+              || (p[i] >= '0' && p[i] <= '9') || p[i] == '-'))
+        {
+            p[i] = '_';
+        }
+    }
+
+    in->target.unavailable = "the name of its group cannot be used here";
+}
+
+
 /* "group/id", and the name its agent has to show. */
 static ngx_int_t
 ngx_pcap_api_bosh_names(ngx_pcap_api_ctx_t *ctx, json_t *doc,
@@ -166,15 +191,16 @@ ngx_pcap_api_bosh_names(ngx_pcap_api_ctx_t *ctx, json_t *doc,
     i = json_object_get(doc, "id");
 
     if (!json_is_string(g) || !json_is_string(i)
-        || json_string_length(g) > NGX_PCAP_API_USER_LEN
-        || json_string_length(i) > NGX_PCAP_API_USER_LEN)
+        || json_string_length(g) == 0
+        || json_string_length(i) > NGX_PCAP_API_BOSH_MAX_ID)
     {
         return NGX_DECLINED;
     }
 
     pool = ctx->request->pool;
     id_len = json_string_length(i);
-    in->group_len = json_string_length(g);
+    in->group_len = ngx_min(json_string_length(g),
+                            PCAPX_MAX_INSTANCE_LEN - 1 - id_len);
 
     p = ngx_pnalloc(pool, in->group_len + 1 + id_len);
     if (p == NULL) {
@@ -191,11 +217,19 @@ ngx_pcap_api_bosh_names(ngx_pcap_api_ctx_t *ctx, json_t *doc,
 
     /* at most one "/", and no empty part: it is the one between the two */
 
-    if (pcapx_valid_instance((char *) in->target.instance.data,
-                             in->target.instance.len, err)
-        != PCAPX_OK)
+    if (json_string_length(g) > in->group_len
+        || pcapx_valid_instance((char *) in->target.instance.data,
+                                in->target.instance.len, err)
+           != PCAPX_OK)
     {
-        return NGX_DECLINED;
+        ngx_pcap_api_bosh_odd_group(in);
+
+        if (pcapx_valid_instance((char *) in->target.instance.data,
+                                 in->target.instance.len, err)
+            != PCAPX_OK)
+        {
+            return NGX_DECLINED;           /* the id, which is a Director's */
+        }
     }
 
     return ngx_pcap_api_bosh_tls_name(pool, &ctx->conf->bosh->tls_name, id,
@@ -253,6 +287,11 @@ ngx_pcap_api_bosh_instance(ngx_pcap_api_ctx_t *ctx, json_t *doc,
     }
 
     in->index = json_integer_value(index);
+
+    if (in->target.unavailable != NULL) {
+        ngx_str_set(&in->target.addr, "-");
+        return NGX_OK;
+    }
 
     /* for the log: it is not used for a connection */
     ngx_str_set(&in->target.addr, "-");

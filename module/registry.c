@@ -553,6 +553,17 @@ ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32])
 }
 
 
+/* What is captured: a group, a deployment; not which instances of it. */
+static void
+ngx_pcap_api_what_hash(ngx_pcap_api_ctx_t *ctx, u_char hash[32])
+{
+    ngx_memzero(hash, 32);
+    (void) EVP_Digest(ctx->group.data, ctx->group.len, hash, NULL,
+                      EVP_sha256(), NULL);
+    hash[0] ^= (u_char) ctx->resolver->number;
+}
+
+
 /* A user is one of an environment: another one may use the same ids. */
 static ngx_uint_t
 ngx_pcap_api_row_of_user(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx,
@@ -596,7 +607,7 @@ ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
 ngx_int_t
 ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 {
-    u_char               hash[32];
+    u_char               hash[32], what[32];
     ngx_queue_t         *q;
     ngx_slab_pool_t     *shpool;
     ngx_pcap_api_row_t  *row;
@@ -606,6 +617,7 @@ ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
     sh = ngx_pcap_api_shm(zone);
 
     ngx_pcap_api_user_hash(&ctx->identity, hash);
+    ngx_pcap_api_what_hash(ctx, what);
 
     ngx_shmtx_lock(&shpool->mutex);
 
@@ -637,6 +649,7 @@ ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
         ngx_memcpy(row->id, ctx->id, NGX_PCAP_API_ID_LEN);
         ngx_memcpy(row->env, ctx->conf->env, 32);
         ngx_memcpy(row->user_hash, hash, 32);
+        ngx_memcpy(row->what, what, 32);
         ngx_queue_insert_tail(&sh->rows, &row->queue);
     }
 
@@ -689,8 +702,8 @@ ngx_int_t
 ngx_pcap_api_row_known(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx,
     u_char *id)
 {
-    u_char               hash[32];
-    ngx_uint_t           known;
+    u_char               hash[32], what[32];
+    ngx_int_t            rc;
     ngx_queue_t         *q;
     ngx_slab_pool_t     *shpool;
     ngx_pcap_api_row_t  *row;
@@ -700,6 +713,8 @@ ngx_pcap_api_row_known(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx,
     sh = ngx_pcap_api_shm(zone);
 
     ngx_pcap_api_user_hash(&ctx->identity, hash);
+    ngx_pcap_api_what_hash(ctx, what);
+    rc = NGX_DECLINED;
 
     ngx_shmtx_lock(&shpool->mutex);
 
@@ -719,11 +734,13 @@ ngx_pcap_api_row_known(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx,
         row = ngx_pcap_api_row_find(&sh->ended, id);
     }
 
-    known = row != NULL && ngx_pcap_api_row_of_user(row, ctx, hash);
+    if (row != NULL && ngx_pcap_api_row_of_user(row, ctx, hash)) {
+        rc = ngx_memcmp(row->what, what, 32) == 0 ? NGX_OK : NGX_ABORT;
+    }
 
     ngx_shmtx_unlock(&shpool->mutex);
 
-    return known ? NGX_OK : NGX_DECLINED;
+    return rc;
 }
 
 

@@ -604,6 +604,7 @@ ngx_pcap_api_free(void *data)
 static ngx_int_t
 ngx_pcap_api_continue_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
+    ngx_int_t                  rc;
     ngx_pcap_api_main_conf_t  *pmcf;
 
     if (ctx->opts.continues.len == 0) {
@@ -612,10 +613,17 @@ ngx_pcap_api_continue_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
 
-    if (ngx_pcap_api_row_known(pmcf->zone, ctx, ctx->opts.continues.data)
-        == NGX_OK)
-    {
+    rc = ngx_pcap_api_row_known(pmcf->zone, ctx, ctx->opts.continues.data);
+
+    if (rc == NGX_OK) {
         return NGX_OK;
+    }
+
+    if (rc == NGX_ABORT) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_CONFLICT,
+                                   "option \"continues\": capture %V is of "
+                                   "other targets than \"%V\"",
+                                   &ctx->opts.continues, &ctx->group);
     }
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,

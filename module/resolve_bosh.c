@@ -78,11 +78,19 @@ static const ngx_pcap_api_bosh_step_t  ngx_pcap_api_bosh_steps[] = {
 static ngx_int_t
 ngx_pcap_api_bosh_failed(ngx_pcap_api_ctx_t *ctx, const char *why)
 {
+    ngx_pcap_api_ask_t   *ask;
     ngx_pcap_api_bosh_t  *bosh;
 
     bosh = ctx->conf->bosh;
+    ask = &ctx->asks[ngx_pcap_api_bosh_resolver.number];
 
-    ngx_pcap_api_health_set(&bosh->health, 0);
+    /* what it says of one deployment tells nothing of it: /info does */
+
+    if (ask->step == 0 || !ask->fetch.answered
+        || ask->fetch.status != NGX_HTTP_OK)
+    {
+        ngx_pcap_api_health_set(&bosh->health, 0);
+    }
 
     ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
                   "Director of %V: %s", &bosh->uri, why);
@@ -478,33 +486,10 @@ ngx_pcap_api_bosh_take_teams(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 }
 
 
-/* VALID_ID of the Director; "." and ".." would be another path. */
-static ngx_uint_t
-ngx_pcap_api_bosh_valid_name(ngx_str_t *s)
-{
-    size_t  i;
-    u_char  ch;
-
-    for (i = 0; i < s->len; i++) {
-        ch = s->data[i];
-
-        if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')
-              || (ch >= '0' && ch <= '9') || ch == '-' || ch == '_'
-              || ch == '+' || ch == '.'))
-        {
-            return 0;
-        }
-    }
-
-    return s->len > 0 && s->len <= NGX_PCAP_API_BOSH_MAX_NAME
-           && !(s->data[0] == '.'
-                && (s->len == 1 || (s->len == 2 && s->data[1] == '.')));
-}
-
-
 static ngx_int_t
 ngx_pcap_api_bosh_begin(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
+    char       err[PCAPX_ERR_LEN];
     ngx_int_t  rc;
 
     rc = ngx_pcap_api_need_scope(ctx, ctx->conf->bosh_scopes);
@@ -512,10 +497,10 @@ ngx_pcap_api_bosh_begin(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         return rc;
     }
 
-    if (!ngx_pcap_api_bosh_valid_name(&ctx->group)) {
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
-                   "a deployment's name has 1 to %d letters, digits, \".\", "
-                   "\"_\", \"-\" and \"+\"", NGX_PCAP_API_BOSH_MAX_NAME);
+    if (pcapx_valid_deployment((char *) ctx->group.data, ctx->group.len, err)
+        != PCAPX_OK)
+    {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "%s", err);
     }
 
     ask->data = ngx_pcalloc(ctx->request->pool,

@@ -211,7 +211,10 @@ void ngx_pcap_api_slot_free(ngx_shm_zone_t *zone);
 ngx_int_t ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx);
 /* the capture has ended; its row stays for a while, but is ours no more */
 void ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_row_t *row);
-/* NGX_OK: id runs or ended lately, and is the caller's; else NGX_DECLINED */
+/*
+ * NGX_OK: id runs or ended lately, is the caller's, and of what he asks for
+ * now; NGX_ABORT: it is of something else; NGX_DECLINED: it is not there.
+ */
 ngx_int_t ngx_pcap_api_row_known(ngx_shm_zone_t *zone,
     ngx_pcap_api_ctx_t *ctx, u_char *id);
 /*

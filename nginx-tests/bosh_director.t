@@ -105,8 +105,7 @@ for my $case (
     [ 'NaN', qr/not what/, body => '[NaN]' ],
     [ 'UTF-16', qr/not what/, body => "\xff\xfe[\0]\0" ],
     [ 'deep', qr/not what/, body => '[' x 100_000 ],
-    [ 'many values', qr/not what/, body => '[' . join(',', ('[]') x 300_000)
-        . ']' ],
+    [ 'many values', qr/not what/, many => ['[]', 300_000] ],
     [ 'the same key twice', qr/not what/,
         body => '[{"job":"a","job":"b"}]' ],
     [ '50 MB', qr/too long/, size => 50 << 20 ],
@@ -144,8 +143,7 @@ for my $case (
 works('after all that');
 
 # what can be said in 4 MiB does not take a hundred times that
-$director->tell('instances', body => '[' . join(',', ('{}') x 1_300_000)
-    . ']');
+$director->tell('instances', many => ['{}', 1_300_000]);
 refused('4 MiB of objects', qr/not what/);
 
 my ($peak) = slurp('/proc/' . ($nginx->workers())[0] . '/status')
@@ -160,8 +158,7 @@ my %good = (agent_id => 'a', cid => 'c', job => 'router', index => 0,
     expects_vm => JSON::PP::true);
 
 for my $case ([ job => undef ], [ job => 7 ], [ job => '' ],
-    [ job => '../x' ], [ job => 'a/b' ], [ job => "a\nb" ],
-    [ job => 'a b' ], [ job => 'x' x 200 ], [ job => ['router'] ],
+    [ job => ['router'] ],
     [ id => undef ], [ id => 5 ], [ id => 'a/b' ], [ id => '..' ],
     [ id => "\0" ], [ id => 'x' x 100_000 ], [ index => '0' ],
     [ index => -1 ], [ index => 1.5 ], [ index => undef ],
@@ -182,6 +179,29 @@ for my $case ([ job => undef ], [ job => 7 ], [ job => '' ],
 $director->tell('instances', body => JSON::PP::encode_json([ { %good },
     { %good, index => 1 } ]));
 refused('the same instance twice', qr/not what/);
+
+# a group that its deployment calls as it likes harms nobody but itself
+
+for my $case ([ 'my+group', 'my_group' ], [ 'a b', 'a_b' ],
+    [ '../x', '___x' ], [ 'a/b', 'a_b' ], [ "a\nb", 'a_b' ],
+    [ 'x' x 200, 'x' x 124 ])
+{
+    my ($job, $shown) = @$case;
+
+    $director->tell('instances', body => JSON::PP::encode_json([ { %good,
+        job => 'router' }, { %good, job => $job, id => 'y-1' } ]));
+
+    my $file = capture_ok($nginx->fetch($path, @uaa), status => 'partial',
+        name => "a group called $shown");
+
+    is($file->{ifaces}[0]{name}, 'router/x-1/eth0', 'the other is captured');
+    has_message($file, 'INSTANCE_UNAVAILABLE', "$shown/y-1");
+}
+
+$director->tell('instances', body => '[5]');
+refused('garbage', qr/not what/);
+like($nginx->fetch('/v1/status', token => undef)->{body},
+    qr/"healthy": *true/, 'the Director itself is well');
 
 for my $body ('{"name":"x"}', '{"uuid":5}', '{"uuid":""}', '{"uuid":"a/b"}',
     '{"uuid":"teams.ops"}', '{"uuid":"' . 'x' x 65 . '"}', '[]', '')

@@ -11,10 +11,12 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use Fcntl qw(:flock);
 use IO::Socket::INET;
+use Time::HiRes qw(time);
 use PcapTest;
 use PcapTest::BoshStandIn;
 use PcapTest::Certs;
 use PcapTest::Cli;
+use PcapTest::Router;
 use PcapTest::StandIn;
 
 my $certs = PcapTest::Certs->new();
@@ -131,7 +133,10 @@ is($run->{code}, 1, 'no such instance');
 bosh([ 'diego-cell/1', 'diego-cell/00000A-x' ]);
 is($run->{code}, 1, 'nor this');
 bosh([ 'diego-cell/0000000A-0000-4000-8000-000000000001' ]);
-like_usual('an id, in capitals');
+is($run->{code}, 1, 'an id in capitals is another one, as for the API');
+like($run->{stderr}, qr{cf has no instance diego-cell/0000000A-}, 'words');
+bosh([ 'diego-cell/0000000a-0000-4000-8000-000000000001', 'diego-cell/00' ]);
+like_usual('an id, an index with a zero more');
 
 # --- a token that has ended -----------------------------------------------
 
@@ -475,6 +480,21 @@ is($run->{code}, 1, 'BOSH_CA_CERT wins over the config');
 
 # --- proxies --------------------------------------------------------------
 
+# Director, UAA (the token has run out) and API: all through it
+my $socks = PcapTest::Router->new(socks => 1, port => 8501);
+
+config(access => 'old-token', refresh => 'REFRESH-SECRET');
+$director->tell(refresh => { 'REFRESH-SECRET' => {
+    access_token => 'good-token', refresh_token => 'NEXT-SECRET',
+    token_type => 'bearer', expires_in => 600 } });
+bosh([ 'router' ], env => { BOSH_ALL_PROXY => 'socks5://127.0.0.1:8501' });
+is($run->{code}, 0, 'a capture by SOCKS 5') or diag($run->{stderr});
+is(join(' ', sort { $a cmp $b } keys %{{ map { $_ => 1 }
+    $socks->asked_for() }}), join(' ', sort { $a cmp $b } keys %{{
+    map { ("localhost:$_" => 1) } 25555, $director->{uaa_port} || 25555,
+    $api->{port} }}), 'Director, UAA and API, by name');
+config(access => 'good-token', refresh => 'REFRESH-SECRET');
+
 my $proxy = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1')
     or die;
 
@@ -597,6 +617,119 @@ is(scalar(() = $api->events('capture')), 3, 'for one more try');
 is(entry('refresh_token'), 'NEXT-SECRET', 'the next one is kept');
 unlike($run->{stderr} . $run->{stdout}, $secrets, 'no secrets');
 unlike($run->{stderr}, qr/401/, 'and no word of it');
+
+# the UAA is down at the first try: that is no "no"
+$api->stop();
+unlink "$api->{base}.events";
+$api = PcapTest::StandIn->new(certs => $certs, script => sub {
+    my ($c) = @_;
+
+    my $times = () = $c->{api}->events('capture');
+
+    return $c->problem(401, 'Unauthorized', 'it has expired')
+        if $times == 2 || $times == 3;
+    return $c->usual(2, 10, 'complete') if $times > 3;
+
+    $c->begin();
+    $c->chunk(PcapTest::StandIn::head(2) . PcapTest::StandIn::packets(2, 4));
+    $c->{s}->close();
+});
+
+config(access => 'good-token', refresh => 'REFRESH-SECRET');
+$tokens = () = $director->events('token');
+$director->tell(token_down => $tokens + 1, refresh => { 'REFRESH-SECRET' => {
+    access_token => 'good-token', refresh_token => 'NEXT-SECRET',
+    token_type => 'bearer', expires_in => 600 } });
+bosh([ '--json', 'router' ]);
+is($run->{code}, 3, 'a UAA that is down for a moment: it goes on')
+    or diag($run->{stderr});
+is($run->{json}{parts}, 2, 'two parts');
+is(entry('refresh_token'), 'NEXT-SECRET', 'a token came after all');
+unlike($run->{stderr}, qr/not continued/, 'and nothing was given up');
+
+# --- a UAA that is slow while a stream runs -------------------------------
+
+# The first stream lives for 1.3 s, so the third is asked for while the second
+# runs; it is refused, and the token takes 3 s.
+is(scalar $api->events('died'), 0, 'the API was asked nothing odd');
+$api->stop();
+$api = PcapTest::StandIn->new(certs => $certs, script => sub {
+    my ($c) = @_;
+
+    my $times = () = $c->{api}->events('capture');
+
+    return $c->problem(401, 'Unauthorized', 'it has expired') if $times == 3;
+    return $c->problem(403, 'Forbidden', 'enough') if $times > 3;
+
+    my $end = time() + ($times == 1 ? 1.3 : limit(15));
+    my $n = $times * 10_000;
+
+    $c->begin();
+    $c->chunk(PcapTest::StandIn::head(2));
+
+    while (time() < $end && $c->{api}->events('capture') < 4) {
+        $c->chunk(PcapTest::StandIn::packets(2, 2, $n));
+        $n += 2;
+        select undef, undef, undef, 0.05;
+    }
+
+    return $c->{s}->close() if $times == 1;
+
+    $c->chunk(PcapTest::StandIn::tail(2, $n - 20_000, 'complete'));
+    $c->end(Status => 'complete', Packets => $n - 20_000, Dropped => 0);
+});
+
+for my $how ('slow', 'slow, -o -') {
+    unlink "$api->{base}.events";
+    config(access => 'good-token', refresh => 'REFRESH-SECRET');
+    $director->tell(delay => 0);
+    $tokens = () = $director->events('token');
+    $run = cli_start($api, [ 'bosh', '-o', $how eq 'slow' ? 'x' : '-',
+        'router' ], env => { BOSH_CONFIG => $config,
+        BOSH_ENVIRONMENT => 'prod', BOSH_DEPLOYMENT => 'cf',
+        PCAP_TOKEN => undef, PCAP_CLI_TIME_SCALE => 60 });
+    ok($api->wait_event(10, 'capture'), "$how: it runs");
+    $director->tell(delay => 3);
+    ok(wait_for(10, sub { $director->events('token') > $tokens }),
+        "$how: the UAA is asked");
+
+    # it answers 3 s from now
+    my $written = $how eq 'slow' ? "$run->{dir}/x" : $run->{out};
+    my $size = -s $written;
+    my $asked = time();
+    ok(wait_for(2, sub { -s $written > $size + 1000 }), "$how: data goes on")
+        or diag("$size, " . -s $written);
+    cmp_ok(time() - $asked, '<', 2.5, "$how: at once");
+    is(scalar(() = $api->events('capture')), 3, "$how: no token yet");
+    cli_end($run);
+    is($run->{code}, 3, "$how: one gap") or diag($run->{stderr});
+    is(scalar(() = $api->events('capture')), 4, "$how: the fresh one is used");
+    like($run->{stderr}, qr/not continued: .*HTTP 403/, "$how: to no avail");
+    unlike($run->{stderr}, qr/401|cannot reconnect/, "$how: no other fault");
+}
+
+# who has had enough of waiting
+unlink "$api->{base}.events";
+config(access => 'good-token', refresh => 'REFRESH-SECRET');
+$director->tell(delay => 0);
+$tokens = () = $director->events('token');
+$run = cli_start($api, [ 'bosh', '-o', 'x' ], env => {
+    BOSH_CONFIG => $config, BOSH_ENVIRONMENT => 'prod',
+    BOSH_DEPLOYMENT => 'cf', PCAP_TOKEN => undef, PCAP_CLI_TIME_SCALE => 60 });
+ok($api->wait_event(10, 'capture'), 'quit: it runs');
+$director->tell(delay => 9);
+ok(wait_for(10, sub { $director->events('token') > $tokens }),
+    'quit: the UAA is asked');
+my $since = time();
+kill 'INT', $run->{pid};
+ok(wait_for(5, sub { slurp($run->{err}) =~ /once more quits/ }), 'quit: heard');
+kill 'INT', $run->{pid};
+cli_end($run);
+cmp_ok(time() - $since, '<', 7, 'quit: at once');
+is($run->{code}, 3, 'quit: the file is of use') or diag($run->{stderr});
+unlike($run->{stderr}, $secrets, 'quit: no secrets');
+
+$director->tell(delay => 0);
 
 # --- a token that has run out when the capture is stopped -----------------
 

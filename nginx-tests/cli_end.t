@@ -572,6 +572,65 @@ for my $last ([ 404, 'Not Found', 'option "continues": no' ],
     like($run->{stderr}, qr/not continued: .*HTTP $last->[0]/, 'words');
 }
 
+# --- a router that has no route while the API is replaced -------------------
+
+$run = against(sub {
+    my ($c) = @_;
+
+    my $times = () = $c->{api}->events('capture');
+
+    return $c->reply(404, 'text/plain; charset=utf-8', "404 Not Found: "
+        . "Requested route ('pcap.sys.example') does not exist.\n",
+        'X-Cf-Routererror: unknown_route') if $times > 1 && $times < 4;
+    return $c->usual(2, 10, 'complete') if $times > 3;
+
+    $c->begin();
+    $c->chunk(PcapTest::StandIn::head(2) . PcapTest::StandIn::packets(2, 4));
+    $c->{s}->close();
+}, env => { PCAP_CLI_TIME_SCALE => 10 });
+is($run->{code}, 3, 'no route for some seconds: it goes on');
+is(scalar(() = $api->events('capture')), 4, 'asked until there is one');
+is($run->{json}{parts}, 2, 'two parts');
+
+# --- an API that says when it can be asked again ---------------------------
+
+# Status, Retry-After, time scale; after how many seconds it is asked again.
+for my $case (
+    [ 429, '3', 1, 2.9, 8 ],
+    [ 503, ' 3 ', 1, 2.9, 8 ],
+    [ 503, '9999999999999', 10, 2.9, 8 ],         # at most 30 s, scaled
+    [ 503, '99999999999999999999999', 10, 0, 2 ], # no number
+    [ 503, 'Fri, 31 Dec 1999 23:59:59 GMT', 10, 0, 2 ],
+    [ 503, '-3', 10, 0, 2 ],
+    [ 503, '0', 1, 0.9, 2.9 ],                    # but not at once
+    [ 500, '9', 10, 0, 2 ])
+{
+    my ($status, $after, $scale, $min, $max) = @$case;
+
+    $run = against(sub {
+        my ($c) = @_;
+
+        my $times = () = $c->{api}->events('capture');
+
+        return $c->reply($status, 'application/problem+json', encode_json({
+            type => 'about:blank', title => 'Busy', status => $status,
+            detail => 'busy' }), "Retry-After: $after") if $times == 2;
+        return $c->usual(2, 10, 'complete') if $times > 2;
+
+        $c->begin();
+        $c->chunk(PcapTest::StandIn::head(2)
+            . PcapTest::StandIn::packets(2, 4));
+        $c->{s}->close();
+    }, env => { PCAP_CLI_TIME_SCALE => $scale });
+
+    my @at = map { $_->{at} } $api->events('capture');
+    my $waited = @at == 3 ? $at[2] - $at[1] : -1;
+
+    is($run->{code}, 3, "Retry-After $status $after: it goes on");
+    cmp_ok($waited, '>=', $min, 'not before');
+    cmp_ok($waited, '<', $max > 2.9 ? limit($max) : $max, 'nor much later');
+}
+
 # --- silence --------------------------------------------------------------
 
 $run = against(sub {

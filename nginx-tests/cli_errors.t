@@ -203,6 +203,8 @@ script_is(sub { $_[0]->usual(1, 10, 'complete') });
 
 $run = cli($api, [ 'static', 'demo' ], env => { PCAP_CA => undef });
 is($run->{code}, 1, 'the system does not know the CA');
+like($run->{stderr}, qr/certificate.*is its CA the one that PCAP_CA names\?/,
+    'what to do about it');
 is(scalar $api->events('request'), 0, 'no request');
 
 # --ca-cert is in place of the system's certificates, not beside them

@@ -10,7 +10,8 @@ use PcapTest::Lab;
 
 
 my $lab = lab(fakes => 1, script => sub { $_[0]->usual(1) },
-    nginx => { workers => 2 });
+    nginx => { workers => 2, pcap =>
+    'pcap_api_static more web/0 127.1.0.1:9494 tls_name=pcap-agent;' });
 my ($nginx, $fake) = @$lab{qw(nginx fake)};
 my $path = '/v1/capture/static/demo';
 
@@ -73,6 +74,10 @@ problem_is($nginx->fetch("$path?continues=$id", token => 'other'), 404,
 problem_is($nginx->fetch("$path?continues=$id", token => 'boss'), 404,
     qr/continues.*$id/, 'not even for an admin');
 is(asked(), $before, 'no agent was asked again');
+
+problem_is($nginx->fetch("/v1/capture/static/more?continues=$id"), 409,
+    qr/continues.*$id.*other targets than "more"/, 'own, of another group');
+is(asked(), $before, 'no agent was asked for that either');
 
 my $second = continues_ok($id, 'own, running');
 my ($seen) = sort { $b <=> $a } ids_of(PcapTest::Pcapng::parse($c->{body},

@@ -33,6 +33,8 @@
 #define PCAPX_MAX_IFNAME_LEN   15      /* IFNAMSIZ - 1 */
 #define PCAPX_MAX_INTERFACES   8       /* per agent */
 #define PCAPX_MAX_EXCLUDES     32
+#define PCAPX_MAX_INSTANCE_LEN 128     /* GROUP/NAME */
+#define PCAPX_MAX_DEPLOYMENT_LEN 255
 
 /* An EPB without options around a packet of the largest snaplen. */
 #define PCAPX_MAX_EPB_LEN      (32 + PCAPX_MAX_SNAPLEN)

@@ -14,7 +14,6 @@
 #include "valid_int.h"
 
 
-#define PCAPX_MAX_INSTANCE_LEN   128
 #define PCAPX_CAPTURE_ID_LEN     32
 #define PCAPX_MAX_HANDLE_LEN     64
 #define PCAPX_MAX_GUID_LEN       64
@@ -309,6 +308,35 @@ pcapx_is_token(const char *s, size_t len, size_t max, const char *others)
     }
 
     return 1;
+}
+
+
+int
+pcapx_valid_deployment(const char *s, size_t len, char *err)
+{
+    size_t         i;
+    unsigned char  c;
+
+    for (i = 0; i < len; i++) {
+        c = (unsigned char) s[i];
+
+        if (!pcapx_is_alnum(c) && c != '.' && c != '_' && c != '-'
+            && c != '+')
+        {
+            break;
+        }
+    }
+
+    if (len == 0 || i < len || len > PCAPX_MAX_DEPLOYMENT_LEN
+        || (s[0] == '.' && (len == 1 || (len == 2 && s[1] == '.'))))
+    {
+        return pcapx_invalid_text(err, s, len,
+                                  "a deployment's name has 1 to %d letters, "
+                                  "digits, \".\", \"_\", \"-\" and \"+\"",
+                                  PCAPX_MAX_DEPLOYMENT_LEN);
+    }
+
+    return PCAPX_OK;
 }
 
 

@@ -80,6 +80,12 @@ int pcapx_valid_handle(const char *s, size_t len, char *err);
 int pcapx_valid_guid(const char *s, size_t len, char *err);
 
 /*
+ * A BOSH deployment's name: 1..255 bytes of [A-Za-z0-9._+-], not "." or "..",
+ * which would be another path. Source: bosh-director, VALID_ID.
+ */
+int pcapx_valid_deployment(const char *s, size_t len, char *err);
+
+/*
  * Free text of a user (reason): UTF-8 of at most max bytes (none is fine), no
  * control characters (C0, DEL, C1) and no line or paragraph separators. name
  * is used in err.

@@ -372,7 +372,7 @@ test_store(void)
        && (st.st_mode & 0777) == 0600 && st.st_ino != before.st_ino,
        "what it names is new, and its owner's only");
 
-    fd = store_lock(&s, &msg, err);
+    fd = store_lock(&s, NULL, &msg, err);
     ok(fd != -1 && stat("real.lock", &st) == 0
        && (st.st_mode & 0777) == 0600, "locked");
     store_unlock(fd);

@@ -46,7 +46,7 @@ main(void)
 
     ok(store_read(&s, path, err) == 0 && s.text == NULL,
        "there is no file");
-    ok(store_lock(&s, &msg, err) == -1 && strlen(err) > 0,
+    ok(store_lock(&s, NULL, &msg, err) == -1 && strlen(err) > 0,
        "nothing to lock");
 
     put(path, "a: b\n");
@@ -56,7 +56,7 @@ main(void)
     ok(store_read(&s, path, err) == 0 && s.text == NULL && s.len == 0,
        "it is gone");
 
-    lock = store_lock(&s, &msg, err);
+    lock = store_lock(&s, NULL, &msg, err);
     ok(lock != -1 && access(lock_path, F_OK) == 0, "its lock is not");
     store_unlock(lock);
 

@@ -11,6 +11,7 @@
 #include "cli/name.h"
 #include "cli/term.h"
 #include "cli/text.h"
+#include "cli/wipe.h"
 #include "tap.h"
 
 
@@ -256,6 +257,22 @@ test_row(void)
 }
 
 
+static void
+test_wipe(void)
+{
+    char  s[] = "a secret b";
+
+    wipe(s + 2, 6);
+    ok(memcmp(s, "a \0\0\0\0\0\0 b", sizeof(s)) == 0,
+       "a secret is wiped, and nothing else");
+
+    wipe(NULL, 0);
+    wipe_free(NULL);
+    wipe_free(strdup("secret"));
+    ok(1, "nothing may be wiped, too");
+}
+
+
 int
 main(void)
 {
@@ -265,6 +282,7 @@ main(void)
     test_redact();
     test_conf();
     test_row();
+    test_wipe();
 
     return tap_done();
 }

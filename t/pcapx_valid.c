@@ -188,6 +188,13 @@ static const text_t  guids[] = {
     { S("a b"), 0 }, { S("a\x80"), 0 }
 };
 
+static const text_t  deployments[] = {
+    { S("cf"), 1 }, { S("a+b.c_d-9"), 1 }, { S("..."), 1 }, { S(".a"), 1 },
+    { S(""), 0 }, { S("."), 0 }, { S(".."), 0 }, { S("a/b"), 0 },
+    { S("a b"), 0 }, { S("a%2fb"), 0 }, { S("a?b"), 0 }, { S("a\0b"), 0 },
+    { S("a\n"), 0 }, { S("\xc3\xa4"), 0 }
+};
+
 static const text_t  filters[] = {
     { S(""), 1 }, { S("tcp port 80"), 1 }, { S("tcp\tand\nudp"), 1 },
     { S("host \xc3\xa4.example"), 1 }, { S("\xff"), 1 },
@@ -426,6 +433,13 @@ test_longest(void)
     s = place(text, 129);
     ok(judge(pcapx_valid_instance(s, 129, err), 0), "a name of 129 bytes");
     ok(strstr(err, "xxxx...\"") != NULL, "it is shown in part: %s", err);
+
+    s = place(text, 255);
+    ok(judge(pcapx_valid_deployment(s, 255, err), 1),
+       "a deployment of 255 bytes");
+    s = place(text, 256);
+    ok(judge(pcapx_valid_deployment(s, 256, err), 0),
+       "a deployment of 256 bytes");
 }
 
 
@@ -460,6 +474,8 @@ main(void)
                COUNT(instances));
     test_texts("handle", pcapx_valid_handle, handles, COUNT(handles));
     test_texts("guid", pcapx_valid_guid, guids, COUNT(guids));
+    test_texts("deployment", pcapx_valid_deployment, deployments,
+               COUNT(deployments));
     test_texts("filter", pcapx_valid_filter, filters, COUNT(filters));
     test_texts("reason", check_reason, reasons, COUNT(reasons));
 

@@ -80,7 +80,8 @@ sub jwt
 
 # valid: access tokens; read_only: those without the scope; refresh: token =>
 # answer (a hash, or an error's name); clients: name => [secret, access];
-# features, auth, info (status), delay (s), instances, body (of any answer).
+# features, auth, info (status), delay (s), instances, body (of any answer),
+# token_down (so many requests for tokens get a 503).
 sub tell
 {
     my ($self, %change) = @_;
@@ -249,6 +250,9 @@ sub token
         if $text !~ m{^content-type: application/x-www-form-urlencoded\r$}im;
 
     $self->event('token', client => $client, %form);
+
+    return http(503, 'text/plain', 'no server available')
+        if (() = $self->events('token')) <= ($c->{token_down} || 0);
 
     if ($form{grant_type} eq 'client_credentials') {
         my $known = $c->{clients}{$client};

@@ -357,6 +357,8 @@ sub send_answer
     $status = $change->{status} if $change->{status};
     $type = $change->{type} if $change->{type};
     $body = $change->{body} if defined $change->{body};
+    $body = "[$change->{many}[0]" . ",$change->{many}[0]" x $change->{many}[1]
+        . ']' if $change->{many};
     push @fields, @{ $change->{fields} || [] };
 
     my $space = $change->{size} || 0;

@@ -1,6 +1,7 @@
 # PcapTest::Router: a TCP proxy that cuts connections, as a router does with
 # long requests. It sees bytes only. What it does is told by a file, so that
-# a test can change it while connections run.
+# a test can change it while connections run. It can be a SOCKS 5 proxy as
+# well (RFC 1928, no authentication, CONNECT to a name), of this machine.
 
 package PcapTest::Router;
 
@@ -17,7 +18,8 @@ use PcapTest;
 
 
 # Options: port (its own), to (the port behind it), cut (seconds until each
-# connection is cut, 0: never), refuse (connections are reset at once).
+# connection is cut, 0: never), refuse (connections are reset at once), socks
+# (the client says which port).
 sub new
 {
     my ($class, %o) = @_;
@@ -50,6 +52,15 @@ sub tell
     spew("$self->{file}.new", encode_json({ cut => $self->{cut} || 0,
         refuse => $self->{refuse} || 0 }));
     rename "$self->{file}.new", $self->{file};
+}
+
+
+# "NAME:PORT" of every connection that a SOCKS client asked for.
+sub asked_for
+{
+    my ($self) = @_;
+
+    return split /\n/, slurp("$self->{file}.socks");
 }
 
 
@@ -93,6 +104,45 @@ sub cut
 }
 
 
+sub read_bytes
+{
+    my ($s, $n) = @_;
+    my $bytes = '';
+
+    while (length $bytes < $n) {
+        sysread $s, $bytes, $n - length $bytes, length $bytes or cut($s);
+    }
+
+    return $bytes;
+}
+
+
+# The port that the client wants to be connected to.
+sub socks_port
+{
+    my ($self, $s) = @_;
+
+    my ($version, $methods) = unpack 'CC', read_bytes($s, 2);
+
+    cut($s) if $version != 5 || read_bytes($s, $methods) !~ /\0/;
+    syswrite $s, "\5\0";
+
+    my ($v, $command, $zero, $type) = unpack 'C4', read_bytes($s, 4);
+
+    cut($s) if "$v $command $zero $type" ne '5 1 0 3';
+
+    my $name = read_bytes($s, unpack 'C', read_bytes($s, 1));
+    my $port = unpack 'n', read_bytes($s, 2);
+
+    open my $fh, '>>', "$self->{file}.socks" or cut($s);
+    print $fh "$name:$port\n";
+    close $fh;
+    syswrite $s, "\5\0\0\1\0\0\0\0\0\0";
+
+    return $port;
+}
+
+
 sub connection
 {
     my ($self, $s) = @_;
@@ -101,7 +151,8 @@ sub connection
 
     my $began = time();
     my $back = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-        PeerPort => $self->{to}) or cut($s);
+        PeerPort => $self->{socks} ? $self->socks_port($s) : $self->{to})
+        or cut($s);
     my $set = IO::Select->new($s, $back);
 
     local $SIG{PIPE} = 'IGNORE';

@@ -195,7 +195,8 @@ sub event
 
     sysopen my $fh, "$c->{api}{base}.events", O_WRONLY | O_CREAT | O_APPEND,
         0644;
-    syswrite $fh, encode_json({ event => $event, %o }) . "\n";
+    syswrite $fh, encode_json({ event => $event, at => Time::HiRes::time(),
+        %o }) . "\n";
 }
 
 
