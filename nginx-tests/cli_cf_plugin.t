@@ -21,8 +21,31 @@ my $certs = PcapTest::Certs->new();
 $certs->leaf('pcap', names => [ 'pcap.sys.test', 'localhost' ]);
 
 my $cf = PcapTest::CfStandIn->new(certs => $certs);
+# The app "long" is captured until the client asks for the end, by when its
+# token has ended.
 my $api = PcapTest::StandIn->new(certs => $certs, port => 443,
-    cert => 'pcap', script => sub { $_[0]->usual(2, 10, 'complete') });
+    cert => 'pcap', token => [ 'good-token', 'next-SECRET' ], script => sub {
+    my ($c, $r) = @_;
+
+    return $c->usual(2, 10, 'complete') if $r->{group} ne 'guid-long';
+
+    my $before = () = $c->{api}->events('ended');
+
+    $c->begin();
+    $c->chunk(PcapTest::StandIn::head(2));
+    $c->chunk(PcapTest::StandIn::packets(2, 10));
+    wait_for(10, sub { $before < (() = $c->{api}->events('ended')) });
+    $c->chunk(PcapTest::StandIn::tail(2, 10, 'stopped'));
+    $c->end(Status => 'stopped', Packets => 10, Dropped => 0);
+}, delete => sub {
+    my ($c, $r) = @_;
+
+    return $c->problem(401, 'Unauthorized', 'it has ended')
+        if $r->{token} ne 'next-SECRET';
+
+    $c->event('ended');
+    $c->reply(202, 'application/json', '{}');
+});
 my $guid = PcapTest::CfStandIn::app('my-app')->{guid};
 my $secrets = qr/good-token|SECRET/;
 my $home = work_dir() . '/home';
@@ -136,9 +159,10 @@ mkdir "$home/.cf";
 
 sub config
 {
-    my ($target) = @_;
+    my ($target, $access) = @_;
 
-    spew("$home/.cf/config.json", qq({"AccessToken":"bearer STALE-SECRET",)
+    $access ||= 'STALE-SECRET';
+    spew("$home/.cf/config.json", qq({"AccessToken":"bearer $access",)
         . qq("RefreshToken":"REFRESH-SECRET","Target":"$target"}));
 }
 
@@ -165,6 +189,40 @@ is($run->{code}, 1, 'gone, without a config');
 like($run->{stderr}, qr/the token has expired: .*config\.json is not there/,
     'words');
 unlike($run->{stderr}, $secrets, 'no secrets');
+
+# in the middle of a capture
+for my $how ('there', 'gone') {
+    my $long = PcapTest::CfStandIn::app('long', guid => 'guid-long');
+
+    $cf->tell(valid => [ 'good-token', 'next-SECRET' ], apps => [$long],
+        refresh => { 'REFRESH-SECRET' => { access_token => 'next-SECRET',
+        token_type => 'bearer' } });
+    config('https://api.sys.test', 'good-token');
+    $rpc = PcapTest::CfRpc->new(answers => { %answers, AccessToken => [
+        text('bearer good-token'), text('bearer next-SECRET') ] },
+        gone => $how eq 'gone' ? 'AccessToken' : '');
+
+    my $n = () = $api->events('ended');
+    my $m = () = $cf->events('token');
+    my $started = cli_start($api, [ $rpc->{port}, 'pcap', 'long', '-o', 'x' ],
+        env => { CF_HOME => $home, PCAP_TOKEN => undef, PCAP_API => undef,
+        PCAP_CA => undef, SSL_CERT_FILE => $certs->file('ca.crt') });
+
+    wait_for(10, sub { -s "$started->{dir}/x" });
+    kill 'INT', $started->{pid};
+    $run = cli_end($started);
+    $rpc->stop();
+
+    like_usual("the token has ended, the cf CLI is $how");
+    is(scalar(my @now = $api->events('ended')) - $n, 1, 'ended once');
+    is(scalar(my @asked = $cf->events('token')) - $m, $how eq 'gone' ? 1 : 0,
+        'who was asked for another');
+    like($run->{stderr}, qr/^stopped$/m, 'to the last word');
+}
+
+$cf->tell(valid => ['good-token'], apps => [
+    PcapTest::CfStandIn::app('my-app') ]);
+unlink "$home/.cf/config.json";
 
 # --- installing --------------------------------------------------------------
 

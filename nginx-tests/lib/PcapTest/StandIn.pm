@@ -31,7 +31,8 @@ my %OPTIONS = map { $_ => 1 } qw(interface instance filter snaplen format
 my $number = 0;
 
 
-# Options: certs, script, status (answer of /v1/status), cert, port, token,
+# Options: certs, script, status (answer of /v1/status), cert, port, token (or
+# a list of them),
 # delete (sub of the same kind for DELETE).
 sub new
 {
@@ -275,8 +276,13 @@ sub answer
 
     my ($token) = ($r->{field}{authorization} || '') =~ /^bearer (\S+)$/i;
 
+    my @good = ref $c->{api}{token} ? @{ $c->{api}{token} }
+        : $c->{api}{token} || 'good-token';
+
     return $c->problem(401, 'Unauthorized', 'no token is active')
-        if ($token || '') ne ($c->{api}{token} || 'good-token');
+        if !grep { $_ eq ($token || '') } @good;
+
+    $r->{token} = $token;
 
     if ($r->{method} eq 'DELETE') {
         $r->{path} eq '/v1/captures/' . PcapTest::StandIn::ID
