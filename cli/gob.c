@@ -553,8 +553,13 @@ gob_scalar(gob_t *g, gob_in_t *in, int64_t id)
         break;
 
     case GOB_COMPLEX:
-        return gob_get_uint(in, &v.u) == 0 && gob_get_uint(in, &v.u) == 0
-               ? 0 : gob_fail(g, "a value is cut");
+        rc = gob_get_uint(in, &v.u);
+
+        if (rc == 0) {
+            rc = gob_get_uint(in, &v.u);
+        }
+
+        return rc == 0 ? 0 : gob_fail(g, "a value is cut");
 
     case GOB_INTERFACE:
         return gob_interface(g, in);
