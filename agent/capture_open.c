@@ -276,7 +276,7 @@ static int
 capture_flush(capture_t *c, problem_t *why)
 {
     unsigned        i;
-    uint64_t        deadline;
+    uint64_t        now, deadline;
     capture_if_t   *ci;
     struct pollfd   pfd;
 
@@ -286,6 +286,9 @@ capture_flush(capture_t *c, problem_t *why)
         ci = &c->ifs[i];
 
         for ( ;; ) {
+            /* Before it looks: this process may be put aside behind it. */
+            now = net_monotonic();
+
             if (capture_count(ci) != 0
                 || pcap_dispatch(ci->pcap, -1, capture_skip_record,
                                  (u_char *) ci)
@@ -299,7 +302,16 @@ capture_flush(capture_t *c, problem_t *why)
                 break;
             }
 
-            if (net_monotonic() >= deadline) {
+            /*
+             * libpcap hides the outgoing copy of a loopback packet, which the
+             * kernel has counted: what is still missing there, long after
+             * the last block was handed out, will not come.
+             */
+            if (now >= deadline) {
+                if (ci->any || strcmp(ci->name, "lo") == 0) {
+                    break;
+                }
+
                 return problem_set(why, 500, "%s: the ring does not empty",
                                    ci->name);
             }

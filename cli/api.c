@@ -12,6 +12,7 @@
 #include "api.h"
 #include "pcapx/version.h"
 #include "text.h"
+#include "trust.h"
 #include "wipe.h"
 
 
@@ -287,6 +288,7 @@ api_set_headers(api_request_t *q)
 static void
 api_set_tls(api_request_t *q)
 {
+    const char        *file;
     const conf_t      *conf;
     struct curl_blob   pem;
 
@@ -311,6 +313,9 @@ api_set_tls(api_request_t *q)
         if (!conf->system_too) {
             curl_easy_setopt(q->easy, CURLOPT_CAPATH, NULL);
         }
+
+    } else if (trust_instead(&file)) {
+        curl_easy_setopt(q->easy, CURLOPT_CAINFO, file);
     }
 }
 

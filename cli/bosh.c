@@ -13,6 +13,7 @@
 #include "capture.h"
 #include "probe.h"
 #include "text.h"
+#include "trust.h"
 #include "wipe.h"
 
 
@@ -393,8 +394,13 @@ bosh_find_api(bosh_t *b)
      * a router one that the system may know.
      */
     if (b->director.ca_pem != NULL) {
-        b->api.ca_pem = strdup(b->director.ca_pem);
+        b->api.ca_pem = trust_with_system(b->director.ca_pem);
         b->api.system_too = 1;
+
+        if (b->api.ca_pem == NULL) {
+            msg_error(b->msg, "out of memory");
+            return CLI_FAILED;
+        }
     }
 
     if (b->director.proxy != NULL) {

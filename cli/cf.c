@@ -78,7 +78,7 @@ cf_settings_by_file(cf_t *c)
 }
 
 
-/* A certificate file for one more server: an option, else variables. */
+/* The certificates that a server is trusted by alone, or NULL. */
 static const char *
 cf_ca_cert(const cf_t *c, const char *variable)
 {
@@ -90,8 +90,8 @@ cf_ca_cert(const cf_t *c, const char *variable)
         s = getenv(variable);
     }
 
-    /* What Go's programs trust in place of the system's (crypto/x509
-     * root_unix.go): where the cf CLI works, this does. */
+    /* What the cf CLI takes in place of the system's file (Go, crypto/x509
+     * root_unix.go), before what curl would: where that works, this does. */
     if (s == NULL || *s == '\0') {
         s = getenv("SSL_CERT_FILE");
     }

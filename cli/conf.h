@@ -33,7 +33,7 @@ typedef struct {
     int         (*renew)(void *ctx, const conf_wait_t *wait);
     void         *renew_ctx;
     unsigned      insecure:1;
-    unsigned      system_too:1; /* trusts the system's beside ca_pem */
+    unsigned      system_too:1; /* ca_pem has the system's, its folder too */
     unsigned      asked:1;      /* the targets were shown before */
     unsigned      again:1;      /* a 401 is answered with CLI_AGAIN */
     unsigned      shared:1;     /* the terminal is a shell's after Ctrl-C */

@@ -80,19 +80,14 @@ sub wrong_blobs
 
 sub create_release
 {
-    my ($bosh, $why) = bosh_cli();
-
-    SKIP: {
-        skip("the real bosh CLI cannot be had: $why", 1) if !$bosh;
-
-        my $tarball = "$dir/pcap.tgz";
-        my ($text, $status) = run_words($bosh, 'create-release', '--force',
-            "--dir=$R", "--tarball=$tarball", '--non-interactive');
-        ok($status == 0, 'bosh create-release --force') or diag($text);
-        my ($list) = run_words('tar', '-tzf', $tarball);
-        like($list, qr{jobs/pcap-api\.tgz.*packages/pcap-nginx\.tgz}s,
-             'the tarball has jobs and packages');
-    }
+    my $bosh = real_bosh() or return;
+    my $tarball = "$dir/pcap.tgz";
+    my ($text, $status) = run_words($bosh, 'create-release', '--force',
+        "--dir=$R", "--tarball=$tarball", '--non-interactive');
+    ok($status == 0, 'bosh create-release --force') or diag($text);
+    my ($list) = run_words('tar', '-tzf', $tarball);
+    like($list, qr{jobs/pcap-api\.tgz.*packages/pcap-nginx\.tgz}s,
+         'the tarball has jobs and packages');
 }
 
 
@@ -173,6 +168,45 @@ sub compile
 }
 
 
+# The agent with the stemcell's configuration, but in a folder of this test:
+# what ExecStartPre says while the files come in, in any order.
+sub closed
+{
+    my ($json) = @_;
+
+    my $agent = "$OUT/pcap-agent/bin/pcap-agent";
+    my @files = qw(agent.crt agent.key ca.crt);
+    my $check = sub {
+        return (run_words($agent, '--config', "$dir/agent.json",
+            '--check'))[1];
+    };
+
+    mkdir "$dir/all";
+    run_words('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+        'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj',
+        '/CN=pcap-agent', '-addext', 'subjectAltName=DNS:pcap-agent', '-keyout',
+        "$dir/all/agent.key", '-out', "$dir/all/agent.crt");
+    run_words('cp', "$dir/all/agent.crt", "$dir/all/ca.crt");
+    chmod 0600, "$dir/all/agent.key";
+
+    # the user is one of the stemcell
+    $json =~ s{/var/vcap/bosh/pcap}{$dir/pcap}g;
+    $json =~ s/"user": "vcap"/"user": "nobody"/;
+    open my $fh, '>', "$dir/agent.json" or die;
+    print $fh $json;
+    close $fh;
+
+    for my $last (@files) {
+        run_words('rm', '-rf', "$dir/pcap");
+        run_words('cp', '-R', "$dir/all", "$dir/pcap");
+        run_words('mv', "$dir/pcap/$last", "$dir/late");
+        isnt($check->(), 0, "stemcell: closed without $last");
+        run_words('mv', "$dir/late", "$dir/pcap/$last");
+        is($check->(), 0, "stemcell: opens with it");
+    }
+}
+
+
 sub stemcell
 {
     my $unit = "$R/stemcell/pcap_agent/assets/pcap-agent";
@@ -180,9 +214,20 @@ sub stemcell
     my @conf = lines_of("$unit.json");
     ok(yaml_of(join '', @conf), 'stemcell: configuration is JSON');
     my $service = join '', lines_of("$unit.service");
-    is(scalar(() = $service =~ /^ConditionPathExists=/mg), 3,
-       'stemcell: closed without certificate, key or CA');
+    my $path = join '', lines_of("$unit.path");
+    unlike($service, qr/^(?:Condition|Assert)/m,
+        'stemcell: nothing that the path unit would run against');
+    for my $line ('StartLimitIntervalSec=0', 'Restart=on-failure',
+        'ExecStartPre=/var/vcap/bosh/bin/pcap-agent --config'
+        . ' /var/vcap/bosh/etc/pcap-agent.json --check')
+    {
+        ok(scalar($service =~ /^\Q$line\E$/m),
+            'stemcell: tried until the files are in: ' . substr $line, 0, 24);
+    }
+    like($path, qr{^PathExists=/var/vcap/bosh/pcap/ready$}m,
+        'stemcell: started by a file that is written last');
     unlike($service, qr/^\[Install\]/m, 'stemcell: the service is not enabled');
+    closed(join('', @conf));
 
     SKIP: {
         skip('no systemd-analyze here', 1)

@@ -20,6 +20,7 @@ use IO::Socket::INET;
 use JSON::PP;
 use PcapTest;
 use PcapTest::Certs;
+use PcapTest::Director;
 use PcapTest::Uaa;
 use Test::More;
 use Time::HiRes qw(time);
@@ -62,12 +63,6 @@ sub setup
 
 
 sub pem { return slurp($certs->file($_[0])) }
-
-sub has_directive
-{
-    return index(slurp($nginx), "\0$_[0]\0") >= 0;
-}
-
 
 sub api_properties
 {
@@ -118,12 +113,6 @@ sub job
 sub nginx_takes
 {
     my ($name, $properties, %o) = @_;
-
-    for my $directive (@{ $o{needs} || [] }) {
-        SKIP: { skip("$name: this module has no $directive", 1)
-            if !has_directive($directive); }
-        return if !has_directive($directive);
-    }
 
     my ($text, $status) = job('pcap-api', $properties, %o);
     return ok(0, "$name: renders") || diag($text) if $status;
@@ -209,35 +198,50 @@ sub api_templates
         tls => { ca => pem('ca.crt') },
         agent_ranges => ['10.0.0.0/16', '10.1.0.0/16'] } };
     my $director = merge_into($base, $bosh);
-    my @bosh = (needs => ['pcap_api_bosh']);
 
-    nginx_takes('a Director', $director, @bosh, like => qr{pcap_api_bosh\ /_pcap
+    nginx_takes('a Director', $director, like => qr{pcap_api_bosh\ /_pcap
         _director\ tls_name=pcap-agent\ port=9494;.*agent_ranges\ 10\.0\.0\.0/16
         \ 10\.1\.0\.0/16\ 127\.0\.0\.1/32;.*bosh_scope\ off;}xs);
     nginx_takes('a Director and no static group', merge_into($director,
-        { static => undef }), @bosh, unlike => qr/pcap_api_static/);
+        { static => undef }), unlike => qr/pcap_api_static/);
     nginx_takes('a Director: scope, port, name', merge_into($director, { bosh =>
         { token_scope => 'pcap.capture', agent_port => 9500,
-          tls => { common_name => 'director.test' } } }), @bosh,
+          tls => { common_name => 'director.test' } } }),
         like => qr/port=9500;.*scope pcap\.capture;.*name +director\.test;/s);
     nginx_takes('a Director: per-instance names', merge_into($director,
-        { agents_mtls => { common_name => '*.pcap-agent' } }), @bosh,
+        { agents_mtls => { common_name => '*.pcap-agent' } }),
         like => qr/tls_name=\*\.pcap-agent/);
     nginx_takes('two Directors', merge_into($director, { bosh => {
         environments => [ { name => 'staging', director_url =>
         'https://127.0.0.2:25555', tls => { ca => pem('wrong-ca.crt') },
         agent_ranges => ['10.2.0.0/16'], uaa => { url =>
-        'https://127.0.0.2:8443', client_secret => 's' } } ] } }), @bosh,
+        'https://127.0.0.2:8443', client_secret => 's' } } ] } }),
         like => qr{location /staging/v1/ .*_director_staging tls_name}s);
+    is_deeply({ map { $_ => slurp("$V/data/pcap-api/authorities/$_.crt") }
+        qw(uaa director uaa_staging director_staging) }, {
+        uaa => pem('ca.crt'), director => pem('ca.crt'),
+        uaa_staging => pem('wrong-ca.crt'),
+        director_staging => pem('wrong-ca.crt') },
+        'pre-start: a file of CAs for each server');
+    nginx_takes('an address is not looked up', $director,
+        unlike => qr/resolver/);
+    nginx_takes('names', merge_into($director, {
+        bosh => { director_url => 'https://director.pcap.test:25555' },
+        uaa => { url => 'https://uaa.pcap.test' } }), like => qr{
+        resolver\ +169\.254\.0\.2;.*set\ \$pcap_uaa_server
+        \ uaa\.pcap\.test:443;.*set\ \$pcap_director_server}xs);
+    nginx_takes('other name servers', merge_into($director, {
+        uaa => { url => 'https://uaa.pcap.test' },
+        resolver => ['10.0.0.2', '[2001:db8::1]:53'] }),
+        like => qr/resolver +10\.0\.0\.2 \[2001:db8::1\]:53;/);
     nginx_takes('token keys', merge_into($base, { uaa => {
-        client_secret => undef } }), needs => ['pcap_api_token_keys'],
-        like => qr/pcap_api_token_keys/, unlike => qr/introspection/);
+        client_secret => undef } }), like => qr/pcap_api_token_keys/,
+        unlike => qr/introspection/);
     nginx_takes('limits.token_keys_valid', merge_into($base, { uaa => {
         client_secret => undef }, limits => { token_keys_valid => '5m' } }),
-        needs => ['pcap_api_token_keys'], like => qr/keys_valid 5m;/);
+        like => qr/keys_valid 5m;/);
     nginx_takes('token keys and a Director', merge_into($director, { uaa => {
-        client_secret => '' } }), needs => ['pcap_api_token_keys',
-        'pcap_api_bosh'], like => qr/pcap_api_token_keys/);
+        client_secret => '' } }), like => qr/pcap_api_token_keys/);
 
     refused('skip_verify', merge_into($base, { agents_mtls => {
         skip_verify => JSON::PP::true } }), qr/always verified/);
@@ -245,6 +249,11 @@ sub api_templates
         enabled => JSON::PP::false } }), qr/always verified/);
     refused('a Director without ranges', merge_into($director, { bosh => {
         agent_ranges => [] } }), qr/agent_ranges is needed/);
+    refused('a name and no name server', merge_into($director, {
+        uaa => { url => 'https://uaa.pcap.test' }, resolver => [] }),
+        qr/resolver is needed for uaa\.pcap\.test/);
+    refused('no CA', merge_into($base, { uaa => { ca => undef } }),
+        qr/the uaa's CA is missing/);
     refused('a Director over HTTP', merge_into($director, { bosh => {
         director_url => 'http://127.0.0.1:25555' } }), qr/not like https/);
     refused('a property that ends its directive', merge_into($base, {
@@ -252,7 +261,7 @@ sub api_templates
     refused('two environments of one name', merge_into($director, { bosh => {
         environments => [ map { { name => 'a', director_url =>
         'https://127.0.0.2:1', agent_ranges => ['10.0.0.0/8'],
-        uaa => { url => 'https://127.0.0.2:2' } } } 1 .. 2 ] } }),
+        uaa => { url => 'https://127.0.0.2:2', ca => 'x' } } } 1 .. 2 ] } }),
         qr/there twice/);
     refused('no certificate', merge_into($base, { listen => { tls => {
         certificate => undef } } }), qr/listen\.tls\.certificate/);
@@ -568,8 +577,10 @@ sub jobs_work
        'the file is whole');
     isnt((script('pcap-api', 'health'))[1], 0, 'bin/health: not 0 any more');
 
+    foreign_health();
     certificates($agent_pid);
     director($uaa);
+    other_programs();
     stop_child($flow, 'KILL', 5);
 }
 
@@ -591,58 +602,193 @@ sub bosh_capture
 }
 
 
+# The status of a capture of /NAME/v1/ as op.
+sub bosh_status
+{
+    my ($environment) = @_;
+
+    my ($text) = answers("$environment/v1/capture/bosh/cf?interface=lo"
+        . '&duration=1s', '-H', 'Authorization: bearer op', '-o', '/dev/null',
+        '-w', '%{http_code}');
+
+    return $text;
+}
+
+
+# A second environment, with the same servers: only its own CAs are for it.
+sub environments
+{
+    my ($bosh) = @_;
+
+    for my $case ([ 'uaa', 503 ], [ 'director', 503 ], [ '', 200 ]) {
+        my ($wrong, $expected) = @$case;
+        my $ca = sub { pem($_[0] eq $wrong ? 'wrong-ca.crt' : 'ca.crt') };
+        my $api_pid = start_api(merge_into($bosh, { bosh => { environments => [
+            { name => 'b', director_url => 'https://127.0.0.1:25555',
+              tls => { ca => $ca->('director'),
+                       common_name => 'director.test' },
+              agent_ranges => ['127.0.0.0/8'],
+              uaa => { %{ api_properties()->{uaa} }, ca => $ca->('uaa') } }
+            ] } }));
+        is(bosh_status('/b'), $expected, $wrong ? "an environment's $wrong is"
+            . " not verified by another's CAs" : 'an environment by its own');
+        is(bosh_status(''), 200, 'the first one is as it was');
+        stop_child($api_pid, 'TERM', 10);
+    }
+}
+
+
+# Answers A with what stands in a file, and knows nothing while it is empty.
+sub name_server
+{
+    my ($file) = @_;
+
+    spew($file, '');
+    my $socket = IO::Socket::INET->new(Proto => 'udp',
+        LocalAddr => '127.0.0.1', LocalPort => 5353) or die "DNS: $!\n";
+
+    return fork_child('dns', sub {
+        while (defined $socket->recv(my $q, 512)) {
+            my ($id, $type) = (substr($q, 0, 2), substr $q, -4, 2);
+            my $address = slurp($file);
+            my $known = $address ne '';
+            my $answer = $known && $type eq "\0\1"
+                ? "\xc0\x0c\0\1\0\1\0\0\0\0\0\4"
+                    . pack('C4', split /\./, $address) : '';
+            $socket->send($id . ($known ? "\x81\x80" : "\x81\x83")
+                . pack('n4', 1, $answer ne '', 0, 0) . substr($q, 12)
+                . $answer);
+        }
+    }, keep => [ $socket ]);
+}
+
+
+# UAA by a name: unknown at the start, then somewhere else, then there.
+sub names
+{
+    my ($bosh) = @_;
+
+    my $file = work_dir() . '/address';
+    my $dns = name_server($file);
+    my $api_pid = start_api(merge_into($bosh, { resolver => ['127.0.0.1:5353'],
+        uaa => { url => 'https://uaa.pcap.test:8444' } }));
+    is(bosh_status(''), 503, 'a name that nobody knows: 503, but it starts');
+    spew($file, '127.0.0.9');
+    is(bosh_status(''), 503, 'nobody is there');
+    spew($file, '127.0.0.1');
+    ok(wait_for(15, sub { bosh_status('') == 200 }),
+        'a UAA that moved is found');
+    stop_child($api_pid, 'TERM', 10);
+    stop_child($dns, 'KILL', 5);
+}
+
+
+# Another program on the health port, with any status.
+sub foreign_health
+{
+    my $port = 8081;
+
+    for my $answer ("200 OK\r\n\r\n<html>ok</html>",
+        "503 No\r\n\r\nbusy", "404 No\r\n\r\n{\"compatibility_level\": 1}",
+        "200 OK\r\n\r\n" . 'x' x 200_000)
+    {
+        my $listen = IO::Socket::INET->new(Listen => 8, ReuseAddr => 1,
+            LocalAddr => '127.0.0.1', LocalPort => $port) or die "$port: $!\n";
+        my $pid = fork_child('foreign', sub {
+            local $SIG{PIPE} = 'IGNORE';
+            while (my $s = $listen->accept()) {
+                sysread $s, my $request, 4096;
+                print $s "HTTP/1.0 $answer";
+                close $s;
+            }
+        }, keep => [ $listen ]);
+        close $listen;
+        isnt((script('pcap-api', 'health'))[1], 0,
+            'bin/health: not ours: ' . substr $answer =~ s/\s+/ /gr, 0, 24);
+        stop_child($pid, 'KILL', 5);
+    }
+}
+
+
+# A stale pid file that names a program of the same name in another package.
+sub other_programs
+{
+    for my $case ([ 'pcap-api', 'nginx/1/sbin/nginx' ],
+        [ 'pcap-agent', 'other/1/bin/pcap-agent' ])
+    {
+        my ($job, $path) = @$case;
+        my $exe = "$V/data/packages/$path";
+
+        must('mkdir', '-p', $exe =~ s{/[^/]+$}{}r, "$V/sys/run/bpm/$job");
+        must('cp', '/bin/sleep', $exe);
+        my $pid = spawn('other', [ $exe, '600' ]);
+        my $file = "$V/sys/run/bpm/$job/$job.pid";
+        spew($file, $pid);
+        ok(wait_for(5, sub { readlink("/proc/$pid/exe") eq $exe }),
+            "$exe runs");
+        is_deeply([ drain($job) ], [0], "$job: not its process: drain says 0");
+        ok(alive($pid), 'which runs on');
+        unlink $file;
+        stop_child($pid, 'KILL', 5);
+    }
+}
+
+
 # The same stack with a Director in place of the static group.
 sub director
 {
     my ($uaa) = @_;
 
-    SKIP: {
-        skip('this module or tree knows no Director yet', 1)
-            if !has_directive('pcap_api_bosh')
-            || !eval { require PcapTest::Director };
+    my $director = PcapTest::Director->new(certs => $certs);
+    $uaa->token('op', scope => ['bosh.admin']);
+    $director->token('op', 'bosh.admin');
+    $director->deployment('cf', ['ops'], PcapTest::Director::instance(
+        'web', 0, $ID, ips => ['127.0.0.1']));
 
-        my $director = PcapTest::Director->new(certs => $certs);
-        $uaa->token('op', scope => ['bosh.admin']);
-        $director->token('op', 'bosh.admin');
-        $director->deployment('cf', ['ops'], PcapTest::Director::instance(
-            'web', 0, $ID, ips => ['127.0.0.1']));
-
-        my $bosh = { static => undef, bosh => {
-            director_url => 'https://127.0.0.1:25555',
-            tls => { ca => pem('ca.crt'), common_name => 'director.test' },
-            agent_ranges => ['127.0.0.0/8'] } };
-        my $agent_pid = start_agent({});
-        my $api_pid = start_api($bosh);
+    my $bosh = { static => undef, bosh => {
+        director_url => 'https://127.0.0.1:25555',
+        tls => { ca => pem('ca.crt'), common_name => 'director.test' },
+        agent_ranges => ['127.0.0.0/8'] } };
+    my $agent_pid = start_agent({});
+    my $api_pid = start_api($bosh);
+    like((run_words('curl', '-s', '-w', '%{http_code}',
+        'http://127.0.0.1:8081/v1/status'))[0], qr/200$/,
+        'a Director: the health port gets to it');
+    for my $path ('captures/x', 'status/', 'status%0A', 'v1/status') {
         like((run_words('curl', '-s', '-w', '%{http_code}',
-            'http://127.0.0.1:8081/v1/status'))[0], qr/200$/,
-            'a Director: the health port gets to it');
-        for my $path ('captures/x', 'status/', 'status%0A', 'v1/status') {
-            like((run_words('curl', '-s', '-w', '%{http_code}',
-                "http://127.0.0.1:8081/v1/$path"))[0], qr/404$/,
-                "the health port knows no /v1/$path");
-        }
-        bosh_capture('a Director', 'cf?instance=web');
-        my ($text) = answers('/v1/status');
-        like($text, qr/"bosh"/, 'a Director: /v1/status names bosh');
-        stop_child($api_pid, 'TERM', 10);
-
-        $api_pid = start_api(merge_into($bosh, { agents_mtls => {
-            common_name => '*.pcap-agent' } }));
-        ($text) = answers('/v1/capture/bosh/cf?interface=lo', '-H',
-            'Authorization: bearer op', '-w', '%{http_code}');
-        like($text, qr/502$/, 'names of their own: a shared one is refused');
-        stop_child($agent_pid, 'TERM', 20);
-
-        $certs->leaf('own', names => ["$ID.pcap-agent"]);
-        $agent_pid = start_agent({ listen => { tls => { instances => { $ID => {
-            certificate => pem('own.crt'), private_key => pem('own.key')
-            } } } } });
-        bosh_capture('names of their own', 'cf?instance=web/0');
-        stop_child($api_pid, 'TERM', 10);
-        stop_child($agent_pid, 'TERM', 20);
-        is(join('; ', $director->violations()), '',
-           'the Director is asked for what is needed only');
+            "http://127.0.0.1:8081/v1/$path"))[0], qr/404$/,
+            "the health port knows no /v1/$path");
     }
+    bosh_capture('a Director', 'cf?instance=web');
+    my ($text) = answers('/v1/status');
+    like($text, qr/"bosh"/, 'a Director: /v1/status names bosh');
+    $director->stop();
+    ok(wait_for(15, sub { (run_words('curl', '-s', '-o', '/dev/null', '-w',
+        '%{http_code}', 'http://127.0.0.1:8081/v1/status'))[0] == 503 }),
+        'a Director that is down: 503');
+    is((script('pcap-api', 'health'))[1], 0, 'bin/health: still 0');
+    $director->start();
+    stop_child($api_pid, 'TERM', 10);
+
+    environments($bosh);
+    names($bosh);
+
+    $api_pid = start_api(merge_into($bosh, { agents_mtls => {
+        common_name => '*.pcap-agent' } }));
+    ($text) = answers('/v1/capture/bosh/cf?interface=lo', '-H',
+        'Authorization: bearer op', '-w', '%{http_code}');
+    like($text, qr/502$/, 'names of their own: a shared one is refused');
+    stop_child($agent_pid, 'TERM', 20);
+
+    $certs->leaf('own', names => ["$ID.pcap-agent"]);
+    $agent_pid = start_agent({ listen => { tls => { instances => { $ID => {
+        certificate => pem('own.crt'), private_key => pem('own.key')
+        } } } } });
+    bosh_capture('names of their own', 'cf?instance=web/0');
+    stop_child($api_pid, 'TERM', 10);
+    stop_child($agent_pid, 'TERM', 20);
+    is(join('; ', $director->violations()), '',
+       'the Director is asked for what is needed only');
 }
 
 
@@ -726,8 +872,6 @@ sub certificates
 
 setup();
 die "no packages: run interop/bosh_build.t\n" if !-x $nginx;
-note("module has: " . join ' ', grep { has_directive($_) }
-    qw(pcap_api_bosh pcap_api_token_keys));
 api_templates();
 agent_templates();
 jobs_work();

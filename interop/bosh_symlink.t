@@ -50,21 +50,17 @@ sub same
 
 sub with_the_real_one
 {
-    my ($bosh, $why) = bosh_cli();
+    my $bosh = real_bosh() or return;
 
-    SKIP: {
-        skip("the real bosh CLI cannot be had: $why", 1) if !$bosh;
-
-        symlink $bosh, "$dir/real/bosh" or die "symlink: $!\n";
-        my $real = same('bosh -v', '-v');
-        like($real->[0], qr/^version 7\.10\.[68]/, 'and it is the real one');
-        same('bosh interpolate', 'interpolate', '-o',
-            root() . '/bosh/manifests/ops-files/scale-out.yml',
-            root() . '/bosh/manifests/pcap-agent.yml');
-        same('an unknown command', 'no-such-command', '--x', 'y z');
-        same('an unknown flag', '--no-such-flag');
-        unlink "$dir/real/bosh";
-    }
+    symlink $bosh, "$dir/real/bosh" or die "symlink: $!\n";
+    my $real = same('bosh -v', '-v');
+    like($real->[0], qr/^version 7\.10\.[68]/, 'and it is the real one');
+    same('bosh interpolate', 'interpolate', '-o',
+        root() . '/bosh/manifests/ops-files/scale-out.yml',
+        root() . '/bosh/manifests/pcap-agent.yml');
+    same('an unknown command', 'no-such-command', '--x', 'y z');
+    same('an unknown flag', '--no-such-flag');
+    unlink "$dir/real/bosh";
 }
 
 

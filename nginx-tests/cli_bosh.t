@@ -462,6 +462,9 @@ must('sh', '-c', "cp $certs->{dir}/ca.crt $dir/ca.pem && openssl rehash $dir"
     . " && mount --bind $dir /etc/ssl/certs");
 bosh([], env => { PCAP_CA => undef });
 like_usual('the system vouches for the API');
+bosh([], env => { PCAP_CA => undef,
+    SSL_CERT_FILE => $certs->file('wrong-ca.crt') });
+like_usual('its folder beside a file of other CAs');
 config(access => 'good-token', no_ca => 1);
 bosh([]);
 is($run->{code}, 1, 'but not for the Director');
@@ -469,6 +472,21 @@ like($run->{stderr}, qr/no answer from the Director.*certificate/, 'words');
 bosh([ '-k' ]);
 is($run->{code}, 1, 'and -k is not for the Director');
 must('umount', '/etc/ssl/certs');
+
+# the same without a folder of hashed names: a file, wherever it is
+delete @ENV{qw(SSL_CERT_FILE CURL_CA_BUNDLE)};
+config(access => 'good-token');
+for my $name (qw(SSL_CERT_FILE CURL_CA_BUNDLE)) {
+    bosh([], env => { PCAP_CA => undef, $name => $certs->file('ca.crt') });
+    like_usual("$name vouches for the API");
+}
+bosh([], env => { PCAP_CA => undef, SSL_CERT_FILE => '/none' });
+is($run->{code}, 1, 'a file that is not there does not');
+bosh([], env => { PCAP_CA => undef, SSL_CERT_FILE => '/dev/zero' });
+is($run->{code}, 1, 'nor one without end');
+bosh([ '-u', $api->url() . '/prod' ], env => { PCAP_API => undef });
+is($run->{code}, 1, 'an environment that the API does not have');
+config(access => 'good-token', no_ca => 1);
 
 bosh([ '--ca-cert', $certs->file('wrong-ca.crt') ]);
 like_usual('--ca-cert, a file');

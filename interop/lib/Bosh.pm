@@ -12,23 +12,21 @@ use Exporter qw(import);
 use File::Basename qw(dirname);
 use File::Path qw(make_path);
 use JSON::PP ();
+use Test::More ();
 
-our @EXPORT = qw(root build bosh_cli run_words yaml_of render merge_into);
+our @EXPORT = qw(root build bosh_cli real_bosh run_words yaml_of render
+    merge_into);
 
 # The version that the issue names, and the one that this was written for.
 my $BOSH_CLI = 'github.com/cloudfoundry/bosh-cli/v7@v7.10.6';
 
 # A Go proxy may hold back versions that it calls too new or unsafe, some of
 # the issue's among them (403). This one, two patches later, can be had with
-# neighbours of four modules that it needs; they are pinned here instead of by
-# the checksum data base, which the same proxies do not pass on.
+# neighbours of four modules that it needs. All are pinned: its own source by
+# this hash, the others by interop/bosh/cli/go.sum, for the same proxies do not
+# pass the checksum data base on.
 my $NEAR = '7.10.8';
-my %NEAR = (
-    'github.com/cloudfoundry/bosh-agent/v2' => 'v2.892.0',
-    'github.com/cloudfoundry/bosh-davcli'   => 'v0.0.491',
-    'github.com/cloudfoundry/bosh-utils'    => 'v0.0.629',
-    'code.cloudfoundry.org/tlsconfig'       => 'v0.53.0',
-);
+my $NEAR_SUM = 'h1:7WG+JkWu/7TdvyzuEXJJL59VM8pYrXt0V0+6FPM9Brg=';
 
 my $ROOT = Cwd::abs_path(dirname(__FILE__) . '/../..');
 
@@ -78,34 +76,44 @@ sub go
 }
 
 
-# Builds the neighbour of that version; 1 when it is there.
+# Builds the neighbour of that version. Returns '', or why there is none.
 sub near
 {
     my ($bin) = @_;
 
     my $src = build() . '/bosh-cli-src';
-    my ($text, $status) = go('mod', 'download', '-json',
-        "github.com/cloudfoundry/bosh-cli/v7\@v$NEAR");
-    my ($dir) = $text =~ /"Dir": "([^"]+)"/;
-
-    return 0 if $status || !$dir;
-
-    system('rm', '-rf', $src);
-    return 0 if system('cp', '-r', $dir, $src);
 
     local $ENV{GOSUMDB} = 'off';
+    my ($text, $status) = go('mod', 'download', '-json',
+        "github.com/cloudfoundry/bosh-cli/v7\@v$NEAR");
+    return $text if $status;
 
-    for my $m (sort keys %NEAR) {
-        ($text, $status) = go('-C', $src, 'mod', 'edit', '-replace',
-            "$m=$m\@$NEAR{$m}");
-        return 0 if $status;
-    }
+    my ($dir) = $text =~ /"Dir": "([^"]+)"/;
+    my ($sum) = $text =~ /"Sum": "([^"]+)"/;
+    return "v$NEAR is not what Bosh.pm says: $sum" if $sum ne $NEAR_SUM;
 
-    ($text, $status) = go('-C', $src, 'build', '-mod=mod', '-ldflags',
+    system('rm', '-rf', $src);
+    return 'cp' if system('cp', '-r', $dir, $src)
+        || system('cp', "$ROOT/interop/bosh/cli/go.mod",
+            "$ROOT/interop/bosh/cli/go.sum", $src);
+
+    ($text, $status) = go('-C', $src, 'build', '-mod=readonly', '-ldflags',
         "-X github.com/cloudfoundry/bosh-cli/v7/cmd.VersionLabel=$NEAR",
         '-o', $bin, '.');
 
-    return $status == 0 && -x $bin;
+    return $status == 0 && -x $bin ? '' : $text;
+}
+
+
+# What go said last, on one line: "... 403 Forbidden", "dial tcp ...".
+sub reason
+{
+    my ($text) = @_;
+
+    my $why = join ' ', grep { /\S/ && !/^go: downloading/ } split /\n/, $text;
+    $why =~ s/\s+/ /g;
+
+    return substr $why, 0, 300;
 }
 
 
@@ -115,22 +123,37 @@ sub bosh_cli
 {
     my $bin = $ENV{PCAP_BOSH_CLI} || build() . '/bin/bosh-cli';
 
+    return (undef, 'PCAP_NO_BOSH_CLI is set') if $ENV{PCAP_NO_BOSH_CLI};
     return ($bin, '') if -x $bin;
     return (undef, 'no go command here') if !grep { -x "$_/go" }
         split /:/, $ENV{PATH};
 
     my ($text, $status) = go('install', $BOSH_CLI);
-
     return ($bin, '') if $status == 0 && -x $bin;
-    return ($bin, '') if near($bin);
 
-    # The last words are the reason: "... 403 Forbidden", "dial tcp ...".
-    my @lines = grep { /\S/ && !/^go: downloading/ } split /\n/, $text;
-    my $why = join ' ', @lines;
-    $why =~ s/\s+/ /g;
-    $why =~ s/(?:go: )?\Q$BOSH_CLI\E: //g;
+    my $why = near($bin);
+    return ($bin, '') if $why eq '';
 
-    return (undef, "go install $BOSH_CLI: " . substr $why, 0, 300);
+    return (undef, "$BOSH_CLI: " . reason($text) . "; v$NEAR: "
+        . reason($why));
+}
+
+
+# The same for a test: without the CLI it fails. PCAP_NO_BOSH_CLI=1 makes it a
+# skip, for machines that are not meant to fetch it.
+sub real_bosh
+{
+    my ($bosh, $why) = bosh_cli();
+
+    return $bosh if $bosh;
+
+    SKIP: {
+        Test::More::skip("the real bosh CLI: $why", 1)
+            if $ENV{PCAP_NO_BOSH_CLI};
+        Test::More::ok(0, "the real bosh CLI: $why (PCAP_NO_BOSH_CLI=1 skips)");
+    }
+
+    return;
 }
 
 

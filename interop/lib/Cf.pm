@@ -18,29 +18,36 @@ my $MODULE = 'code.cloudfoundry.org/cli/v8';
 
 # The version that the issue names. A Go proxy may hold back versions that it
 # calls too new, and the list of all versions (403), without which `go
-# install` of another one does not work either; its source can be had then,
-# and go.sum in it names the checksums of all that it needs.
+# install` of another one does not work either. Its neighbour's source can be
+# had; it is pinned by this hash, and all that it needs by the go.sum in it.
 my $VERSION = '8.18.4';
 my $NEAR = '8.18.3';
+my $NEAR_SUM = 'h1:Wn+OQCaI/TFsqwnX3thlIMyJTU18qKRQHPNFwt2NA9c=';
 
 
-sub build_near
+# Builds the neighbour of that version. Returns '', or why there is none.
+sub near
 {
     my ($bin) = @_;
 
     my $src = build() . '/cf-cli-src';
+
+    local $ENV{GOSUMDB} = 'off';
     my ($text, $status) = Bosh::go('mod', 'download', '-json',
         "$MODULE\@v$NEAR");
-    my ($dir) = $text =~ /"Dir": "([^"]+)"/;
+    return $text if $status;
 
-    return $text if $status || !$dir;
+    my ($dir) = $text =~ /"Dir": "([^"]+)"/;
+    my ($sum) = $text =~ /"Sum": "([^"]+)"/;
+    return "v$NEAR is not what Cf.pm says: $sum" if $sum ne $NEAR_SUM;
 
     system('rm', '-rf', $src);
     return 'cp' if system('cp', '-r', $dir, $src);
 
-    # One at a time: it has 1500 packages, and others use this machine, too.
-    ($text, $status) = Bosh::go('-C', $src, 'build', '-p', '1', '-ldflags',
-        "-X $MODULE/version.binaryVersion=$NEAR", '-o', $bin, '.');
+    # One package at a time: there are 1500, and others use this machine.
+    ($text, $status) = Bosh::go('-C', $src, 'build', '-mod=readonly', '-p',
+        '1', '-ldflags', "-X $MODULE/version.binaryVersion=$NEAR", '-o',
+        $bin, '.');
 
     return $status == 0 && -x $bin ? '' : $text;
 }
@@ -52,6 +59,7 @@ sub cf_cli
 {
     my $bin = $ENV{PCAP_CF_CLI} || build() . '/bin/cf';
 
+    return (undef, 'PCAP_NO_CF_CLI is set') if $ENV{PCAP_NO_CF_CLI};
     return ($bin, '') if -x $bin;
     return (undef, 'no go command here') if !grep { -x "$_/go" }
         split /:/, $ENV{PATH};
@@ -63,16 +71,11 @@ sub cf_cli
     return ($bin, '') if $status == 0
         && rename(build() . '/bin/cli', $bin);
 
-    my $near = build_near($bin);
+    my $why = near($bin);
 
-    return ($bin, '') if $near eq '';
-
-    my $why = join ' ', grep { /\S/ && !/^go: downloading/ } split /\n/,
-        "$text\n$near";
-
-    $why =~ s/\s+/ /g;
-
-    return (undef, "go install $MODULE\@v$VERSION: " . substr $why, 0, 300);
+    return ($bin, '') if $why eq '';
+    return (undef, "v$VERSION: " . Bosh::reason($text) . "; v$NEAR: "
+        . Bosh::reason($why));
 }
 
 

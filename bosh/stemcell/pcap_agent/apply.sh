@@ -7,8 +7,9 @@
 # name the stage in stages_for of the stemcell, behind bosh_go_agent.
 #
 # What is installed is closed: no port is open and nothing runs until somebody
-# (a job, or the bosh agent from the VM's settings) has written the certificate,
-# key and CA to /var/vcap/bosh/pcap; pcap-agent.path then starts it.
+# (a job, or the bosh agent from the VM's settings) has written agent.crt,
+# agent.key and ca.crt to /var/vcap/bosh/pcap, and then the empty file "ready";
+# pcap-agent.path then starts it.
 
 set -e
 

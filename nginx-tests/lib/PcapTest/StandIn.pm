@@ -32,8 +32,8 @@ my $number = 0;
 
 
 # Options: certs, script, status (answer of /v1/status), cert, port, token (or
-# a list of them),
-# delete (sub of the same kind for DELETE).
+# a list of them), delete (sub of the same kind for DELETE), base_path (of a
+# named environment, in front of /v1/).
 sub new
 {
     my ($class, %o) = @_;
@@ -263,6 +263,10 @@ sub answer
     my $r = $c->read_request() or return;
 
     $c->event('request', %$r);
+
+    my $base_path = $c->{api}{base_path} || '';
+    $r->{path} =~ s{^\Q$base_path\E(?=/v1/)}{}
+        or return $c->problem(404, 'Not Found', 'no such environment');
 
     if ($r->{path} eq '/v1/status' && $r->{method} eq 'GET') {
         die "a token for status\n" if $r->{field}{authorization}
