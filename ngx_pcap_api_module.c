@@ -27,8 +27,6 @@ static char *ngx_pcap_api_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_static(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data);
@@ -130,6 +128,15 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
         ngx_pcap_api_bosh, bosh, NULL),
     ngx_pcap_api_row("pcap_api_bosh_scope", NGX_CONF_1MORE,
         ngx_pcap_api_scopes, bosh_scopes, NULL),
+    ngx_pcap_api_row("pcap_api_cf",
+        NGX_CONF_TAKE1|NGX_CONF_TAKE2|NGX_CONF_TAKE3,
+        ngx_pcap_api_cf, cf, NULL),
+    ngx_pcap_api_row("pcap_api_cf_scope", NGX_CONF_1MORE,
+        ngx_pcap_api_scopes, cf_scopes, NULL),
+    ngx_pcap_api_row("pcap_api_cf_opt_in", NGX_CONF_TAKE12,
+        ngx_pcap_api_cf_opt_in, cf_opt_in, NULL),
+    ngx_pcap_api_row("pcap_api_cf_exclude", NGX_CONF_1MORE,
+        ngx_pcap_api_cf_exclude, cf_exclude, NULL),
     ngx_pcap_api_row("pcap_api_admin_scope", NGX_CONF_TAKE1,
         ngx_conf_set_str_slot, admin_scope, NULL),
     ngx_pcap_api_row("pcap_api_issuer", NGX_CONF_TAKE1,
@@ -301,6 +308,10 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->scopes = NGX_CONF_UNSET_PTR;
     conf->bosh = NGX_CONF_UNSET_PTR;
     conf->bosh_scopes = NGX_CONF_UNSET_PTR;
+    conf->cf = NGX_CONF_UNSET_PTR;
+    conf->cf_scopes = NGX_CONF_UNSET_PTR;
+    conf->cf_exclude = NGX_CONF_UNSET_PTR;
+    conf->cf_opt_in = NGX_CONF_UNSET_UINT;
     conf->ranges = NGX_CONF_UNSET_PTR;
     conf->routers = NGX_CONF_UNSET_PTR;
     conf->keys_valid = NGX_CONF_UNSET_MSEC;
@@ -373,6 +384,23 @@ ngx_pcap_api_check_targets(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
 }
 
 
+static void
+ngx_pcap_api_merge_cf(ngx_pcap_api_loc_conf_t *conf,
+    ngx_pcap_api_loc_conf_t *prev)
+{
+    ngx_conf_merge_ptr_value(conf->cf, prev->cf, NULL);
+    ngx_conf_merge_ptr_value(conf->cf_scopes, prev->cf_scopes, NULL);
+    ngx_conf_merge_ptr_value(conf->cf_exclude, prev->cf_exclude, NULL);
+
+    if (conf->cf_opt_in == NGX_CONF_UNSET_UINT) {
+        conf->cf_annotation = prev->cf_annotation;
+    }
+
+    ngx_conf_merge_uint_value(conf->cf_opt_in, prev->cf_opt_in,
+                              NGX_PCAP_API_CF_SSH);
+}
+
+
 static char *
 ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
@@ -386,6 +414,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->targets, prev->targets, NULL);
     ngx_conf_merge_ptr_value(conf->bosh, prev->bosh, NULL);
     ngx_conf_merge_ptr_value(conf->bosh_scopes, prev->bosh_scopes, NULL);
+    ngx_pcap_api_merge_cf(conf, prev);
     ngx_conf_merge_str_value(conf->admin_scope, prev->admin_scope,
                              "pcap.admin");
     ngx_conf_merge_str_value(conf->issuer, prev->issuer, "");
@@ -438,10 +467,10 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (conf->bosh != NULL && conf->ranges == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"pcap_api_bosh\" needs "
-                           "\"pcap_api_agent_ranges\"");
+    if ((conf->bosh != NULL || conf->cf != NULL) && conf->ranges == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%s\" needs "
+                           "\"pcap_api_agent_ranges\"",
+                           conf->bosh ? "pcap_api_bosh" : "pcap_api_cf");
         return NGX_CONF_ERROR;
     }
 
@@ -601,95 +630,6 @@ ngx_pcap_api_static(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", err);
         return NGX_CONF_ERROR;
     }
-
-    return NGX_CONF_OK;
-}
-
-
-/* "pcap-agent", or "*.pcap-agent" for certificates of each instance. */
-static ngx_uint_t
-ngx_pcap_api_tls_name_fits(ngx_str_t *name)
-{
-    size_t  i;
-    u_char  ch;
-
-    i = (name->len > 2 && name->data[0] == '*' && name->data[1] == '.')
-        ? 2 : 0;
-
-    if (i == name->len || name->len > NGX_PCAP_API_USER_LEN) {
-        return 0;
-    }
-
-    for ( /* void */ ; i < name->len; i++) {
-        ch = name->data[i];
-
-        if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')
-              || (ch >= '0' && ch <= '9') || ch == '-' || ch == '.'
-              || ch == '_'))
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static char *
-ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_int_t                 n;
-    ngx_str_t                *value, s;
-    ngx_uint_t                i;
-    ngx_pcap_api_bosh_t      *bosh;
-    ngx_pcap_api_loc_conf_t  *plcf = conf;
-
-    if (plcf->bosh != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
-    }
-
-    bosh = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_bosh_t));
-    if (bosh == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    value = cf->args->elts;
-
-    if (value[1].len < 2 || value[1].data[0] != '/') {
-        return "takes the URI of an internal location, \"/NAME\"";
-    }
-
-    bosh->uri = value[1];
-    bosh->port = 9494;
-    ngx_str_set(&bosh->tls_name, "pcap-agent");
-
-    for (i = 2; i < cf->args->nelts; i++) {
-        s = value[i];
-
-        if (ngx_strncmp(s.data, "tls_name=", 9) == 0) {
-            bosh->tls_name.data = s.data + 9;
-            bosh->tls_name.len = s.len - 9;
-
-            if (!ngx_pcap_api_tls_name_fits(&bosh->tls_name)) {
-                return "takes \"tls_name=NAME\" or \"tls_name=*.NAME\"";
-            }
-
-        } else if (ngx_strncmp(s.data, "port=", 5) == 0) {
-            n = ngx_atoi(s.data + 5, s.len - 5);
-
-            if (n < 1 || n > 65535) {
-                return "takes \"port=1\" to \"port=65535\"";
-            }
-
-            bosh->port = n;
-
-        } else {
-            return "takes \"tls_name=NAME\" and \"port=NUMBER\" behind "
-                   "the URI";
-        }
-    }
-
-    plcf->bosh = bosh;
 
     return NGX_CONF_OK;
 }

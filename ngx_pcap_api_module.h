@@ -29,6 +29,8 @@
 #define NGX_PCAP_API_MAX_REPLY       65536    /* of an introspection */
 #define NGX_PCAP_API_MAX_ERROR       4096     /* of an agent's error body */
 #define NGX_PCAP_API_MAX_INSTANCES   256      /* instance= in one request */
+#define NGX_PCAP_API_MAX_INDEX       9999     /* of an app's instance */
+#define NGX_PCAP_API_MAX_PROCESS     48       /* its type; in names */
 #define NGX_PCAP_API_MAX_REASON      1024
 #define NGX_PCAP_API_MAX_FORM        65536    /* of a POST */
 
@@ -46,10 +48,16 @@
 #define NGX_PCAP_API_COMMENTS        16       /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
 #define NGX_PCAP_API_SECRETS         3        /* variables with a token */
-#define NGX_PCAP_API_RESOLVERS       2        /* rows in module/resolve.c */
+#define NGX_PCAP_API_RESOLVERS       3        /* rows in module/resolve.c */
 #define NGX_PCAP_API_HEALTH_VALID    10000    /* ms, then it is probed */
 #define NGX_PCAP_API_STATUS_TIMEOUT  1800     /* ms; answered within 2 s */
 #define NGX_PCAP_API_UUID_LEN        64       /* of a Director */
+
+
+/* Options that not every resolver takes. */
+
+#define NGX_PCAP_API_TAKES_INSTANCE  1
+#define NGX_PCAP_API_TAKES_PROCESS   2        /* and index */
 
 
 typedef struct ngx_pcap_api_ctx_s    ngx_pcap_api_ctx_t;
@@ -67,9 +75,11 @@ typedef struct {
     ngx_str_t                  instance;
     ngx_str_t                  addr;         /* literal ip:port */
     ngx_str_t                  tls_name;
-    u_char                     ip[16];
-    u_char                     ip_len;       /* 4 or 16 */
+    u_char                     ip[16];       /* its packets', for names */
+    u_char                     ip_len;       /* 4, 16, or 0: not known */
     const char                *unavailable;  /* why it is not even tried */
+    ngx_str_t                  args;         /* "&container=...", or empty */
+    ngx_str_t                  detail;       /* " a=b" for its description */
 } ngx_pcap_api_target_t;
 
 /* What a worker knows of a platform, from its last use or probe. */
@@ -82,18 +92,37 @@ typedef struct {
     unsigned                   probing:1;
 } ngx_pcap_api_health_t;
 
-/* A Director; what is below health is the worker's, not the configuration's */
+/*
+ * What tells where agents are. From verified on it is the worker's, not the
+ * configuration's: it has answered, and its certificate was looked at.
+ */
 
 typedef struct {
+    const char                *name;         /* "Director", for people */
     ngx_str_t                  uri;          /* the location that asks it */
     ngx_str_t                  tls_name;     /* of agents; "*.x" is "ID.x" */
+    ngx_uint_t                 tls_star;     /* unsigned  tls_star:1 */
     ngx_uint_t                 port;         /* of agents */
-
+    ngx_uint_t                 verified;     /* unsigned  verified:1 */
     ngx_pcap_api_health_t      health;
+} ngx_pcap_api_platform_t;
+
+/* A Director; what is below platform is the worker's. */
+
+typedef struct {
+    ngx_pcap_api_platform_t    platform;
     ngx_msec_t                 uuid_at;
     size_t                     uuid_len;     /* 0: not known */
     u_char                     uuid[NGX_PCAP_API_UUID_LEN];
 } ngx_pcap_api_bosh_t;
+
+/* What an app needs to be captured, beside the caller's right to it. */
+
+typedef enum {
+    NGX_PCAP_API_CF_SSH = 0,
+    NGX_PCAP_API_CF_ANNOTATION,
+    NGX_PCAP_API_CF_ALL
+} ngx_pcap_api_cf_opt_in_e;
 
 typedef struct {
     ngx_shm_zone_t            *zone;
@@ -117,6 +146,11 @@ typedef struct {
     ngx_array_t               *scopes;       /* ngx_str_t; none: off */
     ngx_pcap_api_bosh_t       *bosh;         /* NULL: off */
     ngx_array_t               *bosh_scopes;  /* ngx_str_t; none: off */
+    ngx_pcap_api_platform_t   *cf;           /* NULL: off */
+    ngx_array_t               *cf_scopes;    /* ngx_str_t; none: off */
+    ngx_array_t               *cf_exclude;   /* ngx_str_t, guids; or NULL */
+    ngx_uint_t                 cf_opt_in;    /* ngx_pcap_api_cf_opt_in_e */
+    ngx_str_t                  cf_annotation;
     ngx_str_t                  admin_scope;
     ngx_str_t                  issuer;
     ngx_str_t                  audience;
@@ -161,6 +195,7 @@ struct ngx_pcap_api_fetch_s {
     size_t                     size;         /* of data */
     size_t                     max;          /* bytes; more is too long */
     ngx_str_t                  etag;
+    time_t                     retry_after;  /* as it came; NGX_ERROR: none */
 
     unsigned                   answered:1;   /* its header has come */
     unsigned                   whole:1;      /* the body has its end */
@@ -175,11 +210,24 @@ struct ngx_pcap_api_fetch_s {
 
 typedef struct {
     ngx_pcap_api_fetch_t       fetch;
-    ngx_str_t                  uri;          /* $pcap_director_uri */
+    ngx_str_t                  uri;          /* $pcap_director_uri, ... */
     ngx_uint_t                 bearer;       /* 1: with the caller's token */
     ngx_uint_t                 step;         /* the resolver's own */
     void                      *data;         /* the resolver's own */
 } ngx_pcap_api_ask_t;
+
+/*
+ * A question: ask() says NGX_AGAIN, or NGX_OK when it is needless; take()
+ * NGX_OK, or NGX_DECLINED (the same one once more), for the answer. Both else
+ * what a phase says.
+ */
+
+typedef struct {
+    ngx_int_t                (*ask)(ngx_pcap_api_ctx_t *ctx,
+                                    ngx_pcap_api_ask_t *ask);
+    ngx_int_t                (*take)(ngx_pcap_api_ctx_t *ctx,
+                                     ngx_pcap_api_ask_t *ask);
+} ngx_pcap_api_question_t;
 
 
 /* One platform that targets come from: one file, a row in resolve.c. */
@@ -187,11 +235,20 @@ typedef struct {
 struct ngx_pcap_api_resolver_s {
     ngx_str_t                  name;         /* in paths and in the status */
     ngx_uint_t                 number;       /* place in the table */
+    ngx_uint_t                 options;      /* NGX_PCAP_API_TAKES_... */
     ngx_uint_t               (*configured)(ngx_pcap_api_loc_conf_t *conf);
 
     /* as a phase: NGX_OK with ctx->agents filled */
     ngx_int_t                (*resolve)(ngx_pcap_api_ctx_t *ctx,
                                         ngx_pcap_api_ask_t *ask);
+
+    /*
+     * As resolve, once per capture, when agents do not know the containers
+     * of agents with moved set: gives them other targets if there are
+     * others. A refusal of it means nothing. NULL: nothing moves here.
+     */
+    ngx_int_t                (*moved)(ngx_pcap_api_ctx_t *ctx,
+                                      ngx_pcap_api_ask_t *ask);
 
     /*
      * NGX_OK: it works, NGX_DECLINED: it does not, NGX_AGAIN: main will run
@@ -207,6 +264,8 @@ struct ngx_pcap_api_resolver_s {
 typedef struct {
     ngx_array_t                interfaces;   /* ngx_str_t */
     ngx_array_t                instances;    /* ngx_str_t */
+    ngx_array_t                indexes;      /* ngx_uint_t */
+    ngx_str_t                  process;      /* or empty */
     ngx_str_t                  filter;
     ngx_str_t                  reason;
     uint32_t                   seen;         /* bits of single options */
@@ -332,6 +391,8 @@ struct ngx_pcap_api_agent_s {
     unsigned                   cut:1;        /* at the stop, not drained */
     unsigned                   left:1;       /* it ended well, on its own */
     unsigned                   congested:1;  /* a CONGESTED is due */
+    unsigned                   moved:1;      /* not where it should be */
+    unsigned                   elsewhere:1;  /* it has another target now */
 };
 
 
@@ -416,7 +477,8 @@ struct ngx_pcap_api_ctx_s {
     ngx_str_t                  request_id;
     const ngx_pcap_api_resolver_t *resolver;
     ngx_pcap_api_ask_t         asks[NGX_PCAP_API_RESOLVERS];
-    ngx_str_t                  group;        /* or deployment */
+    ngx_str_t                  group;        /* or deployment, app */
+    ngx_str_t                  label;        /* for people; or empty */
     ngx_pcap_api_opts_t        opts;
 
     /* auth */
@@ -445,6 +507,8 @@ struct ngx_pcap_api_ctx_s {
     ngx_uint_t                 nopening;     /* and not yet answered */
     ngx_uint_t                 nalive;       /* not closed, not failed */
     ngx_uint_t                 nposted;      /* about to be read */
+    ngx_uint_t                 nmoved;       /* wait for another target */
+    ngx_uint_t                 moved_asked;  /* unsigned  moved_asked:1 */
     ngx_str_t                  agent_uri;
     ngx_msec_t                 deadline;     /* of the phase, before stream */
     ngx_queue_t                dirty;

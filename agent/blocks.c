@@ -14,6 +14,9 @@
 
 
 #define BLOCKS_OS_LEN   140
+#define BLOCKS_PAIR     "host side of the container's pair (%s): inbound is " \
+                        "what the container sends"
+#define BLOCKS_PAIR_LEN (sizeof(BLOCKS_PAIR) + NET_IFNAME_LEN)
 #define BLOCKS_PRODUCT  "pcap-agent " PCAP_VERSION
 
 
@@ -75,7 +78,8 @@ blocks_first(const capture_t *c, const filter_exclude_t *ex,
 
     free(text);
 
-    return rc == PCAPX_OK ? blocks_isbs(c, none, c->watermark_ns, out) : rc;
+    return rc == PCAPX_OK
+           ? blocks_isbs(c, none, c->watermark_ns, NULL, out) : rc;
 }
 
 
@@ -97,11 +101,17 @@ static int
 blocks_put_idb(const capture_t *c, const capture_if_t *ci, const char *os,
     const char *filter, pcapx_out_t *out)
 {
+    char          text[BLOCKS_PAIR_LEN];
     size_t        n;
-    pcapx_opt_t   opts[3];
+    pcapx_opt_t   opts[4];
 
     n = 0;
     blocks_opt(&opts[n++], PCAPX_IF_NAME, ci->name);
+
+    if (strcmp(ci->name, ci->device) != 0) {
+        snprintf(text, sizeof(text), BLOCKS_PAIR, ci->device);
+        blocks_opt(&opts[n++], PCAPX_IF_DESCRIPTION, text);
+    }
 
     if (filter[1]) {
         blocks_opt(&opts[n], PCAPX_IF_FILTER, filter + 1);
@@ -139,10 +149,11 @@ blocks_opt(pcapx_opt_t *opt, uint16_t code, const char *text)
 
 int
 blocks_isbs(const capture_t *c, const uint64_t *written, uint64_t ts_ns,
-    pcapx_out_t *out)
+    const char *comment, pcapx_out_t *out)
 {
     int                   rc;
     unsigned              i;
+    pcapx_opt_t           opt;
     pcapx_stats_t         stats;
     const capture_if_t   *ci;
 
@@ -151,12 +162,16 @@ blocks_isbs(const capture_t *c, const uint64_t *written, uint64_t ts_ns,
                     | PCAPX_HAS_OSDROP | PCAPX_HAS_USRDELIV;
     stats.endtime_ns = net_realtime();
 
+    if (comment) {
+        blocks_opt(&opt, PCAPX_OPT_COMMENT, comment);
+    }
+
     for (i = 0, rc = PCAPX_OK; i < c->nifs && rc == PCAPX_OK; i++) {
         ci = &c->ifs[i];
         stats.filteraccept = ci->accepted;
         stats.osdrop = ci->dropped;
         stats.usrdeliv = written[i];
-        rc = pcapx_put_isb(out, i, ts_ns, &stats, NULL, 0);
+        rc = pcapx_put_isb(out, i, ts_ns, &stats, &opt, comment ? 1 : 0);
     }
 
     return rc;

@@ -28,10 +28,11 @@ int blocks_first(const capture_t *c, const filter_exclude_t *ex,
 
 /*
  * Appends one ISB per interface, all with the promise ts_ns. written: records
- * sent so far, one number for each interface. Returns PCAPX_OK or a PCAPX_E*.
+ * sent so far, one number for each interface. comment: stands in each, NULL
+ * for none. Returns PCAPX_OK or a PCAPX_E*.
  */
 int blocks_isbs(const capture_t *c, const uint64_t *written, uint64_t ts_ns,
-    pcapx_out_t *out);
+    const char *comment, pcapx_out_t *out);
 
 
 #endif /* AGENT_BLOCKS_H */

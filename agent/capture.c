@@ -278,6 +278,21 @@ capture_count(capture_if_t *ci)
 }
 
 
+int
+capture_lost(const capture_t *c)
+{
+    unsigned  i;
+
+    for (i = 0; i < c->nifs; i++) {
+        if (capture_gone(&c->ifs[i])) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* A device that was removed leaves its socket without an index. */
 
 static int

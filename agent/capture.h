@@ -10,6 +10,7 @@
 #include <pcap/pcap.h>
 
 #include "conf.h"
+#include "container.h"
 #include "filter.h"
 #include "log.h"
 #include "order.h"
@@ -37,6 +38,7 @@ typedef struct {
     uint64_t     watermark_ns;         /* nothing older comes, by the clock */
     uint64_t     newest_ns;            /* largest time stamp read */
     char         name[NET_IFNAME_LEN];
+    char         device[NET_IFNAME_LEN];  /* what is opened under that name */
 } capture_if_t;
 
 struct capture_s {
@@ -54,12 +56,15 @@ struct capture_s {
 
 
 /*
- * Opens the interfaces that the request names. CAP_NET_RAW is raised for
- * that and every capability is gone when this returns 0. On -1 *why is
- * filled (404: no such interface) and the capture is empty.
+ * Opens the interfaces that the request names: this machine's, or those of a
+ * container (ct, which container_init() has prepared; else NULL).
+ * Capabilities are raised for that and every one is gone when this returns 0;
+ * the process is in this machine's namespace again. On -1 *why is filled
+ * (404: no such interface or container; ct->names are the interfaces that
+ * there are) and the capture is empty.
  */
 int capture_open(capture_t *c, const conf_t *conf, const request_t *req,
-    const log_t *log, problem_t *why);
+    container_t *ct, const log_t *log, problem_t *why);
 
 /*
  * Checks the filter in a child, installs it and starts with empty rings and
@@ -92,6 +97,9 @@ int capture_count(capture_if_t *ci);
  * Returns 0, or -1 with c->reason.
  */
 int capture_stats(capture_t *c);
+
+/* 1 when an interface was removed, else 0. */
+int capture_lost(const capture_t *c);
 
 /* Intake off: from now on no packet enters the rings. */
 void capture_block(capture_t *c);

@@ -9,6 +9,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -24,8 +25,15 @@
 #define CAPTURE_FLUSH_NS   (500 * MS)
 
 
+static int capture_open_container(capture_t *c, const conf_t *conf,
+    const request_t *req, container_t *ct, problem_t *why);
+static int capture_open_inside(capture_t *c, const conf_t *conf,
+    const request_t *req, container_t *ct, problem_t *why);
+static int capture_open_pair(capture_t *c, const conf_t *conf,
+    const request_t *req, container_t *ct, problem_t *why);
 static int capture_open_all(capture_t *c, const conf_t *conf,
     const request_t *req, problem_t *why);
+static void capture_name(capture_t *c, unsigned i, const char *name);
 static int capture_open_one(capture_if_t *ci, const conf_t *conf,
     const request_t *req, problem_t *why);
 static int capture_activate(capture_if_t *ci, const char *name,
@@ -39,7 +47,7 @@ static void capture_skip_record(u_char *arg, const struct pcap_pkthdr *h,
 
 int
 capture_open(capture_t *c, const conf_t *conf, const request_t *req,
-    const log_t *log, problem_t *why)
+    container_t *ct, const log_t *log, problem_t *why)
 {
     int       rc;
     uint32_t  max_record;
@@ -50,7 +58,8 @@ capture_open(capture_t *c, const conf_t *conf, const request_t *req,
     c->pcapng = req->pcapng;
     c->hold_ns = 2 * conf->retire_ms * MS + CAPTURE_SLACK_NS;
 
-    rc = capture_open_all(c, conf, req, why);
+    rc = ct ? capture_open_container(c, conf, req, ct, why)
+            : capture_open_all(c, conf, req, why);
 
     /* For good, whatever came of it. */
 
@@ -74,6 +83,103 @@ capture_open(capture_t *c, const conf_t *conf, const request_t *req,
 }
 
 
+/*
+ * Found, opened, and asked again: whatever came in its place in between was
+ * there the second time, or is not what was opened.
+ */
+
+static int
+capture_open_container(capture_t *c, const conf_t *conf,
+    const request_t *req, container_t *ct, problem_t *why)
+{
+    int  rc;
+
+    if (container_find(ct, why) != 0) {
+        return -1;
+    }
+
+    rc = conf->containers == CONF_CONTAINERS_NETNS
+         ? capture_open_inside(c, conf, req, ct, why)
+         : capture_open_pair(c, conf, req, ct, why);
+
+    return rc == 0 ? container_confirm(ct, why) : -1;
+}
+
+
+/* A socket stays in the namespace that it was made in. */
+
+static int
+capture_open_inside(capture_t *c, const conf_t *conf, const request_t *req,
+    container_t *ct, problem_t *why)
+{
+    int  rc;
+
+    if (container_enter(ct, why) != 0) {
+        return -1;
+    }
+
+    rc = capture_open_all(c, conf, req, why);
+
+    if (rc != 0 && why->status == 404) {
+        ct->names = calloc(NET_MAX_IFNAMES, sizeof(*ct->names));
+        ct->nnames = ct->names ? capture_interfaces(ct->names,
+                                                    NET_MAX_IFNAMES) : 0;
+    }
+
+    container_leave(ct);
+
+    return rc;
+}
+
+
+/* The machine's side of the pair under the name of the container's side. */
+
+static int
+capture_open_pair(capture_t *c, const conf_t *conf, const request_t *req,
+    container_t *ct, problem_t *why)
+{
+    socklen_t           len;
+    struct sockaddr_ll  sll;
+
+    if (req->nifnames != 1
+        || strcmp(req->ifnames[0], conf->container_interface) != 0)
+    {
+        ct->names = calloc(1, sizeof(*ct->names));
+        ct->nnames = ct->names ? 1 : 0;
+
+        if (ct->names) {
+            snprintf(ct->names[0], NET_IFNAME_LEN, "%s",
+                     conf->container_interface);
+        }
+
+        return problem_set(why, 404, "interface: of a container only %s can "
+                           "be captured here, from outside (container_mode "
+                           "veth: no lo, no any)", conf->container_interface);
+    }
+
+    capture_name(c, 0, req->ifnames[0]);
+    snprintf(c->ifs[0].device, NET_IFNAME_LEN, "%s", ct->veth.name);
+
+    if (capture_open_one(&c->ifs[0], conf, req, why) != 0) {
+        return -1;
+    }
+
+    /* Opened by its name: is it the one that was found? */
+
+    len = sizeof(sll);
+    memset(&sll, 0, sizeof(sll));
+
+    if (getsockname(c->ifs[0].fd, (struct sockaddr *) &sll, &len) != 0
+        || sll.sll_ifindex != ct->veth.index)
+    {
+        return problem_set(why, 404, "container: there is no %s on this "
+                           "machine", ct->handle);
+    }
+
+    return 0;
+}
+
+
 static int
 capture_open_all(capture_t *c, const conf_t *conf, const request_t *req,
     problem_t *why)
@@ -83,18 +189,15 @@ capture_open_all(capture_t *c, const conf_t *conf, const request_t *req,
 
     for (i = 0; i < req->nifnames; i++) {
         ci = &c->ifs[i];
-        ci->capture = c;
-        ci->index = i;
-        ci->fd = -1;
-        c->nifs = i + 1;
-        snprintf(ci->name, sizeof(ci->name), "%s", req->ifnames[i]);
-        ci->any = strcmp(ci->name, "any") == 0;
+        capture_name(c, i, req->ifnames[i]);
 
         /*
          * libpcap also opens things that are no network interfaces
-         * (usbmon, dbus, nflog): only what the kernel lists gets there.
+         * (usbmon, dbus, nflog): only what the kernel lists gets there. A
+         * container may call an interface of its own so; the check of the
+         * ring stands in the way then.
          */
-        if (!ci->any && if_nametoindex(ci->name) == 0) {
+        if (!ci->any && if_nametoindex(ci->device) == 0) {
             return problem_set(why, 404, "interface: there is no %s",
                                ci->name);
         }
@@ -114,6 +217,22 @@ capture_open_all(capture_t *c, const conf_t *conf, const request_t *req,
 }
 
 
+static void
+capture_name(capture_t *c, unsigned i, const char *name)
+{
+    capture_if_t  *ci;
+
+    ci = &c->ifs[i];
+    ci->capture = c;
+    ci->index = i;
+    ci->fd = -1;
+    c->nifs = i + 1;
+    snprintf(ci->name, sizeof(ci->name), "%s", name);
+    snprintf(ci->device, sizeof(ci->device), "%s", name);
+    ci->any = strcmp(name, "any") == 0;
+}
+
+
 static int
 capture_open_one(capture_if_t *ci, const conf_t *conf, const request_t *req,
     problem_t *why)
@@ -121,7 +240,7 @@ capture_open_one(capture_if_t *ci, const conf_t *conf, const request_t *req,
     int   rc;
     char  err[PCAP_ERRBUF_SIZE];
 
-    ci->pcap = pcap_create(ci->name, err);
+    ci->pcap = pcap_create(ci->device, err);
 
     if (ci->pcap == NULL) {
         return problem_set(why, 500, "%s: %s", ci->name, err);
@@ -170,7 +289,7 @@ capture_activate(capture_if_t *ci, const char *name, const log_t *log,
 {
     int  rc;
 
-    if (privs_raise() != 0) {
+    if (privs_raise(PRIVS_PACKET) != 0) {
         return problem_set(why, 500, "capset: %s", strerror(errno));
     }
 

@@ -51,7 +51,10 @@ static int conf_set(conf_t *conf, const conf_key_t *k, const char *value,
     char *err);
 static int conf_number(conf_t *conf, const conf_key_t *k, uint64_t value,
     char *err);
-static int conf_name(conf_t *conf, const char *value, char *err);
+static int conf_list(conf_t *conf, const conf_key_t *k, const json_t *value,
+    char *err);
+static int conf_item(conf_t *conf, const conf_key_t *k, const char *value,
+    char *err);
 static int conf_defaults(conf_t *conf, char *err);
 static int conf_check(conf_t *conf, char *err);
 static const conf_key_t *conf_find(const char *key);
@@ -78,8 +81,8 @@ static const conf_key_t  conf_keys[] = {
     { "tls_ca", CONF_TEXT, offsetof(conf_t, tls_ca), 0, 0, 0, NULL,
       "CAs whose client certificates are accepted, PEM" },
 
-    { "allowed_names", CONF_NAMES, 0, 0, 0, 0, NULL,
-      "DNS or common name of a client, repeatable" },
+    { "allowed_names", CONF_NAMES, offsetof(conf_t, allowed_names), 0, 0, 0,
+      NULL, "DNS or common name of a client, repeatable" },
 
     { "user", CONF_TEXT, offsetof(conf_t, user), 0, 0, 0, NULL,
       "become this user, keep CAP_NET_RAW only" },
@@ -106,6 +109,23 @@ static const conf_key_t  conf_keys[] = {
 
     { "interface_default", CONF_TEXT, offsetof(conf_t, interface_default), 0,
       0, 0, NULL, "instead of the interface the agent was reached on" },
+
+    { "container_mode", CONF_TEXT, offsetof(conf_t, container_mode), 0, 0, 0,
+      "off", "off, netns (inside) or veth (host side of the pair)" },
+
+    { "container_interface", CONF_TEXT, offsetof(conf_t, container_interface),
+      0, 0, 0, "eth0", "of a container, where a request names none" },
+
+    { "container_metadata", CONF_TEXT, offsetof(conf_t, container_metadata),
+      0, 0, 0, CONF_METADATA, "says whose a container is; or none" },
+
+    { "container_netns_paths", CONF_NAMES,
+      offsetof(conf_t, container_netns_paths), 0, 0, 0, NULL,
+      "name space of the container HANDLE, repeatable" },
+
+    { "container_state_paths", CONF_NAMES,
+      offsetof(conf_t, container_state_paths), 0, 0, 0, NULL,
+      "state.json or init.pid of HANDLE, repeatable" },
 
     { "log_level", CONF_TEXT, offsetof(conf_t, log_level), 0, 0, 0, "info",
       "error, warn, info or debug" },
@@ -340,33 +360,8 @@ conf_keys_of(conf_t *conf, json_t *root, const char *path, char *err)
 static int
 conf_json(conf_t *conf, const conf_key_t *k, const json_t *value, char *err)
 {
-    size_t         i;
-    const json_t  *name;
-
     if (k->type == CONF_NAMES) {
-        if (!json_is_array(value)) {
-            snprintf(err, CONF_ERR_LEN, "%s: must be an array of names",
-                     k->key);
-            return -1;
-        }
-
-        if (conf->nallowed_names) {
-            return 0;
-        }
-
-        json_array_foreach(value, i, name) {
-            if (!json_is_string(name)) {
-                snprintf(err, CONF_ERR_LEN, "%s: must be an array of names",
-                         k->key);
-                return -1;
-            }
-
-            if (conf_name(conf, json_string_value(name), err) != 0) {
-                return -1;
-            }
-        }
-
-        return 0;
+        return conf_list(conf, k, value, err);
     }
 
     if (k->type == CONF_TEXT
@@ -404,7 +399,7 @@ conf_set(conf_t *conf, const conf_key_t *k, const char *value, char *err)
     switch (k->type) {
 
     case CONF_NAMES:
-        return conf_name(conf, value, err);
+        return conf_item(conf, k, value, err);
 
     case CONF_TEXT:
         if (value[0] == '\0') {
@@ -457,30 +452,65 @@ conf_number(conf_t *conf, const conf_key_t *k, uint64_t value, char *err)
 
 
 static int
-conf_name(conf_t *conf, const char *value, char *err)
+conf_list(conf_t *conf, const conf_key_t *k, const json_t *value, char *err)
 {
-    if (conf->nallowed_names == CONF_MAX_NAMES) {
-        snprintf(err, CONF_ERR_LEN, "allowed_names: at most %d names",
+    size_t         i;
+    const json_t  *item;
+
+    if (!json_is_array(value)) {
+        snprintf(err, CONF_ERR_LEN, "%s: must be an array of texts", k->key);
+        return -1;
+    }
+
+    if (conf_field(conf_list_t, conf, k)->n) {
+        return 0;
+    }
+
+    json_array_foreach(value, i, item) {
+        if (!json_is_string(item)) {
+            snprintf(err, CONF_ERR_LEN, "%s: must be an array of texts",
+                     k->key);
+            return -1;
+        }
+
+        if (conf_item(conf, k, json_string_value(item), err) != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+conf_item(conf_t *conf, const conf_key_t *k, const char *value, char *err)
+{
+    conf_list_t  *list;
+
+    list = conf_field(conf_list_t, conf, k);
+
+    if (list->n == CONF_MAX_NAMES) {
+        snprintf(err, CONF_ERR_LEN, "%s: at most %d of them", k->key,
                  CONF_MAX_NAMES);
         return -1;
     }
 
-    /* 253: the longest DNS name (RFC 1035 2.3.4). */
+    /* 253: the longest DNS name (RFC 1035 2.3.4); enough for a path. */
 
     if (value[0] == '\0' || strlen(value) > 253) {
-        snprintf(err, CONF_ERR_LEN, "allowed_names: a name has 1 to 253 "
-                 "characters");
+        snprintf(err, CONF_ERR_LEN, "%s: each has 1 to 253 characters",
+                 k->key);
         return -1;
     }
 
-    conf->allowed_names[conf->nallowed_names] = strdup(value);
+    list->text[list->n] = strdup(value);
 
-    if (conf->allowed_names[conf->nallowed_names] == NULL) {
-        snprintf(err, CONF_ERR_LEN, "allowed_names: out of memory");
+    if (list->text[list->n] == NULL) {
+        snprintf(err, CONF_ERR_LEN, "%s: out of memory", k->key);
         return -1;
     }
 
-    conf->nallowed_names++;
+    list->n++;
 
     return 0;
 }
@@ -525,7 +555,7 @@ conf_check(conf_t *conf, char *err)
         return -1;
     }
 
-    if (conf->nallowed_names == 0) {
+    if (conf->allowed_names.n == 0) {
         snprintf(err, CONF_ERR_LEN, "allowed_names: at least one name is "
                  "needed");
         return -1;
@@ -563,7 +593,7 @@ conf_check(conf_t *conf, char *err)
         return -1;
     }
 
-    return 0;
+    return conf_containers(conf, err);
 }
 
 
@@ -611,16 +641,20 @@ conf_help(void)
 void
 conf_free(conf_t *conf)
 {
+    conf_list_t       *list;
     const conf_key_t  *k;
 
     for (k = conf_keys; k->key; k++) {
         if (k->type == CONF_TEXT) {
             free(*conf_field(char *, conf, k));
-        }
-    }
 
-    while (conf->nallowed_names) {
-        free(conf->allowed_names[--conf->nallowed_names]);
+        } else if (k->type == CONF_NAMES) {
+            list = conf_field(conf_list_t, conf, k);
+
+            while (list->n) {
+                free(list->text[--list->n]);
+            }
+        }
     }
 
     memset(conf, 0, sizeof(*conf));

@@ -14,6 +14,27 @@
 #define CONF_ERR_LEN       512
 #define CONF_MAX_FILE      65536
 
+/*
+ * Where a Diego cell keeps what is needed to know of its containers: whose
+ * each is (silk-release, silk-cni's lib/datastore), and its name space
+ * (cf-networking-release, garden-external-networker's bind mounts; runc
+ * --root of containerd's task service in namespace garden, then runc alone).
+ */
+#define CONF_METADATA      "/var/vcap/data/container-metadata/store.json"
+
+/* How captures in containers are done, if at all. */
+
+typedef enum {
+    CONF_CONTAINERS_OFF = 0,
+    CONF_CONTAINERS_NETNS,               /* inside of its network namespace */
+    CONF_CONTAINERS_VETH                 /* host side of its pair */
+} conf_containers_t;
+
+typedef struct {
+    char       *text[CONF_MAX_NAMES];
+    size_t      n;
+} conf_list_t;
+
 typedef struct {
     char       *listen;                  /* as written */
     char       *tls_cert;
@@ -22,8 +43,13 @@ typedef struct {
     char       *user;                    /* NULL: stay who we are */
     char       *interface_default;       /* NULL: the one reached */
     char       *log_level;
-    char       *allowed_names[CONF_MAX_NAMES];
-    size_t      nallowed_names;
+    char       *container_mode;
+    char       *container_interface;     /* for requests that name none */
+    char       *container_metadata;      /* NULL: none, the API is believed */
+    conf_list_t  allowed_names;
+    conf_list_t  container_netns_paths;  /* with HANDLE in them */
+    conf_list_t  container_state_paths;
+    conf_containers_t  containers;       /* container_mode, parsed */
     uint64_t    buffer_bytes;            /* ring of one interface */
     uint64_t    buffer_bytes_total;      /* all rings of all captures */
     uint64_t    max_captures;
@@ -45,6 +71,15 @@ typedef struct {
  * or -1. Call conf_free() in either case.
  */
 int conf_load(conf_t *conf, int argc, char **argv, char *err);
+
+/*
+ * Checks the keys for containers and fills in the paths of a Diego cell
+ * where none are named. Part of conf_load().
+ */
+int conf_containers(conf_t *conf, char *err);
+
+/* The name of a mode, as container_mode has it. */
+const char *conf_containers_name(conf_containers_t mode);
 
 /* The lines of --help on stdout. */
 void conf_help(void);

@@ -166,7 +166,7 @@ listener_start(listener_t *l)
     }
 
     if (listener_bind(l) != 0
-        || privs_start(l->log, l->conf->user) != 0)
+        || privs_start(l->log, l->conf) != 0)
     {
         return -1;
     }

@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "netns.h"
 #include "privs.h"
 
 
@@ -49,30 +50,31 @@
 
 static int privs_become(const log_t *log, const char *user);
 static int privs_set(unsigned permitted, unsigned effective);
-static int privs_permitted(void);
-static void privs_bound(void);
+static int privs_get(struct __user_cap_data_struct *data);
+static unsigned privs_wanted(conf_containers_t containers);
+static void privs_bound(unsigned keep);
 static int privs_limit(int what, rlim_t value);
 static int privs_memory(size_t max_bytes);
 static int privs_no_sockets(void);
 
 
 int
-privs_start(const log_t *log, const char *user)
+privs_start(const log_t *log, const conf_t *conf)
 {
-    int  held;
+    unsigned                       keep;
+    struct __user_cap_data_struct  data[2];
 
-    held = privs_permitted();
-
-    if (held == 0) {
+    if (privs_get(data) != 0 || !(data[0].permitted & PRIVS_PACKET)) {
         log_error(log, "CAP_NET_RAW is missing: start as root, or with "
                   "AmbientCapabilities=CAP_NET_RAW");
         return -1;
     }
 
-    privs_bound();
+    keep = data[0].permitted & privs_wanted(conf->containers);
+    privs_bound(keep);
 
-    if (user && geteuid() == 0) {
-        if (privs_become(log, user) != 0) {
+    if (conf->user && geteuid() == 0) {
+        if (privs_become(log, conf->user) != 0) {
             return -1;
         }
 
@@ -80,13 +82,13 @@ privs_start(const log_t *log, const char *user)
         log_warn(log, "RUNNING AS ROOT: set \"user\", so that a flaw in the "
                  "agent does not give away the machine");
 
-    } else if (user) {
+    } else if (conf->user) {
         log_info(log, "not root: staying user %d", (int) geteuid());
     }
 
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 
-    if (privs_set(1u << CAP_NET_RAW, 0) != 0) {
+    if (privs_set(keep, 0) != 0) {
         log_error(log, "capset: %s", strerror(errno));
         return -1;
     }
@@ -98,7 +100,28 @@ privs_start(const log_t *log, const char *user)
         return -1;
     }
 
+    if (conf->containers == CONF_CONTAINERS_NETNS && netns_try() != 0) {
+        log_error(log, "container_mode netns: setns: %s; it needs "
+                  "CAP_SYS_ADMIN, and bpm does not allow it (container_mode "
+                  "veth needs neither)", strerror(errno));
+        return -1;
+    }
+
     return 0;
+}
+
+
+static unsigned
+privs_wanted(conf_containers_t containers)
+{
+    switch (containers) {
+    case CONF_CONTAINERS_NETNS:
+        return PRIVS_PACKET | PRIVS_FIND | PRIVS_ENTER;
+    case CONF_CONTAINERS_VETH:
+        return PRIVS_PACKET | PRIVS_CAP(CAP_DAC_READ_SEARCH);
+    default:
+        return PRIVS_PACKET;
+    }
 }
 
 
@@ -140,12 +163,12 @@ privs_become(const log_t *log, const char *user)
 /* Needs CAP_SETPCAP; without it no_new_privs alone has to do. */
 
 static void
-privs_bound(void)
+privs_bound(unsigned keep)
 {
     int  cap;
 
     for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
-        if (cap != CAP_NET_RAW) {
+        if (cap > 31 || !(keep & PRIVS_CAP(cap))) {
             prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
         }
     }
@@ -169,33 +192,40 @@ privs_set(unsigned permitted, unsigned effective)
 
 
 static int
-privs_permitted(void)
+privs_get(struct __user_cap_data_struct *data)
 {
-    struct __user_cap_data_struct    data[2];
     struct __user_cap_header_struct  head;
 
     head.version = _LINUX_CAPABILITY_VERSION_3;
     head.pid = 0;
 
-    if (syscall(SYS_capget, &head, data) != 0) {
-        return 0;
-    }
-
-    return (data[0].permitted & (1u << CAP_NET_RAW)) != 0;
+    return (int) syscall(SYS_capget, &head, data);
 }
 
 
 int
-privs_raise(void)
+privs_raise(unsigned caps)
 {
-    return privs_set(1u << CAP_NET_RAW, 1u << CAP_NET_RAW);
+    struct __user_cap_data_struct  data[2];
+
+    if (privs_get(data) != 0) {
+        return -1;
+    }
+
+    return privs_set(data[0].permitted, data[0].permitted & caps);
 }
 
 
 int
 privs_lower(void)
 {
-    return privs_set(1u << CAP_NET_RAW, 0);
+    struct __user_cap_data_struct  data[2];
+
+    if (privs_get(data) != 0) {
+        return -1;
+    }
+
+    return privs_set(data[0].permitted, 0);
 }
 
 

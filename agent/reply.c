@@ -54,7 +54,8 @@ reply_problem(tls_t *tls, const problem_t *why,
 
 
 int
-reply_status(tls_t *tls, const control_msg_t *counts)
+reply_status(tls_t *tls, const control_msg_t *counts,
+    conf_containers_t containers)
 {
     int          rc, healthy;
     json_t      *doc;
@@ -65,11 +66,12 @@ reply_status(tls_t *tls, const control_msg_t *counts)
               : counts->captures_running >= counts->captures_max
                 ? "all capture slots are in use" : "ready";
 
-    doc = json_pack("{s:b, s:s, s:i, s:i, s:i, s:s}", "healthy", healthy,
+    doc = json_pack("{s:b, s:s, s:i, s:i, s:i, s:s, s:s}", "healthy", healthy,
                     "version", PCAP_VERSION,
                     "compatibility_level", PCAP_COMPATIBILITY_LEVEL,
                     "captures_running", (int) counts->captures_running,
                     "captures_max", (int) counts->captures_max,
+                    "container_mode", conf_containers_name(containers),
                     "message", message);
 
     rc = doc ? reply_json(tls, 200, "application/json", doc) : -1;

@@ -7,6 +7,7 @@
 #ifndef AGENT_REPLY_H
 #define AGENT_REPLY_H
 
+#include "conf.h"
 #include "control.h"
 #include "request.h"
 #include "tls.h"
@@ -21,7 +22,8 @@ int reply_problem(tls_t *tls, const problem_t *why,
     const char (*names)[NET_IFNAME_LEN], size_t n);
 
 /* Sends the status document; counts come from the parent's answer. */
-int reply_status(tls_t *tls, const control_msg_t *counts);
+int reply_status(tls_t *tls, const control_msg_t *counts,
+    conf_containers_t containers);
 
 
 #endif /* AGENT_REPLY_H */

@@ -45,7 +45,9 @@ static int request_set_exclude(request_t *req, const pcapx_pair_t *pair,
     char *err);
 static int request_set_peer(request_t *req, const pcapx_pair_t *pair,
     char *err);
-static int request_no_containers(request_t *req, const pcapx_pair_t *pair,
+static int request_set_container(request_t *req, const pcapx_pair_t *pair,
+    char *err);
+static int request_set_app(request_t *req, const pcapx_pair_t *pair,
     char *err);
 static int request_endpoint(const pcapx_pair_t *pair, endpoint_t *ep,
     char *err);
@@ -65,11 +67,8 @@ static const request_option_t  request_table[REQUEST_NOPTIONS] = {
     { "id",            request_set_id,           1 },
     { "exclude",       request_set_exclude,      PCAPX_MAX_EXCLUDES },
     { "exclude_peer",  request_set_peer,         PCAPX_MAX_EXCLUDES },
-
-    /* Room for the container room: until then refused by name. */
-
-    { "container",     request_no_containers,    1 },
-    { "app",           request_no_containers,    1 },
+    { "container",     request_set_container,    1 },
+    { "app",           request_set_app,          1 },
 };
 
 
@@ -134,7 +133,17 @@ request_parse(char *buf, size_t len, request_t *req, problem_t *why)
         return -1;
     }
 
-    return request_options(query, req, why);
+    if (request_options(query, req, why) != 0) {
+        return -1;
+    }
+
+    if ((req->container[0] == '\0') != (req->app[0] == '\0')) {
+        return problem_set(why, 400, req->app[0]
+                           ? "app: it is needed with container only"
+                           : "container: app is needed, too");
+    }
+
+    return 0;
 }
 
 
@@ -456,15 +465,30 @@ request_endpoint(const pcapx_pair_t *pair, endpoint_t *ep, char *err)
 
 
 static int
-request_no_containers(request_t *req, const pcapx_pair_t *pair, char *err)
+request_set_container(request_t *req, const pcapx_pair_t *pair, char *err)
 {
-    (void) req;
-    (void) pair;
+    if (pcapx_valid_handle(pair->value, pair->value_len, err) != PCAPX_OK) {
+        return PCAPX_EINVAL;
+    }
 
-    snprintf(err, PCAPX_ERR_LEN, "container captures are not configured on "
-             "this agent");
+    memcpy(req->container, pair->value, pair->value_len);
+    req->container[pair->value_len] = '\0';
 
-    return PCAPX_EINVAL;
+    return PCAPX_OK;
+}
+
+
+static int
+request_set_app(request_t *req, const pcapx_pair_t *pair, char *err)
+{
+    if (pcapx_valid_guid(pair->value, pair->value_len, err) != PCAPX_OK) {
+        return PCAPX_EINVAL;
+    }
+
+    memcpy(req->app, pair->value, pair->value_len);
+    req->app[pair->value_len] = '\0';
+
+    return PCAPX_OK;
 }
 
 

@@ -36,6 +36,8 @@ typedef struct {
     unsigned        nexcludes;
     endpoint_t      peers[PCAPX_MAX_EXCLUDES];   /* exclude_peer= */
     unsigned        npeers;
+    char            container[65];     /* handle, "" for this machine */
+    char            app[65];           /* whose it has to be */
 } request_t;
 
 /* Why a request is refused, as the problem document says it. */

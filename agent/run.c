@@ -15,6 +15,7 @@
 #include "blocks.h"
 #include "control.h"
 #include "guard.h"
+#include "pcapx/scan.h"
 #include "run.h"
 #include "stream.h"
 
@@ -27,6 +28,7 @@
 #define RUN_START_NS       (10000 * MS)   /* for the first chunk to go out */
 #define RUN_DRAIN_NS       (1000 * MS)    /* for the rings to empty */
 #define RUN_END_NS         (10000 * MS)   /* without a byte, at the end */
+#define RUN_REMOVED_NS     (500 * MS)     /* for an interface to be so */
 #define RUN_LINGER_NS      (1000 * MS)
 
 /*
@@ -41,6 +43,8 @@
 
 /* What a peer may send after its request before it is cut off. */
 #define RUN_MAX_INPUT      16384
+
+#define RUN_POLLED         (3 + PCAPX_MAX_INTERFACES)
 
 typedef enum {
     RUN_ON = 0,
@@ -71,6 +75,7 @@ typedef struct {
     unsigned       ended:1;         /* the last ISBs were made */
     unsigned       half_closed:1;   /* nothing more will be read */
     unsigned       held:1;          /* by the guard */
+    unsigned       gone:1;          /* the container */
 } run_state_t;
 
 
@@ -81,11 +86,14 @@ static void run_stalled(run_state_t *st);
 static void run_intake(run_state_t *st);
 static void run_guard(run_state_t *st);
 static void run_end(run_state_t *st, const char *why);
+static void run_broken(run_state_t *st);
+static int run_is_gone(const run_t *run);
 static void run_output(run_state_t *st);
 static int run_next_chunk(run_state_t *st);
 static uint64_t run_limit(run_state_t *st);
-static void run_beat(run_state_t *st);
+static void run_beat(run_state_t *st, int last);
 static void run_sleep(run_state_t *st);
+static nfds_t run_polled(const run_state_t *st, struct pollfd *pfd);
 static int run_timeout(const run_state_t *st);
 static void run_input(run_state_t *st, short revents);
 static void run_control(run_state_t *st);
@@ -282,7 +290,7 @@ run_intake(run_state_t *st)
     }
 
     if (capture_read(c) != 0) {
-        run_end(st, c->reason);
+        run_broken(st);
         st->phase = RUN_FLUSHING;
         return;
     }
@@ -357,6 +365,52 @@ run_end(run_state_t *st, const char *why)
 }
 
 
+/*
+ * An interface cannot be read any more. A container's is removed with it, and
+ * before all else of it (garden-external-networker, then the mount), so that
+ * is the first to be seen of its end.
+ */
+
+static void
+run_broken(run_state_t *st)
+{
+    if (st->phase == RUN_ON && st->run->container) {
+        st->gone = run_is_gone(st->run) & 1;
+    }
+
+    run_end(st, st->run->capture->reason);
+}
+
+
+/*
+ * libpcap misses an interface some milliseconds before its socket is told
+ * that it is removed (unregister_netdevice_many() in net/core/dev.c).
+ */
+
+static int
+run_is_gone(const run_t *run)
+{
+    uint64_t       deadline;
+    struct pollfd  pfd;
+
+    deadline = net_monotonic() + RUN_REMOVED_NS;
+    pfd.fd = run->container->watch;
+    pfd.events = POLLIN;
+
+    do {
+        if (capture_lost(run->capture)
+            || (poll(&pfd, 1, RUN_MIN_SLEEP_MS) > 0
+                && container_gone(run->container)))
+        {
+            return 1;
+        }
+
+    } while (net_monotonic() < deadline);
+
+    return 0;
+}
+
+
 static void
 run_output(run_state_t *st)
 {
@@ -424,8 +478,8 @@ run_next_chunk(run_state_t *st)
            && order_oldest(&c->order) == UINT64_MAX;
 
     if ((last && !st->ended) || (!last && st->now >= st->next_beat)) {
-        run_beat(st);
-        st->ended = last;
+        run_beat(st, last);
+        st->ended = last & 1;
     }
 
     if (s->nspans == 0 && s->extra_len == 0) {
@@ -483,7 +537,7 @@ run_limit(run_state_t *st)
  */
 
 static void
-run_beat(run_state_t *st)
+run_beat(run_state_t *st, int last)
 {
     uint64_t      ts_ns, oldest;
     capture_t    *c;
@@ -492,8 +546,8 @@ run_beat(run_state_t *st)
     c = st->run->capture;
     st->next_beat = st->now + st->run->req->heartbeat_ms * MS;
 
-    if (capture_stats(c) != 0 && st->phase == RUN_ON) {
-        run_end(st, c->reason);
+    if (capture_stats(c) != 0) {
+        run_broken(st);
     }
 
     if (!c->pcapng) {
@@ -520,7 +574,10 @@ run_beat(run_state_t *st)
     out.pos = st->stream.extra;
     out.end = st->stream.extra + sizeof(st->stream.extra);
 
-    if (blocks_isbs(c, st->written, ts_ns, &out) != PCAPX_OK) {
+    if (blocks_isbs(c, st->written, ts_ns,
+                    last && st->gone ? PCAPX_CONTAINER_GONE : NULL, &out)
+        != PCAPX_OK)
+    {
         log_error(st->run->log, "a heartbeat does not fit its buffer");
     }
 
@@ -532,39 +589,16 @@ static void
 run_sleep(run_state_t *st)
 {
     int               timeout;
-    unsigned          i, n;
-    const run_t      *run;
-    struct pollfd     pfd[2 + PCAPX_MAX_INTERFACES];
+    nfds_t            n;
+    struct pollfd     pfd[RUN_POLLED];
     struct timespec   ts;
 
-    run = st->run;
-    memset(pfd, 0, sizeof(pfd));
-
-    /* After a half-close readiness to read is permanent. */
-
-    pfd[0].fd = run->tls->fd;
-    pfd[0].events = st->half_closed ? 0 : POLLIN;
-
-    if (!stream_idle(&st->stream)) {
-        pfd[0].events = (short) (pfd[0].events | run->tls->want_write);
-    }
-
-    pfd[1].fd = run->control;
-    pfd[1].events = st->phase == RUN_ON ? POLLIN : 0;
-    n = 2;
-
-    for (i = 0; i < run->capture->nifs && st->phase <= RUN_DRAINING; i++) {
-        if (capture_wants(run->capture, i)) {
-            pfd[n].fd = run->capture->ifs[i].fd;
-            pfd[n++].events = POLLIN;
-        }
-    }
-
+    n = run_polled(st, pfd);
     timeout = run_timeout(st);
     ts.tv_sec = timeout / 1000;
     ts.tv_nsec = timeout % 1000 * 1000000L;
 
-    if (ppoll(pfd, n, &ts, run->wait_mask) <= 0) {
+    if (ppoll(pfd, n, &ts, st->run->wait_mask) <= 0) {
         return;
     }
 
@@ -577,6 +611,53 @@ run_sleep(run_state_t *st)
     if (pfd[1].revents && st->phase == RUN_ON) {
         run_control(st);
     }
+
+    if (pfd[2].revents && st->phase == RUN_ON
+        && container_gone(st->run->container))
+    {
+        st->gone = 1;
+        run_end(st, "the container is gone");
+    }
+}
+
+
+/* What is waited for: the peer, the parent, the container, the rings. */
+
+static nfds_t
+run_polled(const run_state_t *st, struct pollfd *pfd)
+{
+    nfds_t         n;
+    unsigned       i;
+    const run_t   *run;
+
+    run = st->run;
+    memset(pfd, 0, RUN_POLLED * sizeof(*pfd));
+
+    /* After a half-close readiness to read is permanent. */
+
+    pfd[0].fd = run->tls->fd;
+    pfd[0].events = st->half_closed ? 0 : POLLIN;
+
+    if (!stream_idle(&st->stream)) {
+        pfd[0].events = (short) (pfd[0].events | run->tls->want_write);
+    }
+
+    pfd[1].fd = run->control;
+    pfd[1].events = st->phase == RUN_ON ? POLLIN : 0;
+
+    pfd[2].fd = st->phase == RUN_ON && run->container
+                ? run->container->watch : -1;
+    pfd[2].events = POLLIN;
+    n = 3;
+
+    for (i = 0; i < run->capture->nifs && st->phase <= RUN_DRAINING; i++) {
+        if (capture_wants(run->capture, i)) {
+            pfd[n].fd = run->capture->ifs[i].fd;
+            pfd[n++].events = POLLIN;
+        }
+    }
+
+    return n;
 }
 
 

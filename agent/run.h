@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "capture.h"
+#include "container.h"
 #include "filter.h"
 #include "log.h"
 #include "request.h"
@@ -21,6 +22,7 @@ typedef struct {
     tls_t                     *tls;
     const request_t           *req;
     const filter_exclude_t    *exclude;
+    container_t               *container; /* NULL: of this machine */
     const log_t               *log;
     int                        control;   /* the parent */
     volatile sig_atomic_t     *stop;      /* set by SIGTERM */
@@ -30,8 +32,9 @@ typedef struct {
 
 /*
  * Sends the response header and streams until the peer finishes sending or
- * goes away, the parent drains, or the interface is gone. Returns 0 when the
- * stream ended with its last chunk, -1 when it was cut (logged).
+ * goes away, the parent drains, or the interface or the container is gone.
+ * Returns 0 when the stream ended with its last chunk, -1 when it was cut
+ * (logged).
  */
 int run_capture(run_t *run);
 

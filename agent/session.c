@@ -47,11 +47,14 @@ static int session_receive(session_t *s, tls_t *tls, request_t *req,
 static int session_status(session_t *s, tls_t *tls);
 static int session_capture(session_t *s, tls_t *tls, request_t *req,
     problem_t *why);
+static void session_announce(const session_t *s, const tls_t *tls,
+    const request_t *req, const capture_t *c);
 static int session_interface(session_t *s, request_t *req, problem_t *why);
 static int session_leave(session_t *s, const request_t *req, problem_t *why);
 static void session_exclude(session_t *s, const request_t *req,
     filter_exclude_t *ex);
-static int session_refuse(session_t *s, tls_t *tls, const problem_t *why);
+static int session_refuse(session_t *s, tls_t *tls, const problem_t *why,
+    const container_t *ct);
 static int session_local(const session_t *s, endpoint_t *ep);
 
 
@@ -129,7 +132,7 @@ session_serve(session_t *s, tls_t *tls)
         rc = -1;
 
     } else if (rc > 0) {
-        rc = session_refuse(s, tls, &why);
+        rc = session_refuse(s, tls, &why, NULL);
 
     } else if (req->kind == REQUEST_STATUS) {
         rc = session_status(s, tls);
@@ -205,7 +208,7 @@ session_status(session_t *s, tls_t *tls)
     msg.type = CONTROL_ASK_STATUS;
 
     if (control_ask(s->control, &msg, SESSION_PARENT_MS) != 0
-        || reply_status(tls, &msg) != 0)
+        || reply_status(tls, &msg, s->conf->containers) != 0)
     {
         return -1;
     }
@@ -222,14 +225,16 @@ session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
     int                rc;
     run_t              run;
     capture_t         *c;
+    container_t        ct;
     filter_exclude_t  *ex;
 
+    container_init(&ct, s->conf, req, &s->log);
     c = calloc(1, sizeof(*c));
     ex = calloc(1, sizeof(*ex));
 
     if (c == NULL || ex == NULL) {
         problem_set(why, 500, "out of memory");
-        rc = session_refuse(s, tls, why);
+        rc = session_refuse(s, tls, why, NULL);
         goto out;
     }
 
@@ -237,28 +242,24 @@ session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
         snprintf(s->log.tag, sizeof(s->log.tag), "%s", req->id);
     }
 
-    if (session_interface(s, req, why) != 0
-        || session_leave(s, req, why) != 0)
-    {
-        rc = session_refuse(s, tls, why);
-        goto out;
-    }
-
     session_exclude(s, req, ex);
 
-    if (capture_open(c, s->conf, req, &s->log, why) != 0
+    if (session_interface(s, req, why) != 0
+        || session_leave(s, req, why) != 0
+        || capture_open(c, s->conf, req, req->container[0] ? &ct : NULL,
+                        &s->log, why)
+           != 0
         || capture_start(c, ex, req, why) != 0)
     {
-        rc = session_refuse(s, tls, why);
+        rc = session_refuse(s, tls, why, &ct);
         goto out;
     }
 
     (void) prctl(PR_SET_NAME, "pcap-capture", 0, 0, 0);
-    log_info(&s->log, "capture starts: client %s, interface %s%s, filter "
-             "\"%s\"", tls->peer, c->ifs[0].name,
-             c->nifs > 1 ? " and others" : "", req->filter);
+    session_announce(s, tls, req, c);
 
     run = (run_t) { .capture = c, .tls = tls, .req = req, .exclude = ex,
+                    .container = req->container[0] ? &ct : NULL,
                     .log = &s->log, .control = s->control, .stop = s->stop,
                     .wait_mask = s->wait_mask };
     rc = run_capture(&run);
@@ -269,6 +270,7 @@ out:
         capture_close(c);
     }
 
+    container_close(&ct);
     free(c);
     free(ex);
 
@@ -276,7 +278,23 @@ out:
 }
 
 
-/* Without an interface in the request: the configured or reached one. */
+static void
+session_announce(const session_t *s, const tls_t *tls, const request_t *req,
+    const capture_t *c)
+{
+    log_info(&s->log, "capture starts: client %s, %s%s%s%s%sinterface %s%s, "
+             "filter \"%s\"", tls->peer,
+             req->container[0] ? "container " : "", req->container,
+             req->container[0] ? " of app " : "", req->app,
+             req->container[0] ? ", " : "", c->ifs[0].name,
+             c->nifs > 1 ? " and others" : "", req->filter);
+}
+
+
+/*
+ * Without an interface in the request: the configured or reached one, and in
+ * a container that for containers.
+ */
 
 static int
 session_interface(session_t *s, request_t *req, problem_t *why)
@@ -284,11 +302,20 @@ session_interface(session_t *s, request_t *req, problem_t *why)
     char        text[NET_ENDPOINT_TEXT];
     endpoint_t  ep;
 
+    if (req->container[0] && s->conf->containers == CONF_CONTAINERS_OFF) {
+        return problem_set(why, 400, "container: container captures are not "
+                           "configured on this agent");
+    }
+
     if (req->nifnames) {
         return 0;
     }
 
-    if (s->conf->interface_default) {
+    if (req->container[0]) {
+        snprintf(req->ifnames[0], NET_IFNAME_LEN, "%s",
+                 s->conf->container_interface);
+
+    } else if (s->conf->interface_default) {
         snprintf(req->ifnames[0], NET_IFNAME_LEN, "%s",
                  s->conf->interface_default);
 
@@ -377,27 +404,33 @@ session_exclude(session_t *s, const request_t *req, filter_exclude_t *ex)
 
 
 static int
-session_refuse(session_t *s, tls_t *tls, const problem_t *why)
+session_refuse(session_t *s, tls_t *tls, const problem_t *why,
+    const container_t *ct)
 {
     int     rc;
+    char    (*own)[NET_IFNAME_LEN];
     char    (*names)[NET_IFNAME_LEN];
     size_t  n;
 
     log_warn(&s->log, "refused with %d: %s (client %s)", why->status,
              why->detail, tls->peer);
 
-    names = NULL;
-    n = 0;
+    own = NULL;
+    names = ct ? ct->names : NULL;
+    n = ct ? ct->nnames : 0;
 
-    if (why->status == 404
+    /* This machine's interfaces are no business of a container's owner. */
+
+    if (why->status == 404 && (ct == NULL || ct->home == -1)
         && strncmp(why->detail, "interface:", 10) == 0)
     {
-        names = calloc(NET_MAX_IFNAMES, sizeof(*names));
-        n = names ? capture_interfaces(names, NET_MAX_IFNAMES) : 0;
+        own = calloc(NET_MAX_IFNAMES, sizeof(*own));
+        n = own ? capture_interfaces(own, NET_MAX_IFNAMES) : 0;
+        names = own;
     }
 
     rc = reply_problem(tls, why, (const char (*)[NET_IFNAME_LEN]) names, n);
-    free(names);
+    free(own);
 
     if (rc == 0) {
         tls_finish(tls, net_monotonic() + SESSION_LINGER_NS);

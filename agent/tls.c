@@ -315,13 +315,13 @@ tls_match(tls_t *tls, const conf_t *conf, const ASN1_STRING *name)
     data = (const char *) ASN1_STRING_get0_data(name);
     len = (size_t) ASN1_STRING_length(name);
 
-    for (i = 0; i < conf->nallowed_names; i++) {
-        if (len == strlen(conf->allowed_names[i])
+    for (i = 0; i < conf->allowed_names.n; i++) {
+        if (len == strlen(conf->allowed_names.text[i])
             && memchr(data, '\0', len) == NULL
-            && strncasecmp(data, conf->allowed_names[i], len) == 0)
+            && strncasecmp(data, conf->allowed_names.text[i], len) == 0)
         {
             snprintf(tls->peer, sizeof(tls->peer), "%s",
-                     conf->allowed_names[i]);
+                     conf->allowed_names.text[i]);
             return 0;
         }
     }

@@ -43,6 +43,10 @@ judge(const request_t *req)
     require(strlen(req->filter) < sizeof(req->filter));
     require(strlen(req->id) == 0 || strlen(req->id) == 32);
 
+    require(strlen(req->container) <= 64 && strlen(req->app) <= 64);
+    require((req->container[0] == '\0') == (req->app[0] == '\0'));
+    require(strpbrk(req->container, "/.") == NULL);
+
     for (i = 0; i < req->nifnames; i++) {
         require(req->ifnames[i][0] && strchr(req->ifnames[i], '/') == NULL);
     }

@@ -654,7 +654,9 @@ ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a)
 
     if (a->ctx->header_sent && a->left) {
         ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
-                             "the agent has ended the capture");
+                             a->scan.container_gone
+                             ? "the container is gone"
+                             : "the agent has ended the capture");
     }
 
     ngx_pcap_api_post(a->ctx);

@@ -157,7 +157,7 @@ ngx_pcap_api_put_idbs(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
     int                    rc;
     size_t                 n, d;
     int64_t                off;
-    u_char                 name[160], desc[160];
+    u_char                 name[160], desc[320];
     ngx_uint_t             k;
     pcapx_opt_t            opts[2];
     ngx_pcap_api_iface_t  *f;
@@ -165,10 +165,10 @@ ngx_pcap_api_put_idbs(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
     off = a->offset_ns / 1000;
 
     d = ngx_snprintf(desc, sizeof(desc),
-                     "address=%V index=%ui clock_offset_ms=%s%L.%03L",
+                     "address=%V index=%ui clock_offset_ms=%s%L.%03L%V",
                      &a->target->addr, a->index, off < 0 ? "-" : "+",
                      (off < 0 ? -off : off) / 1000,
-                     (off < 0 ? -off : off) % 1000)
+                     (off < 0 ? -off : off) % 1000, &a->target->detail)
         - desc;
 
     for (k = 0; k < a->nifaces; k++) {
@@ -210,7 +210,7 @@ ngx_pcap_api_put_names(ngx_pcap_api_ctx_t *ctx, pcapx_out_t *o)
     for (i = 0, n = 0; i < ctx->nagents; i++) {
         a = &ctx->agents[i];
 
-        if (a->state != NGX_PCAP_API_AGENT_FAILED) {
+        if (a->state != NGX_PCAP_API_AGENT_FAILED && a->target->ip_len) {
             ngx_memcpy(names[n].addr, a->target->ip, 16);
             names[n].addr_len = a->target->ip_len;
             names[n].name = (char *) a->target->instance.data;
@@ -245,7 +245,7 @@ ngx_pcap_api_start_size(ngx_pcap_api_ctx_t *ctx)
         + PCAPX_MAX_FILTER_LEN + NGX_PCAP_API_MAX_REASON + 4096;
 
     for (i = 0; i < ctx->nagents; i++) {
-        n += ctx->agents[i].nifaces * 400 + 200;
+        n += ctx->agents[i].nifaces * 560 + 200;
     }
 
     return n;

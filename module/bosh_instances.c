@@ -33,15 +33,11 @@ typedef struct {
  * one means nothing. "10.0.1.0/28" is a prefix routed to the VM.
  */
 static ngx_uint_t
-ngx_pcap_api_bosh_address(ngx_pcap_api_bosh_t *bosh, ngx_cidr_t *range,
-    json_t *v, ngx_str_t *text, ngx_pcap_api_target_t *t)
+ngx_pcap_api_bosh_address(ngx_uint_t port, ngx_cidr_t *range, json_t *v,
+    ngx_str_t *text, ngx_pcap_api_target_t *t)
 {
-    char              err[PCAPX_ERR_LEN];
-    size_t            len;
-    uint16_t          port;
-    const char       *ip, *slash;
-    ngx_array_t       one;
-    ngx_sockaddr_t    sa;
+    size_t       len;
+    const char  *ip, *slash;
 
     ip = json_string_value(v);
     len = json_string_length(v);
@@ -56,38 +52,9 @@ ngx_pcap_api_bosh_address(ngx_pcap_api_bosh_t *bosh, ngx_cidr_t *range,
         }
     }
 
-    text->len = ngx_snprintf(text->data, NGX_SOCKADDR_STRLEN,
-                             memchr(ip, ':', len) ? "[%*s]:%ui" : "%*s:%ui",
-                             len, ip, bosh->port)
-                - text->data;
-
-    if (len > INET6_ADDRSTRLEN
-        || pcapx_parse_endpoint((char *) text->data, text->len, t->ip,
-                                &t->ip_len, &port, err)
-           != PCAPX_OK)
-    {
-        return 0;
-    }
-
-    ngx_memzero(&sa, sizeof(ngx_sockaddr_t));
-    ngx_memzero(&one, sizeof(ngx_array_t));
-    one.elts = range;
-    one.nelts = 1;
-
-    if (t->ip_len == 4) {
-        sa.sockaddr_in.sin_family = AF_INET;
-        ngx_memcpy(&sa.sockaddr_in.sin_addr, t->ip, 4);
-
-    } else {
-#if (NGX_HAVE_INET6)
-        sa.sockaddr_in6.sin6_family = AF_INET6;
-        ngx_memcpy(&sa.sockaddr_in6.sin6_addr, t->ip, 16);
-#else
-        return 0;
-#endif
-    }
-
-    return ngx_cidr_match(&sa.sockaddr, &one) == NGX_OK;
+    return ngx_pcap_api_platform_address(ip, len, port, text, t->ip,
+                                         &t->ip_len)
+           && ngx_pcap_api_platform_in(range, 1, t->ip, t->ip_len);
 }
 
 
@@ -108,8 +75,9 @@ ngx_pcap_api_bosh_addresses(ngx_pcap_api_ctx_t *ctx, json_t *ips,
     for (i = 0; i < ctx->conf->ranges->nelts; i++) {
         for (k = 0; k < json_array_size(ips); k++) {
 
-            if (ngx_pcap_api_bosh_address(ctx->conf->bosh, &range[i],
-                                          json_array_get(ips, k), &text, t))
+            if (ngx_pcap_api_bosh_address(ctx->conf->bosh->platform.port,
+                                          &range[i], json_array_get(ips, k),
+                                          &text, t))
             {
                 t->addr.len = text.len;
                 t->addr.data = ngx_pstrdup(ctx->request->pool, &text);
@@ -232,8 +200,9 @@ ngx_pcap_api_bosh_names(ngx_pcap_api_ctx_t *ctx, json_t *doc,
         }
     }
 
-    return ngx_pcap_api_bosh_tls_name(pool, &ctx->conf->bosh->tls_name, id,
-                                      id_len, &in->target.tls_name);
+    return ngx_pcap_api_bosh_tls_name(pool,
+                                      &ctx->conf->bosh->platform.tls_name,
+                                      id, id_len, &in->target.tls_name);
 }
 
 

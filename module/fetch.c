@@ -143,6 +143,32 @@ ngx_pcap_api_fetch_failed(ngx_pcap_api_fetch_t *f)
 }
 
 
+/* The number in Retry-After, or NGX_ERROR: none, or a date. */
+static time_t
+ngx_pcap_api_fetch_retry(ngx_http_request_t *sr)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &sr->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].hash && h[i].key.len == 11
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "retry-after",
+                                   11)
+                   == 0)
+            {
+                return ngx_atotm(h[i].value.data, h[i].value.len);
+            }
+        }
+    }
+
+    return NGX_ERROR;
+}
+
+
 ngx_int_t
 ngx_pcap_api_fetch_header(ngx_http_request_t *sr, ngx_pcap_api_fetch_t *f)
 {
@@ -159,6 +185,8 @@ ngx_pcap_api_fetch_header(ngx_http_request_t *sr, ngx_pcap_api_fetch_t *f)
                     && !f->verified;
 
 #endif
+
+    f->retry_after = ngx_pcap_api_fetch_retry(sr);
 
     if (sr->headers_out.etag != NULL) {
         f->etag = sr->headers_out.etag->value;

@@ -11,8 +11,6 @@
 #include <sys/socket.h>
 
 
-#define NGX_PCAP_API_MAX_URI  16000        /* an agent takes 16 KiB in all */
-
 #define NGX_PCAP_API_NOT_ACCEPTABLE  406    /* RFC 9110 15.5.7 */
 
 /* An agent holds a place for the start timeout by this. */
@@ -25,213 +23,6 @@ static ngx_int_t ngx_pcap_api_agent_open(ngx_pcap_api_agent_t *a);
 static void ngx_pcap_api_agent_wake(ngx_http_request_t *sr);
 static ngx_int_t ngx_pcap_api_open_result(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
-
-
-/* Appends "&name=value" with value encoded. */
-static u_char *
-ngx_pcap_api_uri_arg(u_char *p, u_char *last, const char *name, u_char *value,
-    size_t len)
-{
-    size_t  n;
-
-    p = ngx_slprintf(p, last, "&%s=", name);
-    n = pcapx_form_encode((char *) p, last - p, (char *) value, len);
-
-    return (n > (size_t) (last - p)) ? last : p + n;
-}
-
-
-/* "1.2.3.4:5" or "[::1]:5"; a mapped IPv4 address is shown as IPv4. */
-static size_t
-ngx_pcap_api_sockaddr_text(struct sockaddr *sa, socklen_t len, in_port_t port,
-    u_char *text)
-{
-    struct sockaddr_in    sin;
-    struct sockaddr_in6  *sin6;
-
-    if (sa->sa_family == AF_INET6) {
-        sin6 = (struct sockaddr_in6 *) sa;
-
-        if (IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr)) {
-            ngx_memzero(&sin, sizeof(sin));
-            sin.sin_family = AF_INET;
-            sin.sin_port = port ? htons(port) : sin6->sin6_port;
-            ngx_memcpy(&sin.sin_addr, sin6->sin6_addr.s6_addr + 12, 4);
-
-            return ngx_sock_ntop((struct sockaddr *) &sin, sizeof(sin), text,
-                                 NGX_SOCKADDR_STRLEN, 1);
-        }
-
-    } else if (sa->sa_family != AF_INET) {
-        return 0;
-    }
-
-    if (port) {
-        ngx_inet_set_port(sa, port);
-    }
-
-    return ngx_sock_ntop(sa, len, text, NGX_SOCKADDR_STRLEN, 1);
-}
-
-
-/* The port the client used towards the router: of the Host header, or 443. */
-static in_port_t
-ngx_pcap_api_router_port(ngx_http_request_t *r)
-{
-    u_char     *p;
-    ngx_int_t   port;
-    ngx_str_t   host;
-
-    if (r->headers_in.host == NULL) {
-        return 443;
-    }
-
-    host = r->headers_in.host->value;
-
-    for (p = host.data + host.len; p > host.data; p--) {
-        if (p[-1] == ':') {
-            port = ngx_atoi(p, host.data + host.len - p);
-            return (port > 0 && port < 65536) ? (in_port_t) port : 443;
-        }
-
-        if (p[-1] < '0' || p[-1] > '9') {
-            break;
-        }
-    }
-
-    return 443;
-}
-
-
-/* The last address of X-Forwarded-For: what the router itself has seen. */
-static ngx_int_t
-ngx_pcap_api_forwarded_for(ngx_http_request_t *r, ngx_addr_t *addr)
-{
-    u_char           *p, *last;
-    ngx_str_t         value;
-    ngx_table_elt_t  *h;
-
-    h = ngx_pcap_api_request_header(r, "x-forwarded-for");
-    if (h == NULL) {
-        return NGX_DECLINED;
-    }
-
-    value = h->value;
-    last = value.data + value.len;
-
-    while (last > value.data && last[-1] == ' ') {
-        last--;
-    }
-
-    for (p = last; p > value.data && p[-1] != ',' && p[-1] != ' '; p--) {
-        /* void */
-    }
-
-    if (p == last) {
-        return NGX_DECLINED;
-    }
-
-    return ngx_parse_addr(r->pool, addr, p, last - p);
-}
-
-
-/*
- * What the agents have to leave out, because it is the capture itself: our
- * listener, the peer of this request, and the leg from the router to its
- * client. A router's report is used for nothing else.
- */
-static u_char *
-ngx_pcap_api_uri_excludes(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
-    u_char *p, u_char *last)
-{
-    size_t             len;
-    u_char             text[NGX_SOCKADDR_STRLEN];
-    socklen_t          socklen;
-    ngx_addr_t         addr;
-    ngx_sockaddr_t     sa;
-
-    socklen = sizeof(ngx_sockaddr_t);
-
-    if (getsockname(r->connection->fd, &sa.sockaddr, &socklen) == 0) {
-        len = ngx_pcap_api_sockaddr_text(&sa.sockaddr, socklen, 0, text);
-        if (len) {
-            p = ngx_pcap_api_uri_arg(p, last, "exclude", text, len);
-        }
-    }
-
-    socklen = sizeof(ngx_sockaddr_t);
-
-    if (getpeername(r->connection->fd, &sa.sockaddr, &socklen) != 0) {
-        return p;
-    }
-
-    len = ngx_pcap_api_sockaddr_text(&sa.sockaddr, socklen, 0, text);
-    if (len) {
-        p = ngx_pcap_api_uri_arg(p, last, "exclude", text, len);
-    }
-
-    if (ctx->conf->routers == NULL
-        || ngx_cidr_match(&sa.sockaddr, ctx->conf->routers) != NGX_OK
-        || ngx_pcap_api_forwarded_for(r, &addr) != NGX_OK)
-    {
-        return p;
-    }
-
-    len = ngx_pcap_api_sockaddr_text(addr.sockaddr, addr.socklen,
-                                     ngx_pcap_api_router_port(r), text);
-    if (len) {
-        p = ngx_pcap_api_uri_arg(p, last, "exclude_peer", text, len);
-    }
-
-    return p;
-}
-
-
-static ngx_int_t
-ngx_pcap_api_build_uri(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
-{
-    u_char               *p, *last;
-    ngx_str_t            *s;
-    ngx_uint_t            i;
-    ngx_pcap_api_opts_t  *opts;
-
-    opts = &ctx->opts;
-
-    p = ngx_pnalloc(r->pool, NGX_PCAP_API_MAX_URI);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    ctx->agent_uri.data = p;
-    last = p + NGX_PCAP_API_MAX_URI;
-
-    p = ngx_slprintf(p, last, "/v1/capture?format=pcapng&snaplen=%uD"
-                     "&promiscuous=%ui&heartbeat_ms=%M&id=%*s",
-                     opts->snaplen, opts->promiscuous, ctx->conf->heartbeat,
-                     (size_t) NGX_PCAP_API_ID_LEN, ctx->id);
-
-    s = opts->interfaces.elts;
-
-    for (i = 0; i < opts->interfaces.nelts; i++) {
-        p = ngx_pcap_api_uri_arg(p, last, "interface", s[i].data, s[i].len);
-    }
-
-    p = ngx_pcap_api_uri_excludes(r, ctx, p, last);
-
-    if (opts->filter.len) {
-        p = ngx_pcap_api_uri_arg(p, last, "filter", opts->filter.data,
-                                 opts->filter.len);
-    }
-
-    if (p == last) {
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
-                                   "option \"filter\": too long when encoded");
-    }
-
-    ctx->agent_uri.len = p - ctx->agent_uri.data;
-
-    return NGX_OK;
-}
 
 
 static ngx_int_t
@@ -257,7 +48,7 @@ ngx_pcap_api_open_init(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ctx->wall_ns = ngx_pcap_api_wall_base();
 
-    rc = ngx_pcap_api_build_uri(r, ctx);
+    rc = ngx_pcap_api_agent_uri(r, ctx);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -326,6 +117,103 @@ ngx_pcap_api_open_more(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* Its agent says that the container is not there, or is not of this app. */
+static void
+ngx_pcap_api_agent_lost(ngx_pcap_api_agent_t *a)
+{
+    ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+                            "the agent of its cell does not know its "
+                            "container: the instance has moved or ended");
+}
+
+
+/* Somewhere else now: opens anew in its turn. */
+static void
+ngx_pcap_api_agent_reopen(ngx_pcap_api_agent_t *a)
+{
+    a->status = 0;
+    a->body_len = 0;
+    a->timed_out = 0;
+
+    a->ctx->nopened = 0;                   /* others are new no more */
+    a->ctx->hold = 0;                      /* there will be records */
+}
+
+
+/* While others are on their way their instances may turn out to have moved. */
+static ngx_uint_t
+ngx_pcap_api_open_settled(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    if ((ngx_msec_int_t) (ctx->deadline - ngx_current_msec)
+        < (ngx_msec_int_t) ctx->conf->start_timeout / 2)
+    {
+        return 1;
+    }
+
+    for (i = 0; i < ctx->nagents; i++) {
+        if (ctx->agents[i].state <= NGX_PCAP_API_AGENT_OPENING
+            && !ctx->agents[i].moved)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* Once per capture: where are those now that their agents do not know? */
+static ngx_int_t
+ngx_pcap_api_open_moved(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t               rc;
+    ngx_uint_t              i;
+    ngx_pcap_api_agent_t   *a;
+    ngx_pcap_api_target_t  *t;
+
+    if (ctx->nmoved == 0
+        || (!ctx->moved_asked && !ngx_pcap_api_open_settled(ctx)))
+    {
+        return NGX_OK;
+    }
+
+    ctx->moved_asked = 1;
+
+    rc = ctx->resolver->moved(ctx, &ctx->asks[ctx->resolver->number]);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->nmoved = 0;
+
+    for (i = 0; i < ctx->nagents; i++) {
+        a = &ctx->agents[i];
+        t = a->target;
+
+        if (!a->moved) {
+            continue;
+        }
+
+        if (!a->elsewhere) {
+            ngx_pcap_api_agent_lost(a);
+
+        } else if (t->unavailable != NULL) {
+            ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
+                                    "%s", t->unavailable);
+
+        } else {
+            ngx_pcap_api_agent_reopen(a);
+        }
+
+        a->moved = 0;
+    }
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
@@ -342,7 +230,9 @@ ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_feed_dirty(ctx);
 
-    if (ngx_pcap_api_open_more(ctx) != NGX_OK) {
+    if (ngx_pcap_api_open_moved(ctx) == NGX_ERROR
+        || ngx_pcap_api_open_more(ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -359,7 +249,10 @@ ngx_pcap_api_open_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     for (i = 0; waiting && i < ctx->nagents; i++) {
         a = &ctx->agents[i];
 
-        if (a->state <= NGX_PCAP_API_AGENT_OPENING) {
+        if (a->moved) {
+            ngx_pcap_api_agent_lost(a);
+
+        } else if (a->state <= NGX_PCAP_API_AGENT_OPENING) {
             a->timed_out = 1;
             ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
                                     "did not start within %M ms",
@@ -433,9 +326,7 @@ ngx_pcap_api_open_result(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     /* all for the same reason of the request's own: then it is the client's */
 
-    if (same && (first->status == NGX_HTTP_BAD_REQUEST
-                 || first->status == NGX_HTTP_NOT_FOUND))
-    {
+    if (same && first->fail_type == NGX_PCAP_API_MSG_INVALID_REQUEST) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "%V",
                                    &first->fail_text);
     }
@@ -751,6 +642,65 @@ ngx_pcap_api_agent_fail(ngx_pcap_api_agent_t *a, ngx_pcap_api_msg_e type,
 }
 
 
+/* A 404 for the container; one for an interface says which there are. */
+static ngx_uint_t
+ngx_pcap_api_agent_moved(ngx_pcap_api_agent_t *a, json_t *interfaces)
+{
+    ngx_pcap_api_ctx_t  *ctx;
+
+    ctx = a->ctx;
+
+    if (a->status != NGX_HTTP_NOT_FOUND || a->target->args.len == 0
+        || interfaces != NULL)
+    {
+        return 0;
+    }
+
+    if (ctx->moved_asked || ctx->header_sent
+        || ctx->resolver->moved == NULL)
+    {
+        ngx_pcap_api_agent_lost(a);
+        return 1;
+    }
+
+    a->state = NGX_PCAP_API_AGENT_NEW;
+    a->moved = 1;
+    ctx->nmoved++;
+    ngx_pcap_api_post(ctx);
+
+    return 1;
+}
+
+
+static ngx_pcap_api_msg_e
+ngx_pcap_api_agent_fail_type(ngx_pcap_api_agent_t *a, const char *detail)
+{
+    switch (a->status) {
+
+    case NGX_HTTP_BAD_REQUEST:
+
+        /* which container is nothing that the client has said */
+
+        if (a->target->args.len && detail != NULL
+            && ngx_strncmp(detail, "container:", 10) == 0)
+        {
+            return NGX_PCAP_API_MSG_START_CAPTURE_FAILED;
+        }
+
+        /* fall through */
+
+    case NGX_HTTP_NOT_FOUND:
+        return NGX_PCAP_API_MSG_INVALID_REQUEST;
+
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+        return NGX_PCAP_API_MSG_LIMIT_REACHED;
+
+    default:
+        return NGX_PCAP_API_MSG_START_CAPTURE_FAILED;
+    }
+}
+
+
 /* What an agent that never streamed has said: libpcap's own words. */
 void
 ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
@@ -784,24 +734,16 @@ ngx_pcap_api_agent_refused(ngx_pcap_api_agent_t *a)
         return;
     }
 
-    switch (a->status) {
-
-    case NGX_HTTP_BAD_REQUEST:
-    case NGX_HTTP_NOT_FOUND:
-        type = NGX_PCAP_API_MSG_INVALID_REQUEST;
-        break;
-
-    case NGX_HTTP_TOO_MANY_REQUESTS:
-        type = NGX_PCAP_API_MSG_LIMIT_REACHED;
-        break;
-
-    default:
-        type = NGX_PCAP_API_MSG_START_CAPTURE_FAILED;
-    }
-
     doc = json_loadb((char *) a->body, a->body_len, 0, &error);
     detail = json_string_value(json_object_get(doc, "detail"));
     list = json_object_get(doc, "interfaces");
+
+    if (ngx_pcap_api_agent_moved(a, list)) {
+        json_decref(doc);
+        return;
+    }
+
+    type = ngx_pcap_api_agent_fail_type(a, detail);
     last = names + sizeof(names) - 1;
 
     for (p = names, i = 0; i < json_array_size(list); i++) {

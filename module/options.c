@@ -11,6 +11,7 @@ typedef struct {
     ngx_str_t    name;
     ngx_int_t  (*set)(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair, char *err);
     ngx_uint_t   repeatable;  /* unsigned  repeatable:1 */
+    ngx_uint_t   of;          /* NGX_PCAP_API_TAKES_..., 0: of all */
 } ngx_pcap_api_option_t;
 
 
@@ -22,6 +23,8 @@ static ngx_int_t ngx_pcap_api_opt_filter(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_format(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_index(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_instance(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_interface(ngx_pcap_api_ctx_t *ctx,
@@ -29,6 +32,8 @@ static ngx_int_t ngx_pcap_api_opt_interface(ngx_pcap_api_ctx_t *ctx,
 static ngx_int_t ngx_pcap_api_opt_max_bytes(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_max_packets(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_process(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_promiscuous(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
@@ -39,17 +44,22 @@ static ngx_int_t ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx,
 
 
 static const ngx_pcap_api_option_t  ngx_pcap_api_options[] = {
-    { ngx_string("continues"), ngx_pcap_api_opt_continues, 0 },
-    { ngx_string("duration"), ngx_pcap_api_opt_duration, 0 },
-    { ngx_string("filter"), ngx_pcap_api_opt_filter, 0 },
-    { ngx_string("format"), ngx_pcap_api_opt_format, 0 },
-    { ngx_string("instance"), ngx_pcap_api_opt_instance, 1 },
-    { ngx_string("interface"), ngx_pcap_api_opt_interface, 1 },
-    { ngx_string("max_bytes"), ngx_pcap_api_opt_max_bytes, 0 },
-    { ngx_string("max_packets"), ngx_pcap_api_opt_max_packets, 0 },
-    { ngx_string("promiscuous"), ngx_pcap_api_opt_promiscuous, 0 },
-    { ngx_string("reason"), ngx_pcap_api_opt_reason, 0 },
-    { ngx_string("snaplen"), ngx_pcap_api_opt_snaplen, 0 }
+    { ngx_string("continues"), ngx_pcap_api_opt_continues, 0, 0 },
+    { ngx_string("duration"), ngx_pcap_api_opt_duration, 0, 0 },
+    { ngx_string("filter"), ngx_pcap_api_opt_filter, 0, 0 },
+    { ngx_string("format"), ngx_pcap_api_opt_format, 0, 0 },
+    { ngx_string("index"), ngx_pcap_api_opt_index, 1,
+      NGX_PCAP_API_TAKES_PROCESS },
+    { ngx_string("instance"), ngx_pcap_api_opt_instance, 1,
+      NGX_PCAP_API_TAKES_INSTANCE },
+    { ngx_string("interface"), ngx_pcap_api_opt_interface, 1, 0 },
+    { ngx_string("max_bytes"), ngx_pcap_api_opt_max_bytes, 0, 0 },
+    { ngx_string("max_packets"), ngx_pcap_api_opt_max_packets, 0, 0 },
+    { ngx_string("process"), ngx_pcap_api_opt_process, 0,
+      NGX_PCAP_API_TAKES_PROCESS },
+    { ngx_string("promiscuous"), ngx_pcap_api_opt_promiscuous, 0, 0 },
+    { ngx_string("reason"), ngx_pcap_api_opt_reason, 0, 0 },
+    { ngx_string("snaplen"), ngx_pcap_api_opt_snaplen, 0, 0 }
 };
 
 #define NGX_PCAP_API_NOPTIONS                                                 \
@@ -72,6 +82,8 @@ ngx_pcap_api_default_options(ngx_pcap_api_ctx_t *ctx)
                        sizeof(ngx_str_t))
         != NGX_OK
         || ngx_array_init(&opts->instances, pool, 8, sizeof(ngx_str_t))
+           != NGX_OK
+        || ngx_array_init(&opts->indexes, pool, 8, sizeof(ngx_uint_t))
            != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -81,16 +93,93 @@ ngx_pcap_api_default_options(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+static ngx_uint_t
+ngx_pcap_api_opt_taken(ngx_pcap_api_ctx_t *ctx,
+    const ngx_pcap_api_option_t *opt)
+{
+    return opt->of == 0 || (ctx->resolver->options & opt->of);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_unknown(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair)
+{
+    u_char                       *p, *last, name[64], list[160];
+    size_t                        n;
+    ngx_uint_t                    i;
+    const ngx_pcap_api_option_t  *opt;
+
+    n = ngx_pcap_api_clean_text(name, sizeof(name), (u_char *) pair->name,
+                                pair->name_len);
+    p = list;
+    last = list + sizeof(list);
+
+    for (i = 0; i < NGX_PCAP_API_NOPTIONS; i++) {
+        opt = &ngx_pcap_api_options[i];
+
+        if (ngx_pcap_api_opt_taken(ctx, opt)) {
+            p = ngx_slprintf(p, last, "%s%V", p == list ? "" : ", ",
+                             &opt->name);
+        }
+    }
+
+    return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                               "unknown option \"%*s\", allowed are %*s",
+                               n, name, (size_t) (p - list), list);
+}
+
+
+/* One pair: NGX_OK or the refusal's status. */
+static ngx_int_t
+ngx_pcap_api_take_option(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair)
+{
+    char                          err[PCAPX_ERR_LEN];
+    ngx_uint_t                    i;
+    const ngx_pcap_api_option_t  *opt;
+
+    opt = NULL;
+
+    for (i = 0; i < NGX_PCAP_API_NOPTIONS; i++) {
+        opt = &ngx_pcap_api_options[i];
+
+        if (pair->name_len == opt->name.len
+            && ngx_memcmp(pair->name, opt->name.data, pair->name_len) == 0
+            && ngx_pcap_api_opt_taken(ctx, opt))
+        {
+            break;
+        }
+    }
+
+    if (i == NGX_PCAP_API_NOPTIONS) {
+        return ngx_pcap_api_opt_unknown(ctx, pair);
+    }
+
+    if (!opt->repeatable) {
+        if (ctx->opts.seen & (1u << i)) {
+            return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                                       "option \"%V\" is given twice",
+                                       &opt->name);
+        }
+
+        ctx->opts.seen |= 1u << i;
+    }
+
+    if (opt->set(ctx, pair, err) != NGX_OK) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                                   "option \"%V\": %s", &opt->name, err);
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_pcap_api_parse_options(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len)
 {
-    int                           rc;
-    char                         *pos, err[PCAPX_ERR_LEN];
-    u_char                        name[64];
-    size_t                        n;
-    ngx_uint_t                    i;
-    pcapx_pair_t                  pair;
-    const ngx_pcap_api_option_t  *opt;
+    int            rc;
+    char          *pos, err[PCAPX_ERR_LEN];
+    ngx_int_t      taken;
+    pcapx_pair_t   pair;
 
     pos = (char *) text;
 
@@ -105,41 +194,9 @@ ngx_pcap_api_parse_options(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len)
             return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "%s", err);
         }
 
-        opt = NULL;
-
-        for (i = 0; i < NGX_PCAP_API_NOPTIONS; i++) {
-            if (pair.name_len == ngx_pcap_api_options[i].name.len
-                && ngx_memcmp(pair.name, ngx_pcap_api_options[i].name.data,
-                              pair.name_len) == 0)
-            {
-                opt = &ngx_pcap_api_options[i];
-                break;
-            }
-        }
-
-        if (opt == NULL) {
-            n = ngx_pcap_api_clean_text(name, sizeof(name),
-                                        (u_char *) pair.name, pair.name_len);
-
-            return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
-                "unknown option \"%*s\", allowed are continues, duration, "
-                "filter, format, instance, interface, max_bytes, "
-                "max_packets, promiscuous, reason, snaplen", n, name);
-        }
-
-        if (!opt->repeatable) {
-            if (ctx->opts.seen & (1u << i)) {
-                return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
-                                           "option \"%V\" is given twice",
-                                           &opt->name);
-            }
-
-            ctx->opts.seen |= 1u << i;
-        }
-
-        if (opt->set(ctx, &pair, err) != NGX_OK) {
-            return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
-                                       "option \"%V\": %s", &opt->name, err);
+        taken = ngx_pcap_api_take_option(ctx, &pair);
+        if (taken != NGX_OK) {
+            return taken;
         }
     }
 }
@@ -231,6 +288,46 @@ ngx_pcap_api_opt_format(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
 
 
 static ngx_int_t
+ngx_pcap_api_opt_index(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    uint64_t     n;
+    ngx_uint_t  *index, i;
+
+    if (pcapx_parse_number("index", pair->value, pair->value_len, 0,
+                           NGX_PCAP_API_MAX_INDEX, &n, err)
+        != PCAPX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    index = ctx->opts.indexes.elts;
+
+    for (i = 0; i < ctx->opts.indexes.nelts; i++) {
+        if (index[i] == n) {
+            return NGX_OK;                 /* the same one again */
+        }
+    }
+
+    if (i == NGX_PCAP_API_MAX_INSTANCES) {
+        (void) ngx_snprintf((u_char *) err, PCAPX_ERR_LEN,
+                            "more than %ui are given%Z", i);
+        return NGX_ERROR;
+    }
+
+    index = ngx_array_push(&ctx->opts.indexes);
+    if (index == NULL) {
+        (void) ngx_snprintf((u_char *) err, PCAPX_ERR_LEN, "no memory%Z");
+        return NGX_ERROR;
+    }
+
+    *index = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
 ngx_pcap_api_opt_instance(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
     char *err)
 {
@@ -273,6 +370,30 @@ ngx_pcap_api_opt_max_packets(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
     return pcapx_parse_number("max_packets", pair->value, pair->value_len, 1,
                               (uint64_t) 1 << 53, &ctx->opts.max_packets,
                               err);
+}
+
+
+/* In names and in messages: letters, digits, ".", "_", "-". */
+static ngx_int_t
+ngx_pcap_api_opt_process(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    ctx->opts.process.data = (u_char *) pair->value;
+    ctx->opts.process.len = pair->value_len;
+
+    if (pair->value_len <= NGX_PCAP_API_MAX_PROCESS
+        && memchr(pair->value, '/', pair->value_len) == NULL
+        && pcapx_valid_instance(pair->value, pair->value_len, err)
+           == PCAPX_OK)
+    {
+        return NGX_OK;
+    }
+
+    (void) ngx_snprintf((u_char *) err, PCAPX_ERR_LEN,
+                        "1 to %d letters, digits, \".\", \"_\" and \"-\" "
+                        "are allowed%Z", NGX_PCAP_API_MAX_PROCESS);
+
+    return NGX_ERROR;
 }
 
 

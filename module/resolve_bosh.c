@@ -17,17 +17,10 @@
 #include <jansson.h>
 
 
-#define NGX_PCAP_API_BOSH_TIMEOUT     5000      /* ms, over all */
 #define NGX_PCAP_API_BOSH_UUID_VALID  60000     /* ms */
 #define NGX_PCAP_API_BOSH_MAX_INFO    65536
 #define NGX_PCAP_API_BOSH_MAX_LIST    (4 * 1024 * 1024)
 #define NGX_PCAP_API_BOSH_MAX_NAME    255       /* a column of the Director */
-
-/*
- * Memory for 4 MiB of "[[[],[]..." would be a hundred times that. An
- * instance takes about 350 bytes and 14 values.
- */
-#define NGX_PCAP_API_BOSH_MAX_VALUES  200000
 
 #define NGX_PCAP_API_BOSH_BAD_TOKEN   600000    /* its code: lacks a scope */
 #define NGX_PCAP_API_BOSH_NOT_FOUND   70000     /* its code: no deployment */
@@ -39,15 +32,6 @@ typedef struct {
     ngx_array_t                instances;
     ngx_uint_t                 granted;      /* unsigned  granted:1 */
 } ngx_pcap_api_bosh_ctx_t;
-
-/* A question: ask() says NGX_AGAIN, or NGX_OK when it is needless. */
-
-typedef struct {
-    ngx_int_t                (*ask)(ngx_pcap_api_ctx_t *ctx,
-                                    ngx_pcap_api_ask_t *ask);
-    ngx_int_t                (*take)(ngx_pcap_api_ctx_t *ctx,
-                                     ngx_pcap_api_ask_t *ask);
-} ngx_pcap_api_bosh_step_t;
 
 
 static ngx_int_t ngx_pcap_api_bosh_ask_info(ngx_pcap_api_ctx_t *ctx,
@@ -64,68 +48,19 @@ static ngx_int_t ngx_pcap_api_bosh_take_teams(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_ask_t *ask);
 
 
-static const ngx_pcap_api_bosh_step_t  ngx_pcap_api_bosh_steps[] = {
+static const ngx_pcap_api_question_t  ngx_pcap_api_bosh_questions[] = {
     { ngx_pcap_api_bosh_ask_info, ngx_pcap_api_bosh_take_info },
     { ngx_pcap_api_bosh_ask_instances, ngx_pcap_api_bosh_take_instances },
-    { ngx_pcap_api_bosh_ask_teams, ngx_pcap_api_bosh_take_teams }
+    { ngx_pcap_api_bosh_ask_teams, ngx_pcap_api_bosh_take_teams },
+    { NULL, NULL }
 };
-
-#define NGX_PCAP_API_BOSH_STEPS                                               \
-    (sizeof(ngx_pcap_api_bosh_steps) / sizeof(ngx_pcap_api_bosh_steps[0]))
-
-
-/* The Director is at fault: says so, and which one. */
-static ngx_int_t
-ngx_pcap_api_bosh_failed(ngx_pcap_api_ctx_t *ctx, const char *why)
-{
-    ngx_pcap_api_ask_t   *ask;
-    ngx_pcap_api_bosh_t  *bosh;
-
-    bosh = ctx->conf->bosh;
-    ask = &ctx->asks[ngx_pcap_api_bosh_resolver.number];
-
-    /* what it says of one deployment tells nothing of it: /info does */
-
-    if (ask->step == 0 || !ask->fetch.answered
-        || ask->fetch.status != NGX_HTTP_OK)
-    {
-        ngx_pcap_api_health_set(&bosh->health, 0);
-    }
-
-    ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
-                  "Director of %V: %s", &bosh->uri, why);
-
-    return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
-                               "the Director of \"%V\" failed: %s",
-                               &bosh->uri, why);
-}
 
 
 static ngx_int_t
 ngx_pcap_api_bosh_garbage(ngx_pcap_api_ctx_t *ctx)
 {
-    return ngx_pcap_api_bosh_failed(ctx,
-                                    "its answer is not what a Director says");
-}
-
-
-/* The answer's JSON, or NULL. */
-static json_t *
-ngx_pcap_api_bosh_json(ngx_pcap_api_fetch_t *f)
-{
-    size_t        i, n;
-    json_error_t  error;
-
-    for (i = 0, n = 0; i < f->len; i++) {
-        n += f->data[i] == ',' || f->data[i] == '[' || f->data[i] == '{';
-    }
-
-    if (f->len == 0 || n > NGX_PCAP_API_BOSH_MAX_VALUES) {
-        return NULL;
-    }
-
-    return json_loadb((char *) f->data, f->len, JSON_REJECT_DUPLICATES,
-                      &error);
+    return ngx_pcap_api_platform_garbage(ctx, &ctx->conf->bosh->platform,
+               &ctx->asks[ngx_pcap_api_bosh_resolver.number]);
 }
 
 
@@ -135,7 +70,7 @@ ngx_pcap_api_bosh_code(ngx_pcap_api_fetch_t *f)
     json_t      *doc;
     json_int_t   code;
 
-    doc = ngx_pcap_api_bosh_json(f);
+    doc = ngx_pcap_api_platform_json(f);
     code = json_integer_value(json_object_get(doc, "code"));
     json_decref(doc);
 
@@ -150,24 +85,20 @@ ngx_pcap_api_bosh_code(ngx_pcap_api_fetch_t *f)
 static ngx_int_t
 ngx_pcap_api_bosh_answer(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
-    u_char                 why[64];
-    ngx_pcap_api_fetch_t  *f;
+    ngx_int_t                 rc;
+    ngx_pcap_api_fetch_t     *f;
+    ngx_pcap_api_platform_t  *p;
 
     f = &ask->fetch;
+    p = &ctx->conf->bosh->platform;
 
-    if (f->answered && !f->verified) {
-        return ngx_pcap_api_bosh_failed(ctx, "this API does not verify it: "
-                   "\"https\" and \"proxy_ssl_verify on\" are needed");
-    }
-
-    if (!f->answered || f->status == NGX_HTTP_OK) {
-        return ngx_pcap_api_fetch_failed(f)
-               ? ngx_pcap_api_bosh_failed(ctx, ngx_pcap_api_fetch_failed(f))
-               : NGX_OK;
+    rc = ngx_pcap_api_platform_answer(ctx, p, ask);
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     if (ask->bearer && f->status == NGX_HTTP_UNAUTHORIZED) {
-        ngx_pcap_api_health_set(&ctx->conf->bosh->health, 1);
+        ngx_pcap_api_health_set(&p->health, 1);
 
         if (ngx_pcap_api_bosh_code(f) == NGX_PCAP_API_BOSH_BAD_TOKEN) {
             return ngx_pcap_api_forbidden(ctx,
@@ -175,30 +106,20 @@ ngx_pcap_api_bosh_answer(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
                        &ctx->group);
         }
 
-        ctx->bearer_error = "Bearer error=\"invalid_token\"";
-
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_UNAUTHORIZED,
-                                   "the Director does not take the token");
+        return ngx_pcap_api_platform_no_token(ctx, p);
     }
 
     if (ask->bearer && f->status == NGX_HTTP_NOT_FOUND
         && ngx_pcap_api_bosh_code(f) == NGX_PCAP_API_BOSH_NOT_FOUND)
     {
-        ngx_pcap_api_health_set(&ctx->conf->bosh->health, 1);
+        ngx_pcap_api_health_set(&p->health, 1);
 
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
                                    "there is no deployment \"%V\"",
                                    &ctx->group);
     }
 
-    if (f->status == 0) {
-        return ngx_pcap_api_bosh_failed(ctx, "its answer is no HTTP");
-    }
-
-    (void) ngx_snprintf(why, sizeof(why), "it answered with status %i%Z",
-                        f->status);
-
-    return ngx_pcap_api_bosh_failed(ctx, (char *) why);
+    return ngx_pcap_api_platform_status(ctx, p, ask);
 }
 
 
@@ -206,9 +127,18 @@ static ngx_int_t
 ngx_pcap_api_bosh_fetch(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask,
     size_t max)
 {
-    return ngx_pcap_api_fetch(ctx, &ctx->conf->bosh->uri, max, &ask->fetch)
-           == NGX_OK
-           ? NGX_AGAIN : NGX_ERROR;
+    return ngx_pcap_api_platform_ask(ctx, &ctx->conf->bosh->platform, ask,
+                                     max);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_bosh_fetch_info(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
+{
+    ngx_str_set(&ask->uri, "/info");
+    ask->bearer = 0;
+
+    return ngx_pcap_api_bosh_fetch(ctx, ask, NGX_PCAP_API_BOSH_MAX_INFO);
 }
 
 
@@ -226,10 +156,7 @@ ngx_pcap_api_bosh_ask_info(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         return NGX_OK;
     }
 
-    ngx_str_set(&ask->uri, "/info");
-    ask->bearer = 0;
-
-    return ngx_pcap_api_bosh_fetch(ctx, ask, NGX_PCAP_API_BOSH_MAX_INFO);
+    return ngx_pcap_api_bosh_fetch_info(ctx, ask);
 }
 
 
@@ -250,7 +177,7 @@ ngx_pcap_api_bosh_take_info(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 
     bosh = ctx->conf->bosh;
 
-    doc = ngx_pcap_api_bosh_json(&ask->fetch);
+    doc = ngx_pcap_api_platform_json(&ask->fetch);
     v = json_object_get(doc, "uuid");
     uuid = json_string_value(v);
     len = json_string_length(v);
@@ -268,7 +195,7 @@ ngx_pcap_api_bosh_take_info(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
     bosh->uuid_at = ngx_current_msec;
 
     json_decref(doc);
-    ngx_pcap_api_health_set(&bosh->health, 1);
+    ngx_pcap_api_health_set(&bosh->platform.health, 1);
 
     return NGX_OK;
 }
@@ -373,7 +300,7 @@ ngx_pcap_api_bosh_take_instances(ngx_pcap_api_ctx_t *ctx,
 
     bctx = ask->data;
 
-    doc = ngx_pcap_api_bosh_json(&ask->fetch);
+    doc = ngx_pcap_api_platform_json(&ask->fetch);
     rc = ngx_pcap_api_bosh_read(ctx, doc, &bctx->instances);
     json_decref(doc);
 
@@ -382,7 +309,7 @@ ngx_pcap_api_bosh_take_instances(ngx_pcap_api_ctx_t *ctx,
     }
 
     if (rc == NGX_OK) {
-        ngx_pcap_api_health_set(&ctx->conf->bosh->health, 1);
+        ngx_pcap_api_health_set(&ctx->conf->bosh->platform.health, 1);
     }
 
     return rc;
@@ -469,7 +396,7 @@ ngx_pcap_api_bosh_take_teams(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         return rc;
     }
 
-    doc = ngx_pcap_api_bosh_json(&ask->fetch);
+    doc = ngx_pcap_api_platform_json(&ask->fetch);
     rc = ngx_pcap_api_bosh_read_teams(ctx, doc);
     json_decref(doc);
 
@@ -503,45 +430,9 @@ ngx_pcap_api_bosh_begin(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "%s", err);
     }
 
-    ask->data = ngx_pcalloc(ctx->request->pool,
-                            sizeof(ngx_pcap_api_bosh_ctx_t));
-    if (ask->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ctx->deadline = ngx_current_msec + NGX_PCAP_API_BOSH_TIMEOUT;
-
-    return NGX_OK;
-}
-
-
-/* One question: asks it, waits for it, takes the answer. */
-static ngx_int_t
-ngx_pcap_api_bosh_step(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
-{
-    ngx_int_t                        rc;
-    const ngx_pcap_api_bosh_step_t  *step;
-
-    step = &ngx_pcap_api_bosh_steps[ask->step];
-
-    if (ask->fetch.ctx == NULL) {
-        return step->ask(ctx, ask);
-    }
-
-    if (ask->fetch.done) {
-        rc = step->take(ctx, ask);
-
-        ngx_pcap_api_fetch_drop(&ask->fetch);
-        ask->fetch.ctx = NULL;
-
-        return rc;
-    }
-
-    if ((ngx_msec_int_t) (ngx_current_msec - ctx->deadline) < 0) {
-        return NGX_AGAIN;
-    }
-
-    return ngx_pcap_api_bosh_failed(ctx, "it does not answer in time");
+    return ngx_pcap_api_platform_begin(ctx, ask,
+                                       sizeof(ngx_pcap_api_bosh_ctx_t))
+           ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -558,13 +449,10 @@ ngx_pcap_api_bosh_resolve(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         }
     }
 
-    while (ask->step < NGX_PCAP_API_BOSH_STEPS) {
-        rc = ngx_pcap_api_bosh_step(ctx, ask);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        ask->step++;
+    rc = ngx_pcap_api_platform_run(ctx, &ctx->conf->bosh->platform, ask,
+                                   ngx_pcap_api_bosh_questions);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     bctx = ask->data;
@@ -576,46 +464,12 @@ ngx_pcap_api_bosh_resolve(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 static ngx_int_t
 ngx_pcap_api_bosh_probe(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
-    ngx_int_t               rc;
-    ngx_uint_t              late;
-    ngx_pcap_api_health_t  *h;
+    static const ngx_pcap_api_question_t  info = {
+        ngx_pcap_api_bosh_fetch_info, ngx_pcap_api_bosh_take_info
+    };
 
-    h = &ctx->conf->bosh->health;
-    late = (ngx_msec_int_t) (ngx_current_msec - ctx->deadline) >= 0;
-
-    if (ask->fetch.ctx == NULL) {
-        rc = ngx_pcap_api_health_get(h);
-
-        if (rc == NGX_BUSY) {
-            return late ? NGX_DECLINED : NGX_AGAIN;
-        }
-
-        if (rc != NGX_AGAIN) {
-            return rc;
-        }
-
-        ngx_str_set(&ask->uri, "/info");
-        ask->bearer = 0;
-
-        return ngx_pcap_api_bosh_fetch(ctx, ask, NGX_PCAP_API_BOSH_MAX_INFO);
-    }
-
-    if (ask->fetch.sr != NULL && !ask->fetch.done) {
-        if (!late) {
-            return NGX_AGAIN;
-        }
-
-        ngx_pcap_api_fetch_drop(&ask->fetch);
-        (void) ngx_pcap_api_bosh_failed(ctx, "it does not answer in time");
-
-        return NGX_DECLINED;
-    }
-
-    rc = ngx_pcap_api_bosh_take_info(ctx, ask);
-    ngx_pcap_api_fetch_drop(&ask->fetch);
-    ask->fetch.ctx = NULL;                 /* what is known now is fresh */
-
-    return rc == NGX_OK ? NGX_OK : NGX_DECLINED;
+    return ngx_pcap_api_platform_probe(ctx, &ctx->conf->bosh->platform, ask,
+                                       &info);
 }
 
 
@@ -629,7 +483,9 @@ ngx_pcap_api_bosh_configured(ngx_pcap_api_loc_conf_t *conf)
 const ngx_pcap_api_resolver_t  ngx_pcap_api_bosh_resolver = {
     ngx_string("bosh"),
     1,
+    NGX_PCAP_API_TAKES_INSTANCE,
     ngx_pcap_api_bosh_configured,
     ngx_pcap_api_bosh_resolve,
+    NULL,
     ngx_pcap_api_bosh_probe
 };

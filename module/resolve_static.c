@@ -150,7 +150,9 @@ ngx_pcap_api_static_configured(ngx_pcap_api_loc_conf_t *conf)
 const ngx_pcap_api_resolver_t  ngx_pcap_api_static_resolver = {
     ngx_string("static"),
     0,
+    NGX_PCAP_API_TAKES_INSTANCE,
     ngx_pcap_api_static_configured,
     ngx_pcap_api_static_resolve,
+    NULL,
     NULL
 };

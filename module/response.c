@@ -30,7 +30,7 @@ ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     u_char     *p;
     ngx_tm_t    tm;
-    ngx_str_t   value;
+    ngx_str_t   value, *name;
 
     r->headers_out.status = NGX_HTTP_OK;
     r->headers_out.content_length_n = -1;
@@ -45,7 +45,9 @@ ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     r->headers_out.content_type_len = r->headers_out.content_type.len;
 
-    p = ngx_pnalloc(r->pool, ctx->group.len + 80);
+    name = ctx->label.len ? &ctx->label : &ctx->group;
+
+    p = ngx_pnalloc(r->pool, name->len + 80);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -55,7 +57,7 @@ ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     value.data = p;
     value.len = ngx_sprintf(p, "attachment; filename=\"%V-%4d%02d%02dT%02d"
                             "%02d%02dZ.%s\"",
-                            &ctx->group, tm.ngx_tm_year, tm.ngx_tm_mon,
+                            name, tm.ngx_tm_year, tm.ngx_tm_mon,
                             tm.ngx_tm_mday, tm.ngx_tm_hour, tm.ngx_tm_min,
                             tm.ngx_tm_sec,
                             ctx->opts.pcapng ? "pcapng" : "pcap")

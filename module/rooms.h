@@ -149,6 +149,12 @@ ngx_uint_t ngx_pcap_api_has_scope(ngx_pcap_api_identity_t *id,
 
 char *ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_cf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_cf_opt_in(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_pcap_api_cf_exclude(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_pcap_api_check_uri(ngx_conf_t *cf, void *post, void *data);
 /* A level that says one of the two ways inherits neither. */
 void ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
@@ -249,6 +255,57 @@ ngx_int_t ngx_pcap_api_agents_room(ngx_pcap_api_ctx_t *ctx, ngx_uint_t n);
 void ngx_pcap_api_agent_add(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_target_t *t);
 
+/* module/platform.c: what resolvers share that ask a platform */
+
+/*
+ * It is at fault: 503 that says so, and which one. It does not work now,
+ * unless it has answered well, but nonsense about what the user asks for.
+ */
+ngx_int_t ngx_pcap_api_platform_failed(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask, const char *why);
+/* As failed: this is not what such a platform says. */
+ngx_int_t ngx_pcap_api_platform_garbage(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask);
+/* The answer's JSON, the caller's; NULL: none, or it has too many values. */
+json_t *ngx_pcap_api_platform_json(ngx_pcap_api_fetch_t *f);
+/*
+ * NGX_OK for a whole 200 of a verified peer, NGX_DECLINED for any other
+ * status of one (the resolver knows what it means), else a refusal.
+ */
+ngx_int_t ngx_pcap_api_platform_answer(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask);
+/* As failed, for a status that means nothing. */
+ngx_int_t ngx_pcap_api_platform_status(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask);
+/* A 401 of ours for one of the platform. */
+ngx_int_t ngx_pcap_api_platform_no_token(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p);
+/* Asks for ask->uri, an answer of max bytes at most: NGX_AGAIN, NGX_ERROR. */
+ngx_int_t ngx_pcap_api_platform_ask(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask, size_t max);
+/* The time for all questions begins; ask->data has size bytes. NULL: none. */
+void *ngx_pcap_api_platform_begin(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ask_t *ask, size_t size);
+/* Asks them in turn, up to the one without ask(); as a phase. */
+ngx_int_t ngx_pcap_api_platform_run(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask,
+    const ngx_pcap_api_question_t *questions);
+/* The probe of a resolver by one question. */
+ngx_int_t ngx_pcap_api_platform_probe(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_platform_t *p, ngx_pcap_api_ask_t *ask,
+    const ngx_pcap_api_question_t *q);
+/*
+ * 1 for a literal address: text, whose data has NGX_SOCKADDR_STRLEN bytes,
+ * becomes "ip:port", addr[16] the address in network order.
+ */
+ngx_uint_t ngx_pcap_api_platform_address(const char *ip, size_t len,
+    ngx_uint_t port, ngx_str_t *text, u_char *addr, u_char *addr_len);
+/* 1 if the address lies in one of the n ranges. */
+ngx_uint_t ngx_pcap_api_platform_in(ngx_cidr_t *ranges, ngx_uint_t n,
+    u_char *addr, u_char addr_len);
+/* For setters: "URI [tls_name=NAME] [port=PORT]" into p; as a setter. */
+char *ngx_pcap_api_platform_conf(ngx_conf_t *cf, ngx_pcap_api_platform_t *p);
+
 /* module/resolve_static.c: targets from the configuration */
 
 extern const ngx_pcap_api_resolver_t  ngx_pcap_api_static_resolver;
@@ -269,6 +326,54 @@ ngx_int_t ngx_pcap_api_bosh_read(ngx_pcap_api_ctx_t *ctx, json_t *doc,
 ngx_int_t ngx_pcap_api_bosh_targets(ngx_pcap_api_ctx_t *ctx,
     ngx_array_t *all);
 
+/* module/resolve_cf.c: the instances of a Cloud Foundry app */
+
+extern const ngx_pcap_api_resolver_t  ngx_pcap_api_cf_resolver;
+
+/* module/cf_instances.c: what a Cloud Controller says about an app */
+
+/* All that is known of it; for the two rooms of Cloud Foundry only. */
+
+typedef struct {
+    ngx_str_t                  guid;         /* as it spells it */
+    ngx_str_t                  name;         /* harmless */
+    ngx_array_t                processes;    /* ngx_str_t: guids */
+    ngx_uint_t                 process;      /* whose stats are next */
+    ngx_array_t                instances;    /* ngx_pcap_api_cf_inst_t */
+    unsigned                   stopped:1;
+    unsigned                   again:1;      /* asked for what has moved */
+} ngx_pcap_api_cf_app_t;
+
+typedef struct {
+    ngx_uint_t                 process;      /* place among app's */
+    ngx_uint_t                 index;
+    ngx_pcap_api_target_t      target;
+} ngx_pcap_api_cf_inst_t;
+
+/* All: NGX_OK, NGX_DECLINED (no Cloud Controller says that), NGX_ERROR. */
+
+ngx_int_t ngx_pcap_api_cf_read_app(ngx_pcap_api_ctx_t *ctx, json_t *doc,
+    ngx_pcap_api_cf_app_t *app);
+/* Those of the type that is asked for; 404: there is none. */
+ngx_int_t ngx_pcap_api_cf_read_processes(ngx_pcap_api_ctx_t *ctx,
+    json_t *doc, ngx_pcap_api_cf_app_t *app);
+/* Of app->process, added to app->instances. */
+ngx_int_t ngx_pcap_api_cf_read_stats(ngx_pcap_api_ctx_t *ctx, json_t *doc,
+    ngx_pcap_api_cf_app_t *app);
+/* The app's space and organization, which doc includes; doc's. */
+ngx_int_t ngx_pcap_api_cf_owners(json_t *doc, json_t **space, json_t **org);
+
+/* 1: doc's annotation is "true". */
+ngx_uint_t ngx_pcap_api_cf_opted_in(json_t *doc, ngx_str_t *name);
+/* 0: it has that annotation, and it is not "true". */
+ngx_uint_t ngx_pcap_api_cf_allows(json_t *owner, ngx_str_t *name);
+/* Those that were asked for become agents: NGX_OK, NGX_ERROR or 4xx. */
+ngx_int_t ngx_pcap_api_cf_targets(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_cf_app_t *app);
+/* Agents that moved get their new targets out of app->instances: NGX_OK. */
+ngx_int_t ngx_pcap_api_cf_follow(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_cf_app_t *app);
+
 /* module/status.c: what works */
 
 ngx_int_t ngx_pcap_api_status_phase(ngx_http_request_t *r,
@@ -280,6 +385,12 @@ void ngx_pcap_api_health_set(ngx_pcap_api_health_t *h, ngx_uint_t works);
  * out and to set it), NGX_BUSY (somebody is finding out).
  */
 ngx_int_t ngx_pcap_api_health_get(ngx_pcap_api_health_t *h);
+
+/* module/agent_uri.c: what agents are asked */
+
+/* Sets ctx->agent_uri: NGX_OK, NGX_ERROR, or 400 when it is too long. */
+ngx_int_t ngx_pcap_api_agent_uri(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
 
 /* module/open.c: the subrequests to agents */
 

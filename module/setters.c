@@ -91,6 +91,142 @@ ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_pcap_api_loc_conf_t  *plcf = conf;
+
+    if (plcf->bosh != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    plcf->bosh = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_bosh_t));
+    if (plcf->bosh == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    plcf->bosh->platform.name = "Director";
+    plcf->bosh->platform.tls_star = 1;
+
+    return ngx_pcap_api_platform_conf(cf, &plcf->bosh->platform);
+}
+
+
+char *
+ngx_pcap_api_cf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_pcap_api_loc_conf_t  *plcf = conf;
+
+    if (plcf->cf != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    plcf->cf = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_platform_t));
+    if (plcf->cf == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    plcf->cf->name = "Cloud Controller";
+
+    return ngx_pcap_api_platform_conf(cf, plcf->cf);
+}
+
+
+/* A key of the Cloud Controller's metadata: "name" or "example.com/name". */
+static ngx_uint_t
+ngx_pcap_api_annotation_fits(ngx_str_t *name)
+{
+    size_t  i;
+    u_char  ch;
+
+    for (i = 0; i < name->len; i++) {
+        ch = name->data[i];
+
+        if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')
+              || (ch >= '0' && ch <= '9') || ch == '-' || ch == '.'
+              || ch == '_' || ch == '/'))
+        {
+            return 0;
+        }
+    }
+
+    return name->len > 0 && name->len <= 317;  /* 253, "/", 63 */
+}
+
+
+char *
+ngx_pcap_api_cf_opt_in(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t                *value;
+    ngx_pcap_api_loc_conf_t  *plcf = conf;
+
+    if (plcf->cf_opt_in != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 3 && ngx_strcmp(value[1].data, "annotation") == 0
+        && ngx_pcap_api_annotation_fits(&value[2]))
+    {
+        plcf->cf_opt_in = NGX_PCAP_API_CF_ANNOTATION;
+        plcf->cf_annotation = value[2];
+        return NGX_CONF_OK;
+    }
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "ssh") == 0) {
+        plcf->cf_opt_in = NGX_PCAP_API_CF_SSH;
+        return NGX_CONF_OK;
+    }
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        plcf->cf_opt_in = NGX_PCAP_API_CF_ALL;
+        return NGX_CONF_OK;
+    }
+
+    return "takes \"ssh\", \"annotation NAME\" or \"off\"";
+}
+
+
+char *
+ngx_pcap_api_cf_exclude(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                      err[PCAPX_ERR_LEN];
+    ngx_str_t                *value, *s;
+    ngx_uint_t                i;
+    ngx_pcap_api_loc_conf_t  *plcf = conf;
+
+    if (plcf->cf_exclude == NGX_CONF_UNSET_PTR) {
+        plcf->cf_exclude = ngx_array_create(cf->pool, 4, sizeof(ngx_str_t));
+        if (plcf->cf_exclude == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (pcapx_valid_guid((char *) value[i].data, value[i].len, err)
+            != PCAPX_OK)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid app \"%V\": %s", &value[i], err);
+            return NGX_CONF_ERROR;
+        }
+
+        s = ngx_array_push(plcf->cf_exclude);
+        if (s == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *s = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
 ngx_pcap_api_check_uri(ngx_conf_t *cf, void *post, void *data)
 {
     ngx_str_t *uri = data;

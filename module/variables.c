@@ -1,7 +1,7 @@
 /*
  * module/variables.c: the $pcap_* variables. None but $pcap_token,
  * $pcap_client_token and $pcap_bearer hold a token, and these are there for
- * the introspection location and for questions to a Director only.
+ * the introspection location and for questions to a platform only.
  */
 
 #include "ngx_pcap_api_module.h"
@@ -24,6 +24,7 @@ enum {
     NGX_PCAP_API_VAR_TOKEN,
     NGX_PCAP_API_VAR_CLIENT_TOKEN,
     NGX_PCAP_API_VAR_DIRECTOR_URI,
+    NGX_PCAP_API_VAR_CC_URI,
     NGX_PCAP_API_VAR_BEARER,
     NGX_PCAP_API_VAR_KEYS_ETAG,
     NGX_PCAP_API_VAR_ID,
@@ -59,6 +60,9 @@ static ngx_http_variable_t  ngx_pcap_api_vars[] = {
 
     { ngx_string("pcap_director_uri"), NULL, ngx_pcap_api_variable_ask,
       NGX_PCAP_API_VAR_DIRECTOR_URI, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_cc_uri"), NULL, ngx_pcap_api_variable_ask,
+      NGX_PCAP_API_VAR_CC_URI, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("pcap_bearer"), NULL, ngx_pcap_api_variable_ask,
       NGX_PCAP_API_VAR_BEARER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -101,6 +105,32 @@ ngx_pcap_api_variable_set(ngx_http_variable_value_t *v, ngx_str_t *s)
 }
 
 
+/* What all agents of the capture are asked, and of this one's container. */
+static ngx_int_t
+ngx_pcap_api_variable_uri(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, ngx_pcap_api_agent_t *a)
+{
+    u_char     *p;
+    ngx_str_t   s;
+
+    if (a->target->args.len == 0) {
+        return ngx_pcap_api_variable_set(v, &a->ctx->agent_uri);
+    }
+
+    s.len = a->ctx->agent_uri.len + a->target->args.len;
+
+    s.data = ngx_pnalloc(r->pool, s.len);
+    if (s.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(s.data, a->ctx->agent_uri.data, a->ctx->agent_uri.len);
+    ngx_memcpy(p, a->target->args.data, a->target->args.len);
+
+    return ngx_pcap_api_variable_set(v, &s);
+}
+
+
 static ngx_int_t
 ngx_pcap_api_variable_agent(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
@@ -121,11 +151,26 @@ ngx_pcap_api_variable_agent(ngx_http_request_t *r,
         return ngx_pcap_api_variable_set(v, &a->target->addr);
 
     case NGX_PCAP_API_VAR_URI:
-        return ngx_pcap_api_variable_set(v, &a->ctx->agent_uri);
+        return ngx_pcap_api_variable_uri(r, v, a);
 
     default: /* NGX_PCAP_API_VAR_NAME */
         return ngx_pcap_api_variable_set(v, &a->target->tls_name);
     }
+}
+
+
+/* A Director is asked for nothing of a Cloud Controller's, and vice versa. */
+static ngx_uint_t
+ngx_pcap_api_variable_of_other(ngx_pcap_api_ask_t *ask, uintptr_t data)
+{
+    ngx_pcap_api_ask_t  *asks;
+
+    asks = ask->fetch.ctx->asks;
+
+    return (data == NGX_PCAP_API_VAR_DIRECTOR_URI
+            && ask != &asks[ngx_pcap_api_bosh_resolver.number])
+           || (data == NGX_PCAP_API_VAR_CC_URI
+               && ask != &asks[ngx_pcap_api_cf_resolver.number]);
 }
 
 
@@ -138,7 +183,9 @@ ngx_pcap_api_variable_ask(ngx_http_request_t *r,
 
     ask = ngx_pcap_api_ask_of(r);
 
-    if (ask == NULL || (data == NGX_PCAP_API_VAR_BEARER && !ask->bearer)) {
+    if (ask == NULL || (data == NGX_PCAP_API_VAR_BEARER && !ask->bearer)
+        || ngx_pcap_api_variable_of_other(ask, data))
+    {
         v->not_found = 1;
         v->no_cacheable = 1;
         return NGX_OK;

@@ -42,7 +42,7 @@ my ($status, $doc, $c) = $C->fetch($agent, '/v1/status');
 is($status, 200, 'status');
 is_deeply($doc, { healthy => JSON::PP::true, version => '0.1.0',
     compatibility_level => 1, captures_running => 0, captures_max => 2,
-    message => 'ready' }, 'status document');
+    container_mode => 'off', message => 'ready' }, 'status document');
 like($c->{head}, qr{^Content-Type: application/json\r$}m, 'status is JSON');
 
 is(($C->fetch($agent, '/v1/status', cert => 'by-san'))[0], 200,
@@ -106,7 +106,8 @@ my @bad = (
     [ 404, qr/^interface: there is no usbmon0/,
         '/v1/capture?interface=usbmon0' ],
     [ 400, qr/^container: container captures are not configured/,
-        '/v1/capture?interface=lo&container=h' ],
+        '/v1/capture?interface=lo&container=h&app=a' ],
+    [ 400, qr/^container: app is needed/, '/v1/capture?container=h' ],
     [ 400, qr/^filter: .*syntax error/,
         '/v1/capture?interface=lo&filter=tcp%20port%20and' ],
     [ 400, qr/^filter: .*syntax error/,
@@ -271,6 +272,24 @@ my @refused = (
     [ { log_level => 'loud' }, qr/log_level/ ],
     [ { mistyped => 1 }, qr/unknown key "mistyped"/ ],
     [ { interface_default => '../x' }, qr/interface_default/ ],
+    [ { container_mode => 'on' }, qr/container_mode: must be off, netns/ ],
+    [ { container_mode => JSON::PP::true }, qr/container_mode: must be a/ ],
+    [ { container_interface => 'a/b' }, qr/container_interface: / ],
+    [ { container_metadata => 'store.json' },
+        qr/container_metadata: must be an absolute path/ ],
+    [ { container_mode => 'veth', container_metadata => 'none' },
+        qr/container_metadata: container_mode veth needs it/ ],
+    [ { container_netns_paths => '/x/HANDLE' },
+        qr/container_netns_paths: must be an array/ ],
+    [ { container_netns_paths => [ 7 ] }, qr/must be an array of texts/ ],
+    [ { container_netns_paths => [ '/x/y' ] },
+        qr{container_netns_paths: "/x/y" must have HANDLE in it, once} ],
+    [ { container_netns_paths => [ 'x/HANDLE' ] },
+        qr/must be an absolute path/ ],
+    [ { container_state_paths => [ '/x/../HANDLE/state.json' ] },
+        qr/container_state_paths: .* must have no .*"\.\."/ ],
+    [ { container_state_paths => [ '/ok/HANDLE', '/HANDLE/HANDLE' ] },
+        qr{container_state_paths: "/HANDLE/HANDLE"} ],
     [ { user => 7 }, qr/user/ ],
     [ { user => 'no-such-user' }, qr/there is no user "no-such-user"/ ],
 );
@@ -282,6 +301,11 @@ for my $r (@refused) {
 }
 
 is((check())[0], 0, '--check is content');
+is((check(container_mode => 'netns', container_interface => 'eth1',
+    container_metadata => 'none', container_netns_paths => [ '/a/HANDLE' ],
+    container_state_paths => [ '/b/HANDLE/init.pid', '/c/HANDLE.json' ]))[0],
+    0, '--check is content with containers');
+is((check(container_mode => 'veth'))[0], 0, 'and with a cell\'s paths');
 
 $agent->stop();
 unlike(slurp($agent->{log}), qr/signal \d/, 'no process died of a signal');

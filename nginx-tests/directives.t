@@ -104,6 +104,28 @@ for my $case (
         'number of arguments' ],
     [ 'bosh twice', 'pcap_api_bosh /d; pcap_api_bosh /e;', 'duplicate' ],
     [ 'bosh ranges', 'pcap_api_bosh /d;', 'needs "pcap_api_agent_ranges"' ],
+    [ 'cf URI', 'pcap_api_cf _cc;', 'URI of an internal' ],
+    [ 'cf URL', 'pcap_api_cf https://api.example.com;',
+        'URI of an internal' ],
+    [ 'cf name', 'pcap_api_cf /c tls_name=*.cell;', 'tls_name=NAME' ],
+    [ 'cf port', 'pcap_api_cf /c port=65536;', 'port=1' ],
+    [ 'cf parameter', 'pcap_api_cf /c url=x;', 'tls_name=NAME.*port' ],
+    [ 'cf twice', 'pcap_api_cf /c; pcap_api_cf /d;', 'duplicate' ],
+    [ 'cf ranges', 'pcap_api_cf /c;',
+        '"pcap_api_cf" needs "pcap_api_agent_ranges"' ],
+    [ 'cf scope', 'pcap_api_cf_scope "a b";', 'without spaces' ],
+    [ 'cf opt-in', 'pcap_api_cf_opt_in on;', '"ssh", "annotation NAME"' ],
+    [ 'cf opt-in', 'pcap_api_cf_opt_in ssh x;', '"ssh", "annotation NAME"' ],
+    [ 'cf opt-in', 'pcap_api_cf_opt_in annotation;',
+        '"ssh", "annotation NAME"' ],
+    [ 'cf opt-in', 'pcap_api_cf_opt_in annotation "a b";',
+        '"ssh", "annotation NAME"' ],
+    [ 'cf opt-in', 'pcap_api_cf_opt_in annotation a b;',
+        'number of arguments' ],
+    [ 'cf opt-in twice', 'pcap_api_cf_opt_in ssh; pcap_api_cf_opt_in off;',
+        'duplicate' ],
+    [ 'cf exclude', 'pcap_api_cf_exclude;', 'number of arguments' ],
+    [ 'cf exclude', 'pcap_api_cf_exclude a b/c;', 'a guid has 1 to' ],
     [ 'bosh scope', 'pcap_api_bosh_scope "a b";', 'without spaces' ],
     [ 'bosh scope', 'pcap_api_bosh_scope "";', 'without spaces' ],
     [ 'bosh scope twice', 'pcap_api_bosh_scope a; pcap_api_bosh_scope b;',
@@ -126,7 +148,12 @@ for my $line ('pcap_api_static six web/0 [2001:db8::1]:9494;',
     'pcap_api_bosh /d; pcap_api_agent_ranges 127.0.0.0/8;',
     'pcap_api_bosh /d port=9495 tls_name=*.pcap-agent;'
     . ' pcap_api_agent_ranges 127.0.0.0/8 2001:db8::/32;',
-    'pcap_api_bosh_scope a b c;', 'pcap_api_bosh_scope off;')
+    'pcap_api_bosh_scope a b c;', 'pcap_api_bosh_scope off;',
+    'pcap_api_cf /c port=9495 tls_name=cell-agent;'
+    . ' pcap_api_agent_ranges 127.0.0.0/8; pcap_api_cf_exclude a b;'
+    . ' pcap_api_cf_exclude c; pcap_api_cf_opt_in ssh;',
+    'pcap_api_cf_scope a b c;', 'pcap_api_cf_scope off;',
+    'pcap_api_cf_opt_in off;', 'pcap_api_cf_opt_in annotation a.b/c_d-e;')
 {
     config_says($line, undef, pcap => $line);
 }
@@ -152,7 +179,8 @@ my $dir = work_dir() . '/example';
 
 mkdir $dir;
 
-for my $name (qw(front pcap-api ca uaa-ca director-ca staging-ca)) {
+for my $name (qw(front pcap-api ca uaa-ca director-ca staging-ca
+    router-ca)) {
     spew("$dir/$name.crt", slurp($certs->file('front.crt')));
     spew("$dir/$name.key", slurp($certs->file('front.key')));
 }
@@ -161,7 +189,7 @@ for my $name ('uaa-client', 'uaa-client-staging') {
     spew("$dir/$name.conf", 'proxy_set_header Authorization "Basic eDp5";');
 }
 
-for my $name ('pcap-api.conf', 'pcap-api-bosh.conf') {
+for my $name ('pcap-api.conf', 'pcap-api-bosh.conf', 'pcap-api-cf.conf') {
     my $text = slurp(root_dir() . "/examples/$name");
 
     $text =~ s{/etc/pcap|/var/log/nginx}{$dir}g;

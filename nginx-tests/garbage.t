@@ -45,6 +45,10 @@ my %then = (
         'pcap-api STATUS api: status=complete packets=1 dropped=0' ] ]) },
     isb_comment   => sub { isb(0, $_[0]->now(), opts => [ [ 1,
         'pcap-api LIMIT_REACHED api: forged' ] ]) },
+    gone_and_more => sub { isb(0, $_[0]->now(), opts => [ [ 1,
+        'container gone' ] ]) . epb(0, $_[0]->now(), $data) },
+    gone_longer   => sub { isb(0, $_[0]->now(), opts => [ [ 1,
+        'container gone.' ] ]) },
     epb_flags     => sub { epb(0, $_[0]->now(), $data,
         opts => [ [ 2, "\0\0\0\0" ] ]) },
     two_lengths   => sub { epb(0, $_[0]->now(), $data, tail => 52) },
@@ -70,9 +74,19 @@ my %then = (
     huge_block    => sub { block(6, 'x' x 400_000) },
 );
 # How a stream may end: [ what is sent after good records, what the file says
-# of the agent ]. The first one is the twin that is well.
+# of the agent, and its words ]. The first two are the twins that are well.
 my @ENDS = (
-    [ proper          => sub { $_[0]->end() }, 'CAPTURE_STOPPED' ],
+    [ proper          => sub { $_[0]->end() }, 'CAPTURE_STOPPED',
+        qr/^the agent has ended the capture$/ ],
+    [ container_gone  => sub {
+        my ($c) = @_;
+        $c->chunk(join '', map { isb($_, $c->now(), endtime => $c->now(),
+            filteraccept => $c->{count}[$_], osdrop => 0,
+            usrdeliv => $c->{count}[$_], opts => [ [ 1, 'container gone' ] ])
+            } 0, 1);
+        $c->send_raw("0\r\n\r\n");
+        $c->close();
+    }, 'CAPTURE_STOPPED', qr/^the container is gone$/ ],
     [ final_in_block  => sub {
         $_[0]->chunk(substr epb(0, $_[0]->now(), $data), 0, -8);
         $_[0]->send_raw("0\r\n\r\n");
@@ -208,7 +222,7 @@ agents_quiet('garbage', $fake);
 my ($ending) = sort keys %number;
 
 for my $end (@ENDS) {
-    my ($name, undef, $type) = @$end;
+    my ($name, undef, $type, $words) = @$end;
 
     $c = $nginx->get("/v1/capture/static/all?filter=$name&interface=eth0"
         . "&interface=eth1&instance=good/0&instance=bad/$ending");
@@ -241,6 +255,10 @@ for my $end (@ENDS) {
         qr/the connection was cut, what it lost/, "$name: and why") if !$type;
     no_message($file, 'INSTANCE_UNAVAILABLE', "$name: nobody is lost")
         if $type;
+    has_message($file, $type, "bad/$ending", $words, "$name: its words")
+        if $type;
+    is(scalar(grep { $_ eq 'container gone' } @{ $file->{comments} }), 0,
+        "$name: no comment of an agent is in the file");
     agents_quiet($name, $fake);
 }
 

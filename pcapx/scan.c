@@ -14,6 +14,11 @@
 #include "scan_int.h"
 
 
+/* PCAPX_CONTAINER_GONE with its head, padded. */
+#define PCAPX_GONE_OPT_LEN                                                   \
+    (4 + pcapx_pad4((uint32_t) sizeof(PCAPX_CONTAINER_GONE) - 1))
+
+
 static int pcapx_scan_start(pcapx_scan_t *s, const uint8_t *p, size_t len,
     pcapx_block_t *b);
 static int pcapx_scan_short(pcapx_scan_t *s, const uint8_t *p, size_t len);
@@ -210,6 +215,12 @@ static inline int
 pcapx_scan_agent(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
     uint32_t total, pcapx_block_t *b)
 {
+    if (pcapx_unlikely(s->container_gone && type != PCAPX_BT_ISB)) {
+        return pcapx_scan_fail(s, PCAPX_EPROFILE,
+                               "block type 0x%08x: behind the end of a "
+                               "container", type);
+    }
+
     if (pcapx_likely(type == PCAPX_BT_EPB)) {
         return pcapx_scan_agent_epb(s, p, total, b);
     }
@@ -383,11 +394,16 @@ pcapx_scan_agent_isb(pcapx_scan_t *s, const uint8_t *p, uint32_t total,
 }
 
 
-/* Options of an agent's ISB: 64-bit counters, each once, and the end. */
+/*
+ * Options of an agent's ISB: 64-bit counters, each once, the one comment that
+ * there is, and the end.
+ */
 static int
 pcapx_scan_agent_counters(pcapx_scan_t *s, const uint8_t *p, uint32_t left)
 {
     unsigned  code, len, seen;
+
+    static const char  gone[] = PCAPX_CONTAINER_GONE;
 
     seen = 0;
 
@@ -396,7 +412,17 @@ pcapx_scan_agent_counters(pcapx_scan_t *s, const uint8_t *p, uint32_t left)
         len = pcapx_host16(p + 2);
 
         if (code == PCAPX_OPT_END && len == 0 && left == 4) {
-            return PCAPX_OK;
+            break;
+        }
+
+        if (code == PCAPX_OPT_COMMENT && len == sizeof(gone) - 1
+            && left >= PCAPX_GONE_OPT_LEN && (seen & (1u << code)) == 0
+            && memcmp(p + 4, gone, sizeof(gone) - 1) == 0)
+        {
+            seen |= 1u << code;
+            p += PCAPX_GONE_OPT_LEN;
+            left -= PCAPX_GONE_OPT_LEN;
+            continue;
         }
 
         if (code < PCAPX_ISB_STARTTIME || code > PCAPX_ISB_USRDELIV
@@ -410,6 +436,14 @@ pcapx_scan_agent_counters(pcapx_scan_t *s, const uint8_t *p, uint32_t left)
         seen |= 1u << code;
         p += 12;
         left -= 12;
+    }
+
+    if (seen & (1u << PCAPX_OPT_COMMENT)) {
+        s->container_gone = 1;
+
+    } else if (s->container_gone) {
+        return pcapx_scan_fail(s, PCAPX_EPROFILE,
+                               "ISB: behind the end of a container");
     }
 
     return PCAPX_OK;

@@ -49,6 +49,10 @@ typedef struct {
 } pcapx_stats_t;
 
 
+/* The comment of an agent's last ISBs when the container it captured has
+ * gone (docs/PROTOCOL.md). */
+#define PCAPX_CONTAINER_GONE     "container gone"
+
 /* One block; the pointers alias the window given to pcapx_scan_next(). */
 
 typedef struct {
@@ -79,6 +83,8 @@ typedef struct {
     unsigned         swapped:1;    /* other byte order than the host's */
     unsigned         classic:1;    /* pcap, not pcapng */
     unsigned         nsec:1;       /* pcap with nanoseconds */
+    unsigned         container_gone:1;  /* profile AGENT: its last ISBs say
+                                           PCAPX_CONTAINER_GONE */
     char             err[160];     /* after an error: what was wrong where */
 } pcapx_scan_t;
 
@@ -124,8 +130,9 @@ void pcapx_scan_init(pcapx_scan_t *s, pcapx_iface_t *ifaces,
  * if_tsresol 9, at most if_name, if_description, if_filter and if_os beside
  * it, and a snaplen of 1 to PCAPX_MAX_SNAPLEN; after the first ISB or EPB no
  * further IDB; EPBs without options, caplen <= snaplen of their interface
- * and caplen <= origlen; ISBs with the options of pcapx_stats_t only (no
- * comment); every option at most once; nothing else.
+ * and caplen <= origlen; ISBs with the options of pcapx_stats_t only; every
+ * option at most once; nothing else. One comment is allowed in an ISB, the
+ * text PCAPX_CONTAINER_GONE: nothing but such ISBs may follow.
  * Time stamps that do not fit 64-bit nanoseconds are EFORMAT.
  */
 int pcapx_scan_next(pcapx_scan_t *s, const uint8_t *p, size_t len,

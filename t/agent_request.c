@@ -54,6 +54,10 @@ everything(void)
         "&exclude=[2001:db8::1]:8443&exclude_peer=198.51.100.1:1 HTTP/1.1\r\n"
         "Host: x\r\nX: y\tz\r\n\r\n";
 
+    static const char   inside[] =
+        "GET /v1/capture?container=e49f448e-54d2-4c33-61a3-5335"
+        "&app=2a7f6f0c-5a3b-4d0e%2d9b1c-0123456789ab HTTP/1.1\r\n\r\n";
+
     ok(parse(text, sizeof(text) - 1, &req, &why) == 0, "every option");
     ok(req.kind == REQUEST_CAPTURE, "a capture");
     ok(req.nifnames == 2 && strcmp(req.ifnames[0], "eth0") == 0
@@ -66,6 +70,13 @@ everything(void)
        && req.excludes[0].addr[3] == 1 && req.excludes[1].addr_len == 16,
        "exclude");
     ok(req.npeers == 1 && req.peers[0].port == 1, "exclude_peer");
+
+    ok(req.container[0] == '\0' && req.app[0] == '\0', "no container");
+
+    ok(parse(inside, sizeof(inside) - 1, &req, &why) == 0
+       && strcmp(req.container, "e49f448e-54d2-4c33-61a3-5335") == 0
+       && strcmp(req.app, "2a7f6f0c-5a3b-4d0e-9b1c-0123456789ab") == 0
+       && req.nifnames == 0, "container and app");
 
     ok(parse("GET /v1/capture HTTP/1.1\r\n\r\n", 28, &req, &why) == 0
        && req.snaplen == PCAPX_MAX_SNAPLEN && req.pcapng
@@ -101,7 +112,20 @@ refusals(void)
     ok(refused("GET /v1/capture?=1 HTTP/1.1\r\n\r\n", 400), "no name");
     ok(refused("GET /v1/capture?Interface=lo HTTP/1.1\r\n\r\n", 400),
        "names keep their case");
-    ok(refused("GET /v1/capture?app=x HTTP/1.1\r\n\r\n", 400), "app");
+    ok(refused("GET /v1/capture?app=x HTTP/1.1\r\n\r\n", 400),
+       "app without container");
+    ok(refused("GET /v1/capture?container=x HTTP/1.1\r\n\r\n", 400),
+       "container without app");
+    ok(refused("GET /v1/capture?container=x&app= HTTP/1.1\r\n\r\n", 400),
+       "empty app");
+    ok(refused("GET /v1/capture?container=..%2fx&app=x HTTP/1.1\r\n\r\n",
+               400), "a path as container");
+    ok(refused("GET /v1/capture?container=..&app=x HTTP/1.1\r\n\r\n", 400),
+       "the folder above as container");
+    ok(refused("GET /v1/capture?container=x&app=x%2f HTTP/1.1\r\n\r\n", 400),
+       "a path as app");
+    ok(refused("GET /v1/capture?container=x&container=y&app=x HTTP/1.1\r\n"
+               "\r\n", 400), "two containers");
     ok(refused("GET /v1/capture?interface= HTTP/1.1\r\n\r\n", 400),
        "empty interface");
     ok(refused("GET /v1/capture?filter=%1 HTTP/1.1\r\n\r\n", 400),

@@ -562,6 +562,56 @@ make_isb_comment_8(craft_t *c)
     isb_with(c, PCAPX_OPT_COMMENT, "pcap-api", 8);
 }
 
+#include "t/pcapx_gone.h"
+
+static void
+make_isb_gone_cut(craft_t *c)
+{
+    isb_with(c, PCAPX_OPT_COMMENT, "container gon", 13);
+}
+
+static void
+make_isb_gone_other(craft_t *c)
+{
+    isb_with(c, PCAPX_OPT_COMMENT, "container gonE", 14);
+}
+
+static void
+make_isb_gone_over_end(craft_t *c)
+{
+    head(c);
+    craft_isb_open(c, 0, 1);
+    craft_u16(c, PCAPX_OPT_COMMENT);
+    craft_u16(c, 14);
+    craft_bytes(c, "container go", 12);
+    craft_end(c);
+}
+
+static void
+make_isb_gone_twice(craft_t *c)
+{
+    head(c);
+    craft_isb_open(c, 0, 1);
+    craft_opt(c, PCAPX_OPT_COMMENT, PCAPX_CONTAINER_GONE, 14);
+    craft_opt(c, PCAPX_OPT_COMMENT, PCAPX_CONTAINER_GONE, 14);
+    craft_opt_end(c);
+    craft_end(c);
+}
+
+static void
+make_isb_behind_gone(craft_t *c)
+{
+    isb_with(c, PCAPX_OPT_COMMENT, PCAPX_CONTAINER_GONE, 14);
+    craft_isb(c, 0, 1);
+}
+
+static void
+make_epb_behind_gone(craft_t *c)
+{
+    isb_with(c, PCAPX_OPT_COMMENT, PCAPX_CONTAINER_GONE, 14);
+    craft_epb(c, 0, 1, 3, 3);
+}
+
 static void
 make_isb_unknown_option(craft_t *c)
 {
@@ -844,6 +894,18 @@ static const case_t  cases[] = {
       make_isb_before_idb },
     { "ISB: a forged message", AGENT, PCAPX_EPROFILE, "ISB: option 1 of 22",
       make_isb_comment },
+    { "ISB: its one comment, cut", AGENT, PCAPX_EPROFILE,
+      "ISB: option 1 of 13", make_isb_gone_cut },
+    { "ISB: its one comment, changed", AGENT, PCAPX_EPROFILE,
+      "ISB: option 1 of 14", make_isb_gone_other },
+    { "ISB: its one comment, longer than the block", AGENT, PCAPX_EPROFILE,
+      "ISB: option 1 of 14", make_isb_gone_over_end },
+    { "ISB: its one comment twice", AGENT, PCAPX_EPROFILE,
+      "ISB: option 1 of 14", make_isb_gone_twice },
+    { "ISB: behind the end of a container", AGENT, PCAPX_EPROFILE,
+      "ISB: behind the end", make_isb_behind_gone },
+    { "EPB: behind the end of a container", AGENT, PCAPX_EPROFILE,
+      "0x00000006: behind the end", make_epb_behind_gone },
     { "ISB: a comment of 8 bytes", AGENT, PCAPX_EPROFILE,
       "ISB: option 1 of 8", make_isb_comment_8 },
     { "ISB: an unknown option", AGENT, PCAPX_EPROFILE, "option 9 of 8",

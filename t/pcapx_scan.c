@@ -84,7 +84,7 @@ test_agent(void)
 {
     int             rc;
     size_t          n;
-    seen_t          seen[4] = { 0 };
+    seen_t          seen[6] = { 0 };
     pcapx_scan_t    s;
     pcapx_stats_t   st;
     pcapx_iface_t   ifaces[2];
@@ -116,6 +116,24 @@ test_agent(void)
                          | PCAPX_HAS_USRDELIV)
        && st.filteraccept == 7 && st.osdrop == 0x0102030405060708
        && st.usrdeliv == 5, "agent: counters of an ISB");
+    ok(!s.container_gone, "agent: no container has gone");
+
+    for (n = 0; n < 2; n++) {
+        craft_isb_open(&c, 0, 0x1122334455667799);
+        craft_opt_u64(&c, PCAPX_ISB_OSDROP, 3);
+        craft_opt(&c, PCAPX_OPT_COMMENT, PCAPX_CONTAINER_GONE, 14);
+        craft_opt_end(&c);
+        craft_end(&c);
+    }
+
+    pcapx_scan_init(&s, ifaces, 2, PCAPX_PROFILE_AGENT, 0);
+    rc = craft_scan(&s, &guard, &c, seen, 6, &n);
+
+    ok(rc == PCAPX_END && n == 6 && s.container_gone,
+       "agent: the end of a container in two ISBs");
+    ok(pcapx_scan_stats(&s, &seen[5].b, &st) == PCAPX_OK
+       && st.present == PCAPX_HAS_OSDROP && st.osdrop == 3,
+       "agent: counters beside it");
 }
 
 

@@ -14,7 +14,8 @@ use PcapTest;
 
 
 # Options: certs, host (of PcapTest::Net; none: beside nginx), addr (default
-# the host's, or 127.0.0.1), conf (keys over the usual ones), cert, ca, name.
+# the host's, or 127.0.0.1), conf (keys over the usual ones), cert, ca, name,
+# under (a command that it is started by, with its arguments).
 sub new
 {
     my ($class, %o) = @_;
@@ -61,7 +62,8 @@ sub start
     my $file = spew(work_dir() . "/$self->{name}.json",
         JSON::PP->new->canonical->encode($self->config()));
 
-    $self->{pid} = spawn($self->{name}, [ tool('agent'), '--config', $file ],
+    $self->{pid} = spawn($self->{name}, [ @{ $self->{under} || [] },
+        tool('agent'), '--config', $file ],
         out => $self->{log}, ns => $self->{host} ? $self->{host}{ns}
         : undef);
 
