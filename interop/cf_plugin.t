@@ -62,10 +62,12 @@ my $api = PcapTest::StandIn->new(certs => $certs, port => 443,
 
     return $c->usual(2, 10, 'complete') if $r->{group} ne 'guid-long';
 
+    my $before = () = $c->{api}->events('delete');
+
     $c->begin();
     $c->chunk(PcapTest::StandIn::head(2));
     $c->chunk(PcapTest::StandIn::packets(2, 10));
-    $c->wait_delete(10);
+    wait_for(10, sub { $before < (() = $c->{api}->events('delete')) });
     select undef, undef, undef, 1;
     $c->chunk(PcapTest::StandIn::packets(2, 10, 10));
     $c->chunk(PcapTest::StandIn::tail(2, 20, 'stopped'));
@@ -237,6 +239,18 @@ my @modes = $run->{screen} =~ /((?:[0-9a-f]+:){20,}[0-9a-f]+)\r/g;
 
 is(scalar @modes, 2, 'modes of the terminal before and after');
 is($modes[0] // 0, $modes[1] // 1, 'are the same');
+
+# Whoever ends the CLI alone does not know of the plugin.
+my $started = cli_start($api, [ 'pcap', 'long', '-o', 'x.pcapng' ],
+    program => [$cf_cli], env => { env() });
+
+wait_for(10, sub { -s "$started->{dir}/x.pcapng" });
+kill 'TERM', $started->{pid};
+cli_end($started);
+ok(wait_for(8, sub { slurp($started->{err}) =~ /^stopped$/m }),
+    'the cf CLI is ended: so is the capture') or diag(slurp($started->{err}));
+like(slurp($started->{err}), qr/^stopping: the cf CLI is gone$/m, 'as it says');
+is(packets_of("$started->{dir}/x.pcapng"), 20, 'the file is complete');
 
 # --- uninstall, and the other name --------------------------------------------
 
