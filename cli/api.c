@@ -10,7 +10,6 @@
 #include <strings.h>
 
 #include "api.h"
-#include "cli.h"
 #include "pcapx/version.h"
 #include "text.h"
 #include "trust.h"
@@ -466,6 +465,31 @@ api_run(api_request_t *q, const conf_wait_t *wait)
     curl_multi_cleanup(multi);
 
     return rc;
+}
+
+
+cli_exit_t
+api_ask(api_request_t *q, const api_t *api, const conf_wait_t *wait,
+    const char *name, const char *method, const char *path)
+{
+    CURLcode  rc;
+
+    if (q->easy == NULL
+        && api_request_init(q, api, method, path, NULL) != 0)
+    {
+        msg_error(api->msg, "out of memory");
+        return CLI_FAILED;
+    }
+
+    rc = api_run(q, wait);
+
+    if (rc != CURLE_OK) {
+        msg_error(api->msg, "no answer from the %s at %.100s: %.200s", name,
+                  api->conf->host, api_error(q, rc));
+        return CLI_FAILED;
+    }
+
+    return CLI_OK;
 }
 
 

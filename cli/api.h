@@ -9,6 +9,7 @@
 
 #include <curl/curl.h>
 
+#include "cli.h"
 #include "conf.h"
 #include "msg.h"
 #include "reply.h"
@@ -59,6 +60,16 @@ char *api_form(const opt_t *o, char *err);
  * q->reply, or curl's error; CURLE_ABORTED_BY_CALLBACK when wait gave up.
  */
 CURLcode api_run(api_request_t *q, const conf_wait_t *wait);
+
+/*
+ * One request to a server, whose answer is a document, as api_run(). q may
+ * have been prepared by api_request_init(), or is zeroed: then it is done here.
+ * name stands in messages ("Director"). CLI_OK with q->reply, or CLI_FAILED
+ * (told). Call api_request_free(q) in both cases.
+ */
+cli_exit_t api_ask(api_request_t *q, const api_t *api,
+    const conf_wait_t *wait, const char *name, const char *method,
+    const char *path);
 
 /* What curl says about rc, not cleaned. */
 const char *api_error(const api_request_t *q, CURLcode rc);

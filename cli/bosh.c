@@ -5,13 +5,13 @@
  */
 
 #include <curl/curl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "bosh.h"
 #include "capture.h"
+#include "probe.h"
 #include "text.h"
 #include "trust.h"
 #include "wipe.h"
@@ -20,9 +20,6 @@
 #define BOSH_DEFAULT_CONFIG   "~/.bosh/config"
 #define BOSH_DIRECTOR_PORT    "25555"
 #define BOSH_API_PORT         "9495"
-
-/* Nobody waits long for an API that may not be there. */
-#define BOSH_PROBE_MS         5000
 
 
 /* An option, else a variable that is not empty, else NULL. */
@@ -77,7 +74,7 @@ bosh_read_config(bosh_t *b)
     char          err[PCAPX_ERR_LEN];
     bosh_env_t    env;
     const char   *path;
-    bosh_store_t  store = { NULL, NULL, 0 };
+    store_t       store = { NULL, NULL, 0 };
 
     path = bosh_setting(b->opt, OPT_CONFIG, "BOSH_CONFIG");
 
@@ -87,7 +84,7 @@ bosh_read_config(bosh_t *b)
         return CLI_USAGE;
     }
 
-    rc = bosh_store_read(&store, b->config_path, err);
+    rc = store_read(&store, b->config_path, err);
     b->store = store;
 
     if (rc == 1) {
@@ -150,7 +147,7 @@ bosh_read_ca(bosh_t *b)
     char           err[PCAPX_ERR_LEN];
     char          *path;
     const char    *s;
-    bosh_store_t   file = { NULL, NULL, 0 };
+    store_t        file = { NULL, NULL, 0 };
 
     s = bosh_setting(b->opt, OPT_CA_CERT, "BOSH_CA_CERT");
 
@@ -161,7 +158,7 @@ bosh_read_ca(bosh_t *b)
     }
 
     path = bosh_expand(s);
-    rc = path != NULL ? bosh_store_read(&file, path, err) : 0;
+    rc = path != NULL ? store_read(&file, path, err) : 0;
 
     if (rc == 1) {
         b->director.ca_pem = strndup(file.text, file.len);
@@ -171,7 +168,7 @@ bosh_read_ca(bosh_t *b)
                   rc == -1 ? err : s);
     }
 
-    bosh_store_free(&file);
+    store_free(&file);
     free(path);
 
     return rc == 1 ? CLI_OK : CLI_USAGE;
@@ -421,54 +418,6 @@ bosh_find_api(bosh_t *b)
 }
 
 
-/* Is there an API where the rule says? Asked without the token. */
-static int
-bosh_probe_api(bosh_t *b)
-{
-    int             found;
-    char            why[200];
-    json_t         *doc;
-    CURLcode        rc;
-    api_t           api = { &b->api, b->msg };
-    api_request_t   q = { 0 };
-
-    doc = NULL;
-    snprintf(why, sizeof(why), "out of memory");
-
-    if (api_request_init(&q, &api, "GET", "/v1/status", NULL) == 0) {
-        curl_easy_setopt(q.easy, CURLOPT_TIMEOUT_MS, (long) BOSH_PROBE_MS);
-        rc = curl_easy_perform(q.easy);
-
-        if (rc != CURLE_OK) {
-            snprintf(why, sizeof(why), "%.180s", api_error(&q, rc));
-
-        } else {
-            snprintf(why, sizeof(why), "HTTP %ld", q.reply.status);
-        }
-
-        if (rc == CURLE_OK && q.reply.body != NULL
-            && (q.reply.status == 200 || q.reply.status == 503))
-        {
-            doc = json_loadb(q.reply.body, q.reply.body_len, 0, NULL);
-        }
-    }
-
-    /* 503 with this document is an API that is not well, but there. */
-    found = json_is_integer(json_object_get(doc, "compatibility_level"));
-
-    if (!found) {
-        msg_error(b->msg, "no pcap API answers at %.150s (%s), where it would"
-                  " be beside the Director; name it by PCAP_API or -u",
-                  b->api.url, why);
-    }
-
-    json_decref(doc);
-    api_request_free(&q);
-
-    return found;
-}
-
-
 /* A 401 of the API may mean that the token ended just now: once more. */
 static cli_exit_t
 bosh_capture(bosh_t *b)
@@ -527,7 +476,9 @@ bosh_go(bosh_t *b, int *no_api)
 
     code = bosh_find_api(b);
 
-    if (code == CLI_OK && b->by_rule && !bosh_probe_api(b)) {
+    if (code == CLI_OK && b->by_rule
+        && !probe_api(&b->api, b->msg, "beside the Director"))
+    {
         *no_api = 1;
         code = CLI_FAILED;
     }
@@ -596,7 +547,7 @@ bosh_run(const opt_t *opt, msg_t *msg, int *no_api)
     free(b.api_url);
     free(b.config_path);
     bosh_env_free(&b.env);
-    bosh_store_free(&b.store);
+    store_free(&b.store);
     conf_free(&b.api);
     conf_free(&b.director);
 

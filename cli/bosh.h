@@ -10,8 +10,8 @@
 
 #include "api.h"
 #include "bosh_conf.h"
-#include "bosh_store.h"
 #include "cli.h"
+#include "store.h"
 
 
 /* Director and UAA answer within this, or never. */
@@ -23,7 +23,7 @@ typedef struct {
     const char    *name;           /* of the environment, as it was given */
     const char    *deployment;     /* aliases */
     char          *config_path;    /* owned */
-    bosh_store_t   store;
+    store_t        store;
     bosh_env_t     env;            /* zeroed: not in the config */
     char          *used;           /* refresh token in the file that env's has
                                       replaced, owned, wiped; NULL: none */
@@ -74,14 +74,6 @@ cli_exit_t bosh_login_again(bosh_t *b);
  * whether to go on when they are many. CLI_OK, or an exit code (told).
  */
 cli_exit_t bosh_targets(bosh_t *b);
-
-/*
- * One request to a server, whose answer is a document. name stands in
- * messages ("Director"). CLI_OK with q->reply, or CLI_FAILED (told). q is
- * zeroed before; call api_request_free(q) in both cases.
- */
-cli_exit_t bosh_ask(const bosh_t *b, api_request_t *q, const api_t *api,
-    const char *name, const char *method, const char *path);
 
 
 #endif /* CLI_BOSH_H */

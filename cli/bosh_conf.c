@@ -133,9 +133,9 @@ conf_doc_load(conf_doc_t *d, const char *text, size_t len, char *err)
 {
     memset(d, 0, sizeof(conf_doc_t));
 
-    if (len > BOSH_CONF_MAX_BYTES) {
+    if (len > STORE_MAX_BYTES) {
         snprintf(err, PCAPX_ERR_LEN, "it is longer than %d bytes",
-                 BOSH_CONF_MAX_BYTES);
+                 STORE_MAX_BYTES);
         return -1;
     }
 
@@ -421,7 +421,7 @@ conf_on_write(void *ctx, unsigned char *data, size_t len)
     conf_buf_t  *b = ctx;
 
     /* What is read is smaller, and quoting at most doubles it, and a bit. */
-    if (len > 4 * BOSH_CONF_MAX_BYTES - b->len) {
+    if (len > 4 * STORE_MAX_BYTES - b->len) {
         return 0;
     }
 

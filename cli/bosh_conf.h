@@ -9,11 +9,8 @@
 #ifndef CLI_BOSH_CONF_H
 #define CLI_BOSH_CONF_H
 
-#include <stddef.h>
+#include "store.h"
 
-
-/* A ca_cert is a few kB; hundreds of environments fit. */
-#define BOSH_CONF_MAX_BYTES  1048576
 
 /* One environment; all owned, NULL where absent or no text. */
 

@@ -12,8 +12,8 @@
 
 #include "bosh.h"
 #include "capture.h"
+#include "oauth.h"
 #include "pcapx/valid.h"
-#include "text.h"
 #include "token.h"
 #include "wipe.h"
 
@@ -28,44 +28,11 @@
 #define LOGIN_FRESH_MS   60000
 
 
-/* What the UAA gave; both owned and wiped. */
-
-typedef struct {
-    char  *access;
-    char  *refresh;        /* NULL: none, or an empty one */
-} login_grant_t;
-
-
 static void
 login_wipe(char **s)
 {
     wipe_free(*s);
     *s = NULL;
-}
-
-
-cli_exit_t
-bosh_ask(const bosh_t *b, api_request_t *q, const api_t *api,
-    const char *name, const char *method, const char *path)
-{
-    CURLcode  rc;
-
-    if (q->easy == NULL
-        && api_request_init(q, api, method, path, NULL) != 0)
-    {
-        msg_error(b->msg, "out of memory");
-        return CLI_FAILED;
-    }
-
-    rc = api_run(q, b->wait);
-
-    if (rc != CURLE_OK) {
-        msg_error(b->msg, "no answer from the %s at %.100s: %.200s", name,
-                  api->conf->host, api_error(q, rc));
-        return CLI_FAILED;
-    }
-
-    return CLI_OK;
 }
 
 
@@ -128,7 +95,7 @@ bosh_login_info(bosh_t *b)
 
     info = NULL;
 
-    code = bosh_ask(b, &q, &api, "Director", "GET", "/info");
+    code = api_ask(&q, &api, b->wait, "Director", "GET", "/info");
     if (code != CLI_OK) {
         goto out;
     }
@@ -174,161 +141,14 @@ login_set(bosh_t *b, const char *token)
 }
 
 
-/* "name=value" encoded behind dst's text; the caller made room. */
-static void
-login_form_add(char *dst, const char *name, const char *value)
-{
-    size_t  n;
-
-    n = strlen(dst);
-    n += (size_t) snprintf(dst + n, 64, "%s%s=", n ? "&" : "", name);
-    n += pcapx_form_encode(dst + n, 3 * strlen(value), value, strlen(value));
-    dst[n] = '\0';
-}
-
-
-/* The form of a grant: with a refresh token, or as a client. */
-static char *
-login_form(const char *refresh)
-{
-    char  *form;
-
-    form = calloc(1, 256 + (refresh != NULL ? 3 * strlen(refresh) : 0));
-
-    if (form != NULL && refresh != NULL) {
-        login_form_add(form, "grant_type", "refresh_token");
-        login_form_add(form, "refresh_token", refresh);
-
-    } else if (form != NULL) {
-        login_form_add(form, "grant_type", "client_credentials");
-    }
-
-    return form;
-}
-
-
-/* Copies a token out of the answer when it can stand in a request. */
-static char *
-login_take(const json_t *doc, const char *key)
-{
-    const char  *s;
-
-    s = login_text(doc, key);
-
-    return s != NULL && conf_token_ok(s, strlen(s)) ? strdup(s) : NULL;
-}
-
-
-/*
- * The UAA refuses. Its error_description may hold the refresh token itself
- * ("Invalid refresh token (expired): eyJ..."), so only the short code is
- * shown.
- */
-static cli_exit_t
-login_refused(const bosh_t *b, const reply_t *reply, const json_t *doc,
-    const char *host)
-{
-    char         code[48];
-    const char  *s;
-
-    s = login_text(doc, "error");
-    text_clean(code, sizeof(code), s != NULL ? s : "no reason",
-               s != NULL ? strlen(s) : 9);
-
-    /* RFC 6749 5.2: 400 and 401 are about the grant. */
-    if (reply->status != 400 && reply->status != 401) {
-        msg_error(b->msg, "the UAA at %.100s answers HTTP %ld", host,
-                  reply->status);
-        return CLI_FAILED;
-    }
-
-    if (b->client != NULL) {
-        msg_error(b->msg, "the UAA at %.100s refuses the client %.60s"
-                  " (%s): check --client and --client-secret", host,
-                  b->client, code);
-
-    } else {
-        msg_error(b->msg, "the UAA at %.100s does not refresh the token"
-                  " (%s): log in with `bosh -e %.100s login`", host, code,
-                  b->name);
-    }
-
-    return CLI_DENIED;
-}
-
-
-static cli_exit_t
-login_parse(const bosh_t *b, const reply_t *reply, const char *host,
-    login_grant_t *grant)
-{
-    json_t      *doc;
-    cli_exit_t   code;
-    const char  *type;
-
-    doc = reply->body != NULL
-          ? json_loadb(reply->body, reply->body_len, JSON_REJECT_DUPLICATES,
-                       NULL)
-          : NULL;
-
-    if (reply->status != 200) {
-        code = login_refused(b, reply, doc, host);
-        json_decref(doc);
-        return code;
-    }
-
-    type = login_text(doc, "token_type");
-
-    if (type == NULL || strcasecmp(type, "bearer") == 0) {
-        grant->access = login_take(doc, "access_token");
-        grant->refresh = login_take(doc, "refresh_token");
-    }
-
-    json_decref(doc);
-
-    if (grant->access == NULL) {
-        msg_error(b->msg, "the UAA at %.100s answers without a token", host);
-        return CLI_FAILED;
-    }
-
-    return CLI_OK;
-}
-
-
-/* Prepares the request; the form is set by hand, so that -v shows none. */
-static int
-login_request(const bosh_t *b, api_request_t *q, const api_t *api,
-    const char *refresh)
-{
-    if (api_request_init(q, api, "POST", "/oauth/token", NULL) != 0) {
-        return -1;
-    }
-
-    q->form = login_form(refresh);
-    if (q->form == NULL) {
-        return -1;
-    }
-
-    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE, (long) strlen(q->form));
-    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, q->form);
-    curl_easy_setopt(q->easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
-    curl_easy_setopt(q->easy, CURLOPT_USERNAME,
-                     refresh == NULL ? b->client : LOGIN_CLIENT);
-    curl_easy_setopt(q->easy, CURLOPT_PASSWORD,
-                     refresh == NULL && b->secret != NULL ? b->secret : "");
-
-    return 0;
-}
-
-
 /* refresh is NULL for a client's grant. Fills grant, which was zeroed. */
 static cli_exit_t
-login_ask_uaa(bosh_t *b, const char *refresh, login_grant_t *grant)
+login_ask_uaa(bosh_t *b, const char *refresh, oauth_grant_t *grant)
 {
-    char            err[PCAPX_ERR_LEN];
-    conf_t          conf;
-    cli_exit_t      code;
-    api_t           api = { &conf, b->msg };
-    api_request_t   q = { 0 };
+    char          err[PCAPX_ERR_LEN], hint[150];
+    conf_t        conf;
+    cli_exit_t    code;
+    oauth_ask_t   ask = { LOGIN_CLIENT, NULL, refresh, hint };
 
     if (b->uaa == NULL) {
         msg_error(b->msg, "the Director at %.100s names no UAA, and only a"
@@ -347,27 +167,17 @@ login_ask_uaa(bosh_t *b, const char *refresh, login_grant_t *grant)
     conf.ca_pem = b->director.ca_pem;
     conf.proxy = b->director.proxy;
 
-    if (login_request(b, &q, &api, refresh) != 0) {
-        msg_error(b->msg, "out of memory");
-        code = CLI_FAILED;
+    if (refresh == NULL) {
+        ask.client = b->client;
+        ask.secret = b->secret;
+        snprintf(hint, sizeof(hint), "check --client and --client-secret");
 
     } else {
-        code = bosh_ask(b, &q, &api, "UAA", "POST", "/oauth/token");
+        snprintf(hint, sizeof(hint), "log in with `bosh -e %.100s login`",
+                 b->name);
     }
 
-    if (code == CLI_OK) {
-        code = login_parse(b, &q.reply, conf.host, grant);
-    }
-
-    if (q.form != NULL) {
-        wipe(q.form, strlen(q.form));
-    }
-
-    if (q.reply.body != NULL) {
-        wipe(q.reply.body, q.reply.body_len);
-    }
-
-    api_request_free(&q);
+    code = oauth_token(&conf, b->msg, b->wait, &ask, grant);
 
     /* These are the Director's. */
     conf.ca_pem = NULL;
@@ -380,7 +190,7 @@ login_ask_uaa(bosh_t *b, const char *refresh, login_grant_t *grant)
 
 /* What could not be kept in the file is good for this process. */
 static void
-login_keep(bosh_t *b, login_grant_t *grant)
+login_keep(bosh_t *b, oauth_grant_t *grant)
 {
     if (b->used == NULL) {
         b->used = strdup(b->env.refresh_token);
@@ -396,7 +206,7 @@ login_keep(bosh_t *b, login_grant_t *grant)
 
 /* Puts the new tokens into the file, which may have changed meanwhile. */
 static void
-login_save(bosh_t *b, login_grant_t *grant)
+login_save(bosh_t *b, oauth_grant_t *grant)
 {
     int      rc;
     char     err[PCAPX_ERR_LEN];
@@ -407,13 +217,13 @@ login_save(bosh_t *b, login_grant_t *grant)
     text = NULL;
     snprintf(err, sizeof(err), "it is not there any more");
 
-    if (bosh_store_read(&b->store, b->config_path, err) == 1) {
+    if (store_read(&b->store, b->config_path, err) == 1) {
         text = bosh_conf_update(b->store.text, b->store.len, b->name,
                                 grant->access, grant->refresh, &len, err);
     }
 
     if (text != NULL) {
-        rc = bosh_store_write(&b->store, text, len, err);
+        rc = store_write(&b->store, text, len, err);
         wipe(text, len);
         free(text);
     }
@@ -438,7 +248,7 @@ login_reread(bosh_t *b)
     bosh_env_t   env;
     const char  *old;
 
-    rc = bosh_store_read(&b->store, b->config_path, err);
+    rc = store_read(&b->store, b->config_path, err);
 
     if (rc == 1) {
         rc = bosh_conf_find(&env, b->store.text, b->store.len, b->name, err);
@@ -499,13 +309,13 @@ login_refresh(bosh_t *b)
     int             lock;
     char            err[PCAPX_ERR_LEN];
     cli_exit_t      code;
-    login_grant_t   grant = { NULL, NULL };
+    oauth_grant_t   grant = { NULL, NULL };
 
     if (b->env.refresh_token == NULL) {
         return login_not_logged_in(b);
     }
 
-    lock = bosh_store_lock(&b->store, b->wait, b->msg, err);
+    lock = store_lock(&b->store, b->wait, b->msg, err);
 
     if (lock == -1) {
         /* A refresh token that changes and is not kept would be lost. */
@@ -534,9 +344,8 @@ login_refresh(bosh_t *b)
 
 out:
 
-    bosh_store_unlock(lock);
-    login_wipe(&grant.access);
-    login_wipe(&grant.refresh);
+    store_unlock(lock);
+    oauth_wipe(&grant);
 
     return code;
 }
@@ -546,7 +355,7 @@ static cli_exit_t
 login_as_client(bosh_t *b)
 {
     cli_exit_t     code;
-    login_grant_t  grant = { NULL, NULL };
+    oauth_grant_t  grant = { NULL, NULL };
 
     code = login_ask_uaa(b, NULL, &grant);
 
@@ -555,8 +364,7 @@ login_as_client(bosh_t *b)
         b->fresh_ms = capture_now();
     }
 
-    login_wipe(&grant.access);
-    login_wipe(&grant.refresh);
+    oauth_wipe(&grant);
 
     return code;
 }

@@ -265,7 +265,7 @@ targets_ask(const bosh_t *b, json_t **list)
     /* The name was checked: no character of it needs encoding. */
     snprintf(path, sizeof(path), "/deployments/%s/instances", b->deployment);
 
-    code = bosh_ask(b, &q, &api, "Director", "GET", path);
+    code = api_ask(&q, &api, b->wait, "Director", "GET", path);
 
     if (code == CLI_OK && q.reply.status != 200) {
         code = targets_refused(b, &q.reply);

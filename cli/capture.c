@@ -281,6 +281,34 @@ capture_signals(capture_t *c)
 
         c->asking = 0;
         msg_note(c->msg, "stopping; once more quits at once");
+
+        /* The cf CLI is gone by now, and its shell asks for a command. */
+        if (c->conf->shared) {
+            c->term.live = 0;
+        }
+
+        capture_stop(c, STOP_USER);
+    }
+}
+
+
+/*
+ * The cf CLI has been ended, and nobody else would end its plugin. Ctrl-C is
+ * for both: a signal that is on the way must not count as the second one.
+ */
+static void
+capture_orphaned(capture_t *c)
+{
+    if (!c->conf->shared || c->transferred || getppid() == c->parent) {
+        return;
+    }
+
+    capture_signals(c);
+
+    if (c->stop == STOP_NONE) {
+        c->asking = 0;
+        c->term.live = 0;
+        msg_note(c->msg, "stopping: the cf CLI is gone");
         capture_stop(c, STOP_USER);
     }
 }
@@ -455,6 +483,7 @@ capture_loop(capture_t *c)
         capture_resume(c);
         capture_signals(c);
         capture_answer(c);
+        capture_orphaned(c);
         capture_timers(c);
 
         if (c->want_delete && !c->transferred) {
@@ -547,6 +576,7 @@ capture_run(const opt_t *opt, const conf_t *conf, msg_t *msg)
     c->msg = msg;
     c->api.conf = conf;
     c->api.msg = msg;
+    c->parent = getppid();
     c->sig_fd = -1;
     c->out.fd = -1;
     c->messages = json_array();

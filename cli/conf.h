@@ -36,6 +36,8 @@ typedef struct {
     unsigned      system_too:1; /* ca_pem has the system's, its folder too */
     unsigned      asked:1;      /* the targets were shown before */
     unsigned      again:1;      /* a 401 is answered with CLI_AGAIN */
+    unsigned      shared:1;     /* ends with its parent, whose terminal is a
+                                   shell's after Ctrl-C */
 } conf_t;
 
 

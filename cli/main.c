@@ -1,7 +1,8 @@
 /*
  * cli/main.c: pcap-cli: parses, settles the configuration, and hands over to
  * the command. Called as `bosh`, everything but `bosh pcap` goes to the bosh
- * CLI untouched. See pcap-cli(1), bosh-pcap(1).
+ * CLI untouched; called by the cf CLI, it is its plugin. See pcap-cli(1),
+ * bosh-pcap(1), cf-pcap(1).
  */
 
 #include <curl/curl.h>
@@ -13,18 +14,30 @@
 
 #include "bosh.h"
 #include "capture.h"
+#include "cf.h"
+#include "cf_plugin.h"
 #include "cli.h"
 #include "control.h"
 #include "passthrough.h"
 #include "pcapx/version.h"
 
 
+/* How this program was called. */
+
+typedef struct {
+    called_t      name;
+    char        **args;        /* for the bosh CLI, should it come to that */
+    unsigned      port;        /* of the cf CLI; 0: not its plugin */
+    const char   *command;     /* of the plugin */
+} main_t;
+
 typedef cli_exit_t (*main_command_t)(const opt_t *opt, const conf_t *conf,
     msg_t *msg);
 
-/* In the order of opt_cmd_t; bosh settles its configuration itself. */
+/* In the order of opt_cmd_t; bosh and cf settle their configuration. */
 
 static const main_command_t  main_commands[OPT_CMD_END] = {
+    NULL,
     NULL,
     capture_run,
     control_status,
@@ -124,7 +137,7 @@ main_use_ssh(char **args, msg_t *msg)
 
 
 static cli_exit_t
-main_run_bosh(const opt_t *opt, msg_t *msg, called_t called, char **args)
+main_run_bosh(const opt_t *opt, msg_t *msg, const main_t *m)
 {
     int         no_api;
     cli_exit_t  code;
@@ -135,8 +148,8 @@ main_run_bosh(const opt_t *opt, msg_t *msg, called_t called, char **args)
     code = bosh_run(opt, msg, &no_api);
 
     /* Whoever typed `bosh pcap` knew it before this program came. */
-    if (no_api && called == CALLED_BOSH) {
-        code = main_use_ssh(args, msg);
+    if (no_api && m->name == CALLED_BOSH) {
+        code = main_use_ssh(m->args, msg);
     }
 
     return code;
@@ -144,7 +157,18 @@ main_run_bosh(const opt_t *opt, msg_t *msg, called_t called, char **args)
 
 
 static cli_exit_t
-main_parsed(const opt_t *opt, msg_t *msg, called_t called, char **args)
+main_run_cf(const opt_t *opt, msg_t *msg, const main_t *m)
+{
+    /* A full disk, a cf CLI that is gone: errors of write(), not the end. */
+    (void) signal(SIGXFSZ, SIG_IGN);
+    (void) signal(SIGPIPE, SIG_IGN);
+
+    return cf_run(opt, msg, m->port);
+}
+
+
+static cli_exit_t
+main_parsed(const opt_t *opt, msg_t *msg, const main_t *m)
 {
     cli_exit_t  code;
 
@@ -160,17 +184,42 @@ main_parsed(const opt_t *opt, msg_t *msg, called_t called, char **args)
         return CLI_FAILED;
     }
 
-    code = opt->cmd == OPT_CMD_BOSH ? main_run_bosh(opt, msg, called, args)
-                                    : main_run(opt, msg);
+    switch (opt->cmd) {
+
+    case OPT_CMD_BOSH:
+        code = main_run_bosh(opt, msg, m);
+        break;
+
+    case OPT_CMD_CF:
+        code = main_run_cf(opt, msg, m);
+        break;
+
+    default:
+        code = main_run(opt, msg);
+        break;
+    }
+
     curl_global_cleanup();
 
     return code;
 }
 
 
-/* args: the words for the bosh CLI, should it come to that. */
+static void
+main_see_help(msg_t *msg, const main_t *m)
+{
+    if (m->port != 0) {
+        msg_error(msg, "see cf help %s", m->command);
+        return;
+    }
+
+    msg_error(msg, "see %s --help", m->name == CALLED_BOSH ? "bosh pcap"
+              : m->name == CALLED_BOSH_PCAP ? "bosh-pcap" : "pcap-cli");
+}
+
+
 static cli_exit_t
-main_words(int argc, char **words, called_t called, char **args)
+main_words(int argc, char **words, const main_t *m)
 {
     opt_t       opt;
     msg_t       msg = { stderr, MSG_NORMAL, 0 };
@@ -191,13 +240,12 @@ main_words(int argc, char **words, called_t called, char **args)
 
     case OPT_WRONG:
         msg_error(&msg, "%s", opt.err);
-        msg_error(&msg, "see %s --help", called == CALLED_BOSH ? "bosh pcap"
-                  : called == CALLED_BOSH_PCAP ? "bosh-pcap" : "pcap-cli");
+        main_see_help(&msg, m);
         code = CLI_USAGE;
         break;
 
     case OPT_RUN:
-        code = main_parsed(&opt, &msg, called, args);
+        code = main_parsed(&opt, &msg, m);
         break;
     }
 
@@ -212,44 +260,97 @@ static cli_exit_t
 main_bosh(int argc, char **argv, called_t called, int pcap)
 {
     int          n;
-    char       **args, **words;
+    char       **words;
+    main_t       m = { called, NULL, 0, NULL };
     msg_t        msg = { stderr, MSG_NORMAL, 0 };
     cli_exit_t   code;
 
-    args = passthrough_args(called, argc, argv);
+    m.args = passthrough_args(called, argc, argv);
 
     if (passthrough_wants_ssh(argc, argv)) {
-        code = main_use_ssh(args, &msg);
-        passthrough_free(args);
+        code = main_use_ssh(m.args, &msg);
+        passthrough_free(m.args);
         return code;
     }
 
     words = called == CALLED_PCAP_CLI ? NULL
                                       : main_as_bosh(argc, argv, pcap);
 
-    if (args == NULL || (words == NULL && called != CALLED_PCAP_CLI)) {
+    if (m.args == NULL || (words == NULL && called != CALLED_PCAP_CLI)) {
         msg_error(&msg, "out of memory");
         code = CLI_FAILED;
 
     } else {
         n = called == CALLED_BOSH_PCAP ? argc + 1 : argc;
-        code = main_words(n, words != NULL ? words : argv, called, args);
+        code = main_words(n, words != NULL ? words : argv, &m);
     }
 
     free(words);
-    passthrough_free(args);
+    passthrough_free(m.args);
 
     return code;
+}
+
+
+/* PORT COMMAND ARG... as `pcap-cli cf ARG...`: two words for two. */
+static cli_exit_t
+main_cf(int argc, char **argv, unsigned port)
+{
+    main_t  m = { CALLED_PCAP_CLI, NULL, port, argv[2] };
+
+    static char  command[] = "cf";
+
+    argv[1] = argv[0];
+    argv[2] = command;
+
+    return main_words(argc - 1, argv + 1, &m);
+}
+
+
+static cli_exit_t
+main_plugin(int argc, char **argv, cf_plugin_t how, unsigned port)
+{
+    char   err[PCAPX_ERR_LEN];
+    msg_t  msg = { stderr, MSG_NORMAL, 0 };
+
+    switch (how) {
+
+    case CF_PLUGIN_RUN:
+        return main_cf(argc, argv, port);
+
+    case CF_PLUGIN_METADATA:
+        (void) signal(SIGPIPE, SIG_IGN);
+
+        if (cf_plugin_send(port, argv[0], err) != 0) {
+            msg_error(&msg, "%s", err);
+            return CLI_FAILED;
+        }
+
+        return CLI_OK;
+
+    default:
+        /* Nothing was left anywhere. */
+        return CLI_OK;
+    }
 }
 
 
 int
 main(int argc, char **argv)
 {
-    int       pcap;
-    char      err[PCAPX_ERR_LEN];
-    msg_t     msg = { stderr, MSG_NORMAL, 0 };
-    called_t  called;
+    int          pcap;
+    char         err[PCAPX_ERR_LEN];
+    msg_t        msg = { stderr, MSG_NORMAL, 0 };
+    main_t       m = { CALLED_PCAP_CLI, NULL, 0, NULL };
+    called_t     called;
+    unsigned     port;
+    cf_plugin_t  how;
+
+    how = cf_plugin_called(argc, argv, &port);
+
+    if (how != CF_PLUGIN_NOT) {
+        return (int) main_plugin(argc, argv, how, port);
+    }
 
     pcap = 0;
     called = passthrough_called(argc > 0 ? argv[0] : NULL);
@@ -270,5 +371,5 @@ main(int argc, char **argv)
         return (int) main_bosh(argc, argv, called, pcap);
     }
 
-    return (int) main_words(argc, argv, called, NULL);
+    return (int) main_words(argc, argv, &m);
 }

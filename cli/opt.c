@@ -273,7 +273,7 @@ opt_take_operand(opt_t *o, const char *arg)
         }
 
         return opt_wrong(o, "there is no command \"", arg,
-                         "\"; there are: bosh, static, status, stop");
+                         "\"; there are: bosh, cf, static, status, stop");
     }
 
     id = opt_cmds[o->cmd].operands;
@@ -312,8 +312,8 @@ opt_finish(opt_t *o)
     }
 
     if (o->cmd == OPT_CMD_END) {
-        return opt_wrong(o, "which command? There are: bosh, static, status,"
-                         " stop", "", "");
+        return opt_wrong(o, "which command? There are: bosh, cf, static,"
+                         " status, stop", "", "");
     }
 
     for (i = 0; i < o->nargs; i++) {

@@ -29,6 +29,7 @@ typedef enum {
     OPT_FORMAT,
     OPT_GW_DISABLE,
     OPT_HELP,
+    OPT_INDEX,
     OPT_INSECURE,
     OPT_INSTANCE,
     OPT_INTERFACE,
@@ -39,6 +40,7 @@ typedef enum {
     OPT_NO_RECONNECT,
     OPT_OUTPUT,
     OPT_PARALLEL,
+    OPT_PROCESS,
     OPT_PROMISCUOUS,
     OPT_QUIET,
     OPT_REASON,
@@ -102,6 +104,7 @@ extern const opt_alias_t  opt_aliases[];
 
 typedef enum {
     OPT_CMD_BOSH = 0,
+    OPT_CMD_CF,
     OPT_CMD_STATIC,
     OPT_CMD_STATUS,
     OPT_CMD_STOP,
@@ -127,7 +130,8 @@ typedef struct {
 
 typedef struct {
     opt_cmd_t    cmd;          /* OPT_CMD_END: none was given */
-    const char  *target;       /* aliases argv; of bosh: set by bosh.c */
+    const char  *target;       /* aliases argv; of bosh and cf: set by them */
+    const char  *title;        /* of the file's name; NULL: the target */
     opt_arg_t   *args;         /* in the order given */
     size_t       nargs;
     char         err[PCAPX_ERR_LEN + 128];

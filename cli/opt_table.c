@@ -10,8 +10,8 @@
 
 
 #define ON(cmd)     (1u << OPT_CMD_##cmd)
-#define ON_ALL      (ON(BOSH) | ON(STATIC) | ON(STATUS) | ON(STOP))
-#define ON_CAPTURE  (ON(BOSH) | ON(STATIC))
+#define ON_ALL      (ON(BOSH) | ON(CF) | ON(STATIC) | ON(STATUS) | ON(STOP))
+#define ON_CAPTURE  (ON(BOSH) | ON(CF) | ON(STATIC))
 
 
 static int opt_check_interface(const opt_def_t *def, const char *s,
@@ -39,6 +39,12 @@ static int opt_check_group(const opt_def_t *def, const char *s, size_t len,
 static int opt_check_deployment(const opt_def_t *def, const char *s,
     size_t len, char *err);
 static int opt_check_any(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_app(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_index(const opt_def_t *def, const char *s, size_t len,
+    char *err);
+static int opt_check_process(const opt_def_t *def, const char *s, size_t len,
     char *err);
 static int opt_check_id(const opt_def_t *def, const char *s, size_t len,
     char *err);
@@ -85,11 +91,14 @@ const opt_def_t  opt_table[OPT_END] = {
 
     { "help", 'h', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL, "show this" },
 
+    { "index", '\0', OPT_LIST, ON(CF), 256, "index", opt_check_index, "N",
+      "only the instance with this index (repeatable)" },
+
     { "insecure", 'k', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
       "do not verify the API's certificate: anyone on the way can read"
       " token and packets" },
 
-    { "instance", '\0', OPT_LIST, ON_CAPTURE, 256, "instance",
+    { "instance", '\0', OPT_LIST, ON(BOSH) | ON(STATIC), 256, "instance",
       opt_check_instance, "NAME", "only this instance (repeatable)" },
 
     { "interface", 'i', OPT_LIST, ON_CAPTURE, PCAPX_MAX_INTERFACES,
@@ -117,6 +126,9 @@ const opt_def_t  opt_table[OPT_END] = {
 
     { "parallel", '\0', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_count,
       "N", "no effect: the API starts all at once" },
+
+    { "process", '\0', OPT_SINGLE, ON(CF), 0, "process", opt_check_process,
+      "TYPE", "the instances of this process (default web)" },
 
     { "promiscuous", '\0', OPT_FLAG, ON_CAPTURE, 0, "promiscuous", NULL,
       NULL, "also frames that are not for the instance" },
@@ -169,6 +181,9 @@ const opt_cmd_def_t  opt_cmds[OPT_CMD_END] = {
 
     { "bosh", "[GROUP[/ID]]...", NULL, OPT_INSTANCE,
       "capture VMs of a BOSH deployment" },
+
+    { "cf", "APP", opt_check_app, OPT_END,
+      "capture containers of a Cloud Foundry app" },
 
     { "static", "GROUP", opt_check_group, OPT_END,
       "capture the instances that the API lists under GROUP" },
@@ -316,6 +331,44 @@ opt_check_deployment(const opt_def_t *def, const char *s, size_t len,
     (void) def;
 
     return pcapx_valid_deployment(s, len, err);
+}
+
+
+/* Any name that the Cloud Controller takes (255 characters). */
+static int
+opt_check_app(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+
+    if (len == 0) {
+        snprintf(err, PCAPX_ERR_LEN, "the name is empty");
+        return PCAPX_EINVAL;
+    }
+
+    return pcapx_valid_text("APP", s, len, 1000, err);
+}
+
+
+static int
+opt_check_index(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    uint64_t  v;
+
+    return pcapx_parse_number(def->name, s, len, 0, 99999, &v, err);
+}
+
+
+static int
+opt_check_process(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    (void) def;
+
+    if (memchr(s, '/', len) != NULL) {
+        snprintf(err, PCAPX_ERR_LEN, "a process type holds no \"/\"");
+        return PCAPX_EINVAL;
+    }
+
+    return pcapx_valid_instance(s, len, err);
 }
 
 

@@ -47,7 +47,8 @@ sink_default_name(const capture_t *c, char name[NAME_MAX_LEN])
     unsigned  i;
 
     for (i = 1; i <= SINK_MAX_ATTEMPTS; i++) {
-        name_default(name, opt_cmds[c->opt->cmd].name, c->opt->target,
+        name_default(name, opt_cmds[c->opt->cmd].name,
+                     c->opt->title != NULL ? c->opt->title : c->opt->target,
                      time(NULL), i, c->convert ? "pcap" : "pcapng");
 
         if (!out_exists(name)) {

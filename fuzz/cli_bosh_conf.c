@@ -39,7 +39,7 @@ try_update(const char *text, size_t len, const char *name)
         return;
     }
 
-    if (n <= BOSH_CONF_MAX_BYTES) {
+    if (n <= STORE_MAX_BYTES) {
         require(bosh_conf_find(&env, made, n, name, err) == 1);
         require(strcmp(env.access_token, "ACCESS") == 0);
         require(strcmp(env.refresh_token, "REFRESH") == 0);

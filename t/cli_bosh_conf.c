@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "cli/bosh_conf.h"
-#include "cli/bosh_store.h"
+#include "cli/store.h"
 #include "pcapx/valid.h"
 #include "tap.h"
 
@@ -231,7 +231,7 @@ test_hostile(void)
        && strncmp(names, "abcdefghij, abcdefghij", 22) == 0, "names are cut");
     free(s);
 
-    s = repeat("a: ", "x", BOSH_CONF_MAX_BYTES, "\n");
+    s = repeat("a: ", "x", STORE_MAX_BYTES, "\n");
     ok(find(&env, s, "prod") == -1, "too long");
     bosh_env_free(&env);
     free(s);
@@ -349,34 +349,34 @@ test_store(void)
     char           err[PCAPX_ERR_LEN];
     msg_t          msg = { stderr, MSG_QUIET, 0 };
     struct stat    st, before;
-    bosh_store_t   s = { NULL, NULL, 0 };
+    store_t        s = { NULL, NULL, 0 };
 
     if (!ok(mkdtemp(dir) != NULL && chdir(dir) == 0, "a folder")) {
         return;
     }
 
-    ok(bosh_store_read(&s, "none", err) == 0, "no file is no error");
-    ok(bosh_store_read(&s, ".", err) == -1, "a folder is: %s", err);
-    ok(mkfifo("fifo", 0600) == 0 && bosh_store_read(&s, "fifo", err) == -1,
+    ok(store_read(&s, "none", err) == 0, "no file is no error");
+    ok(store_read(&s, ".", err) == -1, "a folder is: %s", err);
+    ok(mkfifo("fifo", 0600) == 0 && store_read(&s, "fifo", err) == -1,
        "so is a pipe, without waiting: %s", err);
 
     put("real", "one");
     ok(symlink("real", "link") == 0, "a link");
-    ok(bosh_store_read(&s, "link", err) == 1 && s.len == 3
+    ok(store_read(&s, "link", err) == 1 && s.len == 3
        && memcmp(s.text, "one", 3) == 0, "read through the link");
 
     (void) stat("real", &before);
-    ok(bosh_store_write(&s, "three", 5, err) == 0, "replaced");
+    ok(store_write(&s, "three", 5, err) == 0, "replaced");
     ok(lstat("link", &st) == 0 && S_ISLNK(st.st_mode), "the link stays");
     ok(stat("real", &st) == 0 && st.st_size == 5
        && (st.st_mode & 0777) == 0600 && st.st_ino != before.st_ino,
        "what it names is new, and its owner's only");
 
-    fd = bosh_store_lock(&s, NULL, &msg, err);
+    fd = store_lock(&s, NULL, &msg, err);
     ok(fd != -1 && stat("real.lock", &st) == 0
        && (st.st_mode & 0777) == 0600, "locked");
-    bosh_store_unlock(fd);
-    bosh_store_free(&s);
+    store_unlock(fd);
+    store_free(&s);
 
     ok(unlink("real") == 0 && unlink("real.lock") == 0 && unlink("link") == 0
        && unlink("fifo") == 0 && chdir("/") == 0 && rmdir(dir) == 0,

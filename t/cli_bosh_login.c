@@ -207,7 +207,7 @@ main(void)
     b.uaa = strdup("https://uaa");
 
     ok(conf_init(&b.director, &opt, "https://director", "it", err) == 0
-       && bosh_store_read(&b.store, path, err) == 1
+       && store_read(&b.store, path, err) == 1
        && bosh_conf_find(&b.env, b.store.text, b.store.len, "prod", err) == 1
        && conf_set_token(&b.director, "old") == 0, "a login");
 
@@ -218,7 +218,7 @@ main(void)
     free(b.uaa);
     free(b.config_path);
     bosh_env_free(&b.env);
-    bosh_store_free(&b.store);
+    store_free(&b.store);
     conf_free(&b.director);
     opt_free(&opt);
     fclose(null);

@@ -25,14 +25,15 @@ use PcapTest::Pcapng qw(shb idb epb isb);
 use constant ID => '0123456789abcdef' x 2;
 
 my %OPTIONS = map { $_ => 1 } qw(interface instance filter snaplen format
-    continues duration max_bytes max_packets promiscuous reason);
+    continues duration max_bytes max_packets promiscuous reason index
+    process);
 
 my $number = 0;
 
 
-# Options: certs, script, status (answer of /v1/status), cert, port, token,
-# delete (sub of the same kind for DELETE), base_path (of a named environment,
-# in front of /v1/).
+# Options: certs, script, status (answer of /v1/status), cert, port, token (or
+# a list of them), delete (sub of the same kind for DELETE), base_path (of a
+# named environment, in front of /v1/).
 sub new
 {
     my ($class, %o) = @_;
@@ -241,7 +242,8 @@ sub form
         my ($name, $value) = $pair =~ /^([a-z_]+)=([\w.~%+-]*)$/
             or die "pair: $pair\n";
         die "option $name\n" if !$OPTIONS{$name};
-        die "repeated $name\n" if $seen{$name}++ && $name !~ /^in(?:st|ter)/;
+        die "repeated $name\n"
+            if $seen{$name}++ && $name !~ /^in(?:dex|st|ter)/;
         $value =~ tr/+/ /;
         $value =~ s/%([0-9A-F]{2})/chr hex $1/ge;
         push @pairs, [ $name, $value ];
@@ -278,8 +280,13 @@ sub answer
 
     my ($token) = ($r->{field}{authorization} || '') =~ /^bearer (\S+)$/i;
 
+    my @good = ref $c->{api}{token} ? @{ $c->{api}{token} }
+        : $c->{api}{token} || 'good-token';
+
     return $c->problem(401, 'Unauthorized', 'no token is active')
-        if ($token || '') ne ($c->{api}{token} || 'good-token');
+        if !grep { $_ eq ($token || '') } @good;
+
+    $r->{token} = $token;
 
     if ($r->{method} eq 'DELETE') {
         $r->{path} eq '/v1/captures/' . PcapTest::StandIn::ID
@@ -289,7 +296,7 @@ sub answer
         return $c->reply(202, 'application/json', '{}');
     }
 
-    my ($group) = $r->{path} =~ m{^/v1/capture/(?:static|bosh)/([\w.-]+)$}
+    my ($group) = $r->{path} =~ m{^/v1/capture/(?:static|bosh|cf)/([\w.-]+)$}
         or return $c->problem(404, 'Not Found', 'no such resource');
 
     die "method $r->{method}\n" if $r->{method} ne 'POST';

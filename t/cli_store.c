@@ -1,5 +1,5 @@
 /*
- * t/cli_bosh_store.c: the config file as a file that comes and goes while a
+ * t/cli_store.c: the config file as a file that comes and goes while a
  * capture runs.
  */
 
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/bosh_store.h"
+#include "cli/store.h"
 #include "pcapx/valid.h"
 #include "tap.h"
 
@@ -30,10 +30,10 @@ int
 main(void)
 {
     int           lock;
-    char          dir[] = "/tmp/cli_bosh_store.XXXXXX";
+    char          dir[] = "/tmp/cli_store.XXXXXX";
     char          path[64], lock_path[80], err[PCAPX_ERR_LEN];
     msg_t         msg;
-    bosh_store_t  s = { NULL, NULL, 0 };
+    store_t       s = { NULL, NULL, 0 };
 
     memset(&msg, 0, sizeof(msg));
 
@@ -44,29 +44,29 @@ main(void)
     snprintf(path, sizeof(path), "%s/config", dir);
     snprintf(lock_path, sizeof(lock_path), "%s.lock", path);
 
-    ok(bosh_store_read(&s, path, err) == 0 && s.text == NULL,
+    ok(store_read(&s, path, err) == 0 && s.text == NULL,
        "there is no file");
-    ok(bosh_store_lock(&s, NULL, &msg, err) == -1 && strlen(err) > 0,
+    ok(store_lock(&s, NULL, &msg, err) == -1 && strlen(err) > 0,
        "nothing to lock");
 
     put(path, "a: b\n");
-    ok(bosh_store_read(&s, path, err) == 1 && s.len == 5, "a file");
+    ok(store_read(&s, path, err) == 1 && s.len == 5, "a file");
 
     unlink(path);
-    ok(bosh_store_read(&s, path, err) == 0 && s.text == NULL && s.len == 0,
+    ok(store_read(&s, path, err) == 0 && s.text == NULL && s.len == 0,
        "it is gone");
 
-    lock = bosh_store_lock(&s, NULL, &msg, err);
+    lock = store_lock(&s, NULL, &msg, err);
     ok(lock != -1 && access(lock_path, F_OK) == 0, "its lock is not");
-    bosh_store_unlock(lock);
+    store_unlock(lock);
 
-    ok(bosh_store_read(&s, path, err) == 0, "it is still gone");
+    ok(store_read(&s, path, err) == 0, "it is still gone");
 
     put(path, "a: c\n");
-    ok(bosh_store_read(&s, path, err) == 1
-       && bosh_store_write(&s, "a: d\n", 5, err) == 0, "it is back");
+    ok(store_read(&s, path, err) == 1
+       && store_write(&s, "a: d\n", 5, err) == 0, "it is back");
 
-    bosh_store_free(&s);
+    store_free(&s);
     unlink(lock_path);
     unlink(path);
     rmdir(dir);

@@ -1,5 +1,5 @@
 /*
- * cli/bosh_store.c: reads, locks and replaces the config file. What is read
+ * cli/store.c: reads, locks and replaces the config file. What is read
  * holds tokens: memory is wiped before it is given back.
  */
 
@@ -13,10 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bosh_conf.h"
-#include "bosh_store.h"
 #include "capture.h"
 #include "pcapx/valid.h"
+#include "store.h"
 #include "text.h"
 #include "wipe.h"
 
@@ -40,7 +39,7 @@ store_fail(char *err, const char *what, const char *path, int error)
 
 
 static void
-store_forget(bosh_store_t *s)
+store_forget(store_t *s)
 {
     if (s->text != NULL) {
         wipe(s->text, s->len);
@@ -53,7 +52,7 @@ store_forget(bosh_store_t *s)
 
 
 void
-bosh_store_free(bosh_store_t *s)
+store_free(store_t *s)
 {
     store_forget(s);
     free(s->path);
@@ -62,18 +61,18 @@ bosh_store_free(bosh_store_t *s)
 
 
 static int
-store_read_fd(bosh_store_t *s, int fd)
+store_read_fd(store_t *s, int fd)
 {
     ssize_t  n;
 
     /* One byte more than may be there, so that too long is seen. */
-    s->text = malloc(BOSH_CONF_MAX_BYTES + 1);
+    s->text = malloc(STORE_MAX_BYTES + 1);
     if (s->text == NULL) {
         return ENOMEM;
     }
 
-    while (s->len < BOSH_CONF_MAX_BYTES + 1) {
-        n = read(fd, s->text + s->len, BOSH_CONF_MAX_BYTES + 1 - s->len);
+    while (s->len < STORE_MAX_BYTES + 1) {
+        n = read(fd, s->text + s->len, STORE_MAX_BYTES + 1 - s->len);
 
         if (n == -1 && errno == EINTR) {
             continue;
@@ -95,7 +94,7 @@ store_read_fd(bosh_store_t *s, int fd)
 
 
 int
-bosh_store_read(bosh_store_t *s, const char *path, char *err)
+store_read(store_t *s, const char *path, char *err)
 {
     int          fd, error;
     char        *real;
@@ -172,8 +171,7 @@ store_wait(int fd, const conf_wait_t *wait, msg_t *msg)
 
 
 int
-bosh_store_lock(const bosh_store_t *s, const conf_wait_t *wait, msg_t *msg,
-    char *err)
+store_lock(const store_t *s, const conf_wait_t *wait, msg_t *msg, char *err)
 {
     int     fd, error;
     char   *path;
@@ -210,7 +208,7 @@ bosh_store_lock(const bosh_store_t *s, const conf_wait_t *wait, msg_t *msg,
 
 
 void
-bosh_store_unlock(int fd)
+store_unlock(int fd)
 {
     if (fd != -1) {
         close(fd);
@@ -251,7 +249,7 @@ store_keep_owner(int fd, const char *path)
     if (stat(path, &st) == 0 && st.st_uid != geteuid()
         && fchown(fd, st.st_uid, st.st_gid) == -1)
     {
-        /* Not root: it stays ours, as the bosh CLI could not write it. */
+        /* Not root: it stays ours, as the CLI could not write it. */
         return;
     }
 }
@@ -281,7 +279,7 @@ store_sync_folder(const char *path)
 
 
 int
-bosh_store_write(const bosh_store_t *s, const char *text, size_t len,
+store_write(const store_t *s, const char *text, size_t len,
     char *err)
 {
     int     fd, error;
