@@ -580,7 +580,9 @@ ngx_pcap_api_cf_read_stats(ngx_pcap_api_ctx_t *ctx, json_t *doc,
     n = json_array_size(list);
     first = app->instances.nelts;
 
-    if (!json_is_array(list) || n > NGX_PCAP_API_MAX_INDEX + 1) {
+    /* of all processes together: nobody can have more targets */
+
+    if (!json_is_array(list) || first + n > NGX_PCAP_API_MAX_INDEX + 1) {
         return NGX_DECLINED;
     }
 
@@ -748,11 +750,53 @@ ngx_pcap_api_cf_targets(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_cf_app_t *app)
 }
 
 
+/* It is said to be there still. */
+static ngx_uint_t
+ngx_pcap_api_cf_same_place(ngx_pcap_api_target_t *a, ngx_pcap_api_target_t *b)
+{
+    return a->unavailable == NULL
+           && a->addr.len == b->addr.len
+           && ngx_memcmp(a->addr.data, b->addr.data, a->addr.len) == 0
+           && a->args.len == b->args.len
+           && ngx_memcmp(a->args.data, b->args.data, a->args.len) == 0;
+}
+
+
+/* NULL: it is not there. They are sorted by process, then by index. */
+static ngx_pcap_api_cf_inst_t *
+ngx_pcap_api_cf_find(ngx_array_t *all, ngx_uint_t process, ngx_uint_t index)
+{
+    ngx_uint_t               low, high, mid;
+    ngx_pcap_api_cf_inst_t  *in;
+
+    in = all->elts;
+    low = 0;
+    high = all->nelts;
+
+    while (low < high) {
+        mid = (low + high) / 2;
+
+        if (in[mid].process < process
+            || (in[mid].process == process && in[mid].index < index))
+        {
+            low = mid + 1;
+
+        } else {
+            high = mid;
+        }
+    }
+
+    return low < all->nelts && in[low].process == process
+           && in[low].index == index
+           ? &in[low] : NULL;
+}
+
+
 /* Where instances are now that an agent did not know. */
 ngx_int_t
 ngx_pcap_api_cf_follow(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_cf_app_t *app)
 {
-    ngx_uint_t               i, k;
+    ngx_uint_t               i;
     ngx_pcap_api_agent_t    *a;
     ngx_pcap_api_target_t   *t;
     ngx_pcap_api_cf_inst_t  *in, *old;
@@ -767,31 +811,14 @@ ngx_pcap_api_cf_follow(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_cf_app_t *app)
         t = a->target;
         old = (ngx_pcap_api_cf_inst_t *)
                   ((u_char *) t - offsetof(ngx_pcap_api_cf_inst_t, target));
-        in = app->instances.elts;
+        in = ngx_pcap_api_cf_find(&app->instances, old->process, old->index);
 
-        for (k = 0; k < app->instances.nelts; k++) {
-            if (in[k].process == old->process && in[k].index == old->index) {
-                break;
-            }
-        }
-
-        if (k == app->instances.nelts) {
+        if (in == NULL || ngx_pcap_api_cf_same_place(&in->target, t)) {
             continue;
         }
 
-        if (in[k].target.unavailable == NULL
-            && in[k].target.addr.len == t->addr.len
-            && ngx_memcmp(in[k].target.addr.data, t->addr.data, t->addr.len)
-               == 0
-            && in[k].target.args.len == t->args.len
-            && ngx_memcmp(in[k].target.args.data, t->args.data, t->args.len)
-               == 0)
-        {
-            continue;                      /* it is said to be there still */
-        }
-
-        in[k].target.instance = t->instance;
-        a->target = &in[k].target;
+        in->target.instance = t->instance;
+        a->target = &in->target;
         a->elsewhere = 1;
     }
 

@@ -290,6 +290,15 @@ wrong_fields('stats', sub { return { resources => delete $_[0]{all}
     [ all => {} ], [ all => [5] ], [ all => [ running(0, 0), running(0, 1) ]
     ]);
 
+# more than there can be, of two processes together
+my $half = join ',', map { "{\"index\":$_,\"state\":\"DOWN\"}" } 0 .. 5000;
+
+$cc->tell('stats', body => "{\"resources\":[$half]}");
+problem_is($nginx->fetch(path_of(), @dev), 413, qr/5001 targets/,
+    '5001 instances');
+cf_app($lab, process(WEB, 'web'), process('9a8b7c6d-1', 'web'));
+refused('twice as many', qr/not what/);
+
 # the same container twice is strange, but no harm
 cf_app($lab, process(WEB, 'web', running(0, 0), running(1, 0)));
 works('two with one handle');
