@@ -135,7 +135,7 @@ trust_read(const char *path, char *buf, size_t size)
 char *
 trust_with_system(const char *pem)
 {
-    char    *all, *less;
+    char    *all;
     size_t   len, n;
 
     len = strlen(pem);
@@ -156,7 +156,5 @@ trust_with_system(const char *pem)
 
     all[len + n] = '\0';
 
-    less = realloc(all, len + n + 1);
-
-    return less != NULL ? less : all;
+    return all;
 }

@@ -1,0 +1,278 @@
+#!/usr/bin/perl
+#
+# interop/bosh_templates.t: the jobs' templates, rendered as the Director does,
+# with and without each optional property: nginx of the compiled package takes
+# each nginx.conf, the agent each configuration. Needs the packages, see
+# bosh_build.t.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib", "$FindBin::Bin/../nginx-tests/lib";
+
+use JSON::PP;
+use PcapTest;
+use Test::More;
+
+use Bosh;
+use BoshJobs;
+
+my ($nginx, $agent) = ("$V/packages/pcap-nginx/sbin/nginx",
+                       "$V/packages/pcap-agent/bin/pcap-agent");
+
+
+sub nginx_takes
+{
+    my ($name, $properties, %o) = @_;
+
+    my ($text, $status) = job('pcap-api', $properties, %o);
+    return ok(0, "$name: renders") || diag($text) if $status;
+
+    ($text, $status) = script('pcap-api', 'pre-start');
+    ($text, $status) = run_words('setpriv', '--reuid', 'vcap', '--regid',
+        'vcap', '--clear-groups', $nginx, '-t', '-c',
+        "$V/jobs/pcap-api/config/nginx.conf") if $status == 0;
+    my $conf = slurp("$V/jobs/pcap-api/config/nginx.conf");
+
+    ok($status == 0 && $text !~ /\[(?:warn|emerg|alert|crit)\]/
+       && (!$o{like} || $conf =~ $o{like})
+       && (!$o{unlike} || $conf !~ $o{unlike}), "nginx -t: $name")
+        or diag($text);
+}
+
+
+sub refused
+{
+    my ($name, $properties, $words) = @_;
+
+    my ($text, $status) = job('pcap-api', $properties);
+    ok($status != 0 && $text =~ $words, "refused: $name") or diag($text);
+}
+
+
+sub api_templates
+{
+    my $base = api_properties();
+    my $with = sub {
+        my ($name, $change, %o) = @_;
+        nginx_takes($name, merge_into($base, $change), %o);
+    };
+
+    nginx_takes('static groups and introspection', $base,
+        like => qr/Basic cGNhcDpwY2FwLXNlY3JldA==/,
+        unlike => qr/pcap_api_bosh/);
+    $with->('clients need a certificate', { listen => { tls => {
+        client_cas => pem('ca.crt') } } }, like => qr/ssl_verify_client/);
+    $with->('IPv6', { listen => { address => '[::]' } },
+        like => qr/listen \[::\]:8443 ssl/);
+    $with->('another port for health', { health => { port => 9000 } },
+        like => qr/listen 127\.0\.0\.1:9000/);
+
+    # pre-start binds as vcap; unprivileged ports begin at 0 in some containers
+    run_words('sh', '-c',
+        'echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start');
+    my ($text, $status) = job('pcap-api', merge_into($base,
+        { listen => { port => 443 } }));
+    ($text, $status) = script('pcap-api', 'pre-start') if $status == 0;
+    is($status, 0, 'pre-start: port 443') or diag($text);
+
+    $with->('logs and workers', { log_level => 'info', worker_processes => 2,
+        worker_connections => 512 }, like => qr/worker_processes 2;/);
+    $with->('drain.timeout', { drain => { timeout => 7 } },
+        like => qr/worker_shutdown_timeout 7s;/);
+    $with->('routers', { trusted_routers => ['10.0.0.0/8', '2001:db8::/32'] },
+        like => qr{trusted_routers 10\.0\.0\.0/8 2001:db8::/32;});
+    $with->('no download', { cli => { enabled => JSON::PP::false } },
+        unlike => qr{location /cli/});
+    $with->('scopes', { admin_scope => 'ops.admin',
+        static => { scope => ['a.b', 'c.d'] } }, like => qr/scope a\.b c\.d;/);
+    $with->('no scope', { static => { scope => [] } },
+        like => qr/static_scope off;/);
+    $with->('an audience', { uaa => { audience => 'pcap' } },
+        like => qr/pcap_api_audience pcap;/);
+    $with->('an issuer by default', { uaa => { issuer => undef } },
+        like => qr{pcap_api_issuer https://127\.0\.0\.1:8444/oauth/token;});
+    $with->('a link to all nodes', {}, links => { 'pcap-api' => [
+        { address => '10.0.0.1' }, { address => '10.0.0.2' } ] },
+        like => qr/all nodes: 10\.0\.0\.1 10\.0\.0\.2/);
+
+    my %limits = (zone_size => '16m', token_cache => '5s',
+        introspection_rate => '100 burst=200', introspection_inflight => 8,
+        max_targets => 10, start_parallel => 4, start_timeout => '3s',
+        heartbeat => '50ms', heartbeat_timeout => '2s',
+        reorder_window => '500ms', client_stall => '30s', stop_timeout => '1s',
+        max_clock_skew => 0);
+    $with->("limits.$_", { limits => { $_ => $limits{$_} } },
+        like => qr/\Q$limits{$_}\E;/) for sort keys %limits;
+
+    my $bosh = { bosh => { director_url => 'https://127.0.0.1:25555',
+        tls => { ca => pem('ca.crt') },
+        agent_ranges => ['10.0.0.0/16', '10.1.0.0/16'] } };
+    my $director = merge_into($base, $bosh);
+
+    nginx_takes('a Director', $director, like => qr{pcap_api_bosh\ /_pcap
+        _director\ tls_name=pcap-agent\ port=9494;.*agent_ranges\ 10\.0\.0\.0/16
+        \ 10\.1\.0\.0/16\ 127\.0\.0\.1/32;.*bosh_scope\ off;}xs);
+    nginx_takes('a Director and no static group', merge_into($director,
+        { static => undef }), unlike => qr/pcap_api_static/);
+    nginx_takes('a Director: scope, port, name', merge_into($director, { bosh =>
+        { token_scope => 'pcap.capture', agent_port => 9500,
+          tls => { common_name => 'director.test' } } }),
+        like => qr/port=9500;.*scope pcap\.capture;.*name +director\.test;/s);
+    nginx_takes('a Director: per-instance names', merge_into($director,
+        { agents_mtls => { common_name => '*.pcap-agent' } }),
+        like => qr/tls_name=\*\.pcap-agent/);
+    nginx_takes('two Directors', merge_into($director, { bosh => {
+        environments => [ { name => 'staging', director_url =>
+        'https://127.0.0.2:25555', tls => { ca => pem('wrong-ca.crt') },
+        agent_ranges => ['10.2.0.0/16'], uaa => { url =>
+        'https://127.0.0.2:8443', client_secret => 's' } } ] } }),
+        like => qr{location /staging/v1/ .*_director_staging tls_name}s);
+    is_deeply({ map { $_ => slurp("$V/data/pcap-api/authorities/$_.crt") }
+        qw(uaa director uaa_staging director_staging) }, {
+        uaa => pem('ca.crt'), director => pem('ca.crt'),
+        uaa_staging => pem('wrong-ca.crt'),
+        director_staging => pem('wrong-ca.crt') },
+        'pre-start: a file of CAs for each server');
+    nginx_takes('an address is not looked up', $director,
+        unlike => qr/resolver/);
+    nginx_takes('names', merge_into($director, {
+        bosh => { director_url => 'https://director.pcap.test:25555' },
+        uaa => { url => 'https://uaa.pcap.test' } }), like => qr{
+        resolver\ +169\.254\.0\.2;.*set\ \$pcap_uaa_server
+        \ uaa\.pcap\.test:443;.*set\ \$pcap_director_server}xs);
+    nginx_takes('other name servers', merge_into($director, {
+        uaa => { url => 'https://uaa.pcap.test' },
+        resolver => ['10.0.0.2', '[2001:db8::1]:53'] }),
+        like => qr/resolver +10\.0\.0\.2 \[2001:db8::1\]:53;/);
+    nginx_takes('token keys', merge_into($base, { uaa => {
+        client_secret => undef } }), like => qr/pcap_api_token_keys/,
+        unlike => qr/introspection/);
+    nginx_takes('limits.token_keys_valid', merge_into($base, { uaa => {
+        client_secret => undef }, limits => { token_keys_valid => '5m' } }),
+        like => qr/keys_valid 5m;/);
+    nginx_takes('token keys and a Director', merge_into($director, { uaa => {
+        client_secret => undef } }), like => qr/pcap_api_token_keys/);
+
+    my $apps = merge_into($base, { cf => { api_url => 'https://127.0.0.1:9022',
+        tls => { ca => pem('ca.crt') }, agent_ranges => ['10.0.4.0/24'] } });
+
+    nginx_takes('a Cloud Foundry', $apps, like => qr{pcap_api_cf\ /_pcap_cc
+        \ tls_name=pcap-agent\ port=9494;.*cf_scope\ off;.*cf_opt_in\ ssh;
+        .*agent_ranges\ 10\.0\.4\.0/24\ 127\.0\.0\.1/32;}xs,
+        unlike => qr/pcap_api_bosh|cf_exclude/);
+    nginx_takes('a Cloud Foundry: all of it', merge_into($apps, { cf => {
+        agent_port => 9500, token_scope => ['pcap.capture'], opt_in =>
+        'annotation example.com/pcap', excluded_apps => ['a-1', 'a-2'],
+        tls => { common_name => 'api.test' } } }), like => qr{port=9500;
+        .*cf_scope\ pcap\.capture;.*cf_opt_in\ annotation\ example\.com/pcap;
+        .*cf_exclude\ a-1\ a-2;.*proxy_ssl_name\ api\.test;}xs);
+    nginx_takes('a Director, and a Cloud Foundry by name', merge_into($director,
+        { bosh => { environments => [ { name => 'apps', cf => { api_url =>
+        'https://127.0.0.2:9022', agent_ranges => ['10.0.5.0/24'] },
+        uaa => { url => 'https://127.0.0.2:8443', ca => pem('wrong-ca.crt'),
+        client_secret => 's' } } ] } }),
+        like => qr{location /apps/v1/ .*pcap_api_cf /_pcap_cc_apps }s);
+    refused('a Cloud Foundry without ranges', merge_into($apps, { cf => {
+        agent_ranges => [] } }), qr/cf\.agent_ranges is needed/);
+    refused('an opt_in that ends its directive', merge_into($apps, { cf => {
+        opt_in => 'off; x' } }), qr/not allowed here/);
+
+    refused('skip_verify', merge_into($base, { agents_mtls => {
+        skip_verify => JSON::PP::true } }), qr/always verified/);
+    refused('no mutual TLS', merge_into($base, { agents_mtls => {
+        enabled => JSON::PP::false } }), qr/always verified/);
+    refused('an empty client_secret', merge_into($base, { uaa => {
+        client_secret => '' } }), qr/client_secret is empty/);
+    refused('a Director without ranges', merge_into($director, { bosh => {
+        agent_ranges => [] } }), qr/agent_ranges is needed/);
+    refused('a name and no name server', merge_into($director, {
+        uaa => { url => 'https://uaa.pcap.test' }, resolver => [] }),
+        qr/resolver is needed for uaa\.pcap\.test/);
+    refused('no CA', merge_into($base, { uaa => { ca => undef } }),
+        qr/the uaa's CA is missing/);
+    refused('a Director over HTTP', merge_into($director, { bosh => {
+        director_url => 'http://127.0.0.1:25555' } }), qr/not like https/);
+    refused('a property that ends its directive', merge_into($base, {
+        admin_scope => 'x; pcap_api off' }), qr/not allowed here/);
+    refused('two environments of one name', merge_into($director, { bosh => {
+        environments => [ map { { name => 'a', director_url =>
+        'https://127.0.0.2:1', agent_ranges => ['10.0.0.0/8'],
+        uaa => { url => 'https://127.0.0.2:2', ca => 'x' } } } 1 .. 2 ] } }),
+        qr/there twice/);
+    refused('no certificate', merge_into($base, { listen => { tls => {
+        certificate => undef } } }), qr/listen\.tls\.certificate/);
+    refused('a property that the spec does not know', merge_into($base, {
+        concurrent_captures => 5 }), qr/no such property/);
+}
+
+
+sub agent_takes
+{
+    my ($name, $change, $like) = @_;
+
+    my ($text, $status) = job('pcap-agent',
+        merge_into(agent_properties(), $change));
+    return ok(0, "$name: renders") || diag($text) if $status;
+
+    my $conf = slurp("$V/jobs/pcap-agent/config/agent.json");
+    ($text, $status) = run_words($agent, '--config',
+        "$V/jobs/pcap-agent/config/agent.json", '--check');
+    ok($status == 0 && (!$like || $conf =~ $like), "agent --check: $name")
+        or diag($text, $conf);
+}
+
+
+sub agent_templates
+{
+    my $no = JSON::PP::false;
+
+    agent_takes('defaults', {}, qr/"0\.0\.0\.0:9494"(?!.*"user")/s);
+    agent_takes('without bpm', { bpm => { enabled => $no } },
+        qr/"user": "vcap"/);
+    like(slurp("$V/jobs/pcap-agent/monit"), qr{bin/ctl start.*bin/ctl stop}s,
+        'monit: bin/ctl');
+    agent_takes('address and port', { listen => { address => '127.0.0.1',
+        port => 9500 } }, qr/127\.0\.0\.1:9500/);
+    agent_takes('IPv6', { listen => { address => '[::]' } }, qr/\[::\]:9494/);
+    agent_takes('names', { allowed_names => ['a', 'b'] });
+    agent_takes('an interface', { interface_default => 'eth1' }, qr/"eth1"/);
+    my %keys = (log_level => 'debug', buffer_bytes => '16m',
+        buffer_bytes_total => '256m', max_captures => 4,
+        max_unauthenticated => 8, max_unauthenticated_per_address => 2,
+        retire_ms => 10);
+    agent_takes($_, { $_ => $keys{$_} }, qr/"$_": "?$keys{$_}"?/)
+        for sort keys %keys;
+    agent_takes('two CAs', { listen => { tls => { client_cas =>
+        pem('ca.crt') . pem('wrong-ca.crt') } } });
+    agent_takes('containers, entered', { bpm => { enabled => $no },
+        containers => { mode => 'netns', interface => 'eth1',
+        metadata => 'none' } }, qr/"container_metadata": "none"/);
+    agent_takes('containers, from outside', { containers => {
+        mode => 'veth' } }, qr/"container_mode": "veth"/);
+    my ($text, $status) = job('pcap-agent', merge_into(agent_properties(),
+        { containers => { mode => 'netns' } }));
+    ok($status != 0 && $text =~ /needs bpm\.enabled: false/,
+       'containers are not entered under bpm') or diag($text);
+    agent_takes('two CAs again', { listen => { tls => { client_cas =>
+        pem('ca.crt') . pem('wrong-ca.crt') } } });
+    like(slurp("$V/jobs/pcap-agent/monit"), qr{bpm start pcap-agent},
+        'monit: bpm');
+    is_deeply(bpm_process('pcap-agent')->{capabilities}, ['NET_RAW'],
+        'bpm.yml: NET_RAW alone');
+
+    agent_takes('two broken keys', { listen => { tls => { instances => {
+        'other' => { certificate => 'x', private_key => 'y' } } } } });
+    ($text, $status) = job('pcap-agent', merge_into(agent_properties(),
+        { listen => { tls => { private_key => pem('api.key') } } }));
+    ($text, $status) = run_words($agent, '--config',
+        "$V/jobs/pcap-agent/config/agent.json", '--check');
+    ok($status != 0, 'agent --check refuses a key of another certificate');
+}
+
+
+setup_vcap();
+api_templates();
+agent_templates();
+finish();
