@@ -29,8 +29,6 @@
 #define NGX_PCAP_API_MAX_REPLY       65536    /* of an introspection */
 #define NGX_PCAP_API_MAX_ERROR       4096     /* of an agent's error body */
 #define NGX_PCAP_API_MAX_INSTANCES   256      /* instance= in one request */
-#define NGX_PCAP_API_MAX_INDEX       9999     /* of an app's instance */
-#define NGX_PCAP_API_MAX_PROCESS     48       /* its type; in names */
 #define NGX_PCAP_API_MAX_REASON      1024
 #define NGX_PCAP_API_MAX_FORM        65536    /* of a POST */
 

@@ -75,6 +75,10 @@ container_whereabouts(container_t *ct, problem_t *why)
     }
 
     if (rc == WHERE_NOT_HERE) {
+        log_warn(ct->log, "container %s: %sneither container_netns_paths nor "
+                 "container_state_paths lead to it", ct->handle,
+                 ct->conf->container_metadata
+                 ? "it is in the container metadata, but " : "");
         return container_unknown(ct, why);
     }
 

@@ -186,7 +186,8 @@ cf_app(cf_t *c)
     if (space == NULL
         || pcapx_valid_guid(space, strlen(space), err) != PCAPX_OK)
     {
-        msg_error(c->msg, "no space is targeted: use `cf target -s SPACE`");
+        msg_error(c->msg, "no space is targeted: use `cf target -o ORG"
+                  " -s SPACE`");
         return CLI_USAGE;
     }
 

@@ -206,15 +206,21 @@ main_parsed(const opt_t *opt, msg_t *msg, const main_t *m)
 
 
 static void
-main_see_help(msg_t *msg, const main_t *m)
+main_see_help(msg_t *msg, const main_t *m, opt_cmd_t cmd)
 {
     if (m->port != 0) {
         msg_error(msg, "see cf help %s", m->command);
         return;
     }
 
-    msg_error(msg, "see %s --help", m->name == CALLED_BOSH ? "bosh pcap"
-              : m->name == CALLED_BOSH_PCAP ? "bosh-pcap" : "pcap-cli");
+    if (m->name == CALLED_BOSH || m->name == CALLED_BOSH_PCAP) {
+        msg_error(msg, "see %s --help", m->name == CALLED_BOSH ? "bosh pcap"
+                  : "bosh-pcap");
+        return;
+    }
+
+    msg_error(msg, "see pcap-cli%s%s --help", cmd < OPT_CMD_END ? " " : "",
+              cmd < OPT_CMD_END ? opt_cmds[cmd].name : "");
 }
 
 
@@ -240,7 +246,7 @@ main_words(int argc, char **words, const main_t *m)
 
     case OPT_WRONG:
         msg_error(&msg, "%s", opt.err);
-        main_see_help(&msg, m);
+        main_see_help(&msg, m, opt.cmd);
         code = CLI_USAGE;
         break;
 

@@ -326,7 +326,7 @@ opt_finish(opt_t *o)
     if (opt_cmds[o->cmd].target != NULL && o->target == NULL
         && opt_cmds[o->cmd].operands == OPT_END)
     {
-        return opt_wrong(o, "this command needs a ",
+        return opt_wrong(o, "this command needs ",
                          opt_cmds[o->cmd].target, "");
     }
 

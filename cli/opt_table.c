@@ -354,7 +354,8 @@ opt_check_index(const opt_def_t *def, const char *s, size_t len, char *err)
 {
     uint64_t  v;
 
-    return pcapx_parse_number(def->name, s, len, 0, 99999, &v, err);
+    return pcapx_parse_number(def->name, s, len, 0, PCAPX_MAX_INDEX,
+                              &v, err);
 }
 
 
@@ -363,12 +364,7 @@ opt_check_process(const opt_def_t *def, const char *s, size_t len, char *err)
 {
     (void) def;
 
-    if (memchr(s, '/', len) != NULL) {
-        snprintf(err, PCAPX_ERR_LEN, "a process type holds no \"/\"");
-        return PCAPX_EINVAL;
-    }
-
-    return pcapx_valid_instance(s, len, err);
+    return pcapx_valid_process(s, len, err);
 }
 
 

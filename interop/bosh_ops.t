@@ -47,6 +47,8 @@ my @CHAINS = (
     [ 'cf: client', "$FIX/cf-deployment.yml", 'add-cf-uaa-client' ],
     [ 'cf: scope', "$FIX/cf-deployment.yml", 'add-cf-capture-scope' ],
     [ 'apps', "$M/pcap-agent.yml", 'capture-cf' ],
+    [ 'apps, by keys, with a scope', "$M/pcap-agent.yml", 'capture-cf',
+      'use-token-keys', 'require-cf-capture-scope' ],
     [ 'apps, by a route', "$M/pcap-agent.yml", 'capture-cf',
       'expose-route-to-pcap-api' ],
     [ 'bosh: client', "$FIX/bosh-deployment.yml", 'add-uaa-client' ],

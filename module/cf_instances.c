@@ -516,7 +516,7 @@ ngx_pcap_api_cf_instance(ngx_pcap_api_ctx_t *ctx, json_t *doc,
     details = json_object_get(doc, "details");
 
     if (!json_is_integer(index) || json_integer_value(index) < 0
-        || json_integer_value(index) > NGX_PCAP_API_MAX_INDEX
+        || json_integer_value(index) > PCAPX_MAX_INDEX
         || !ngx_pcap_api_cf_valid_state(state)
         || !ngx_pcap_api_cf_maybe_text(host)
         || !ngx_pcap_api_cf_maybe_text(guid)
@@ -582,7 +582,7 @@ ngx_pcap_api_cf_read_stats(ngx_pcap_api_ctx_t *ctx, json_t *doc,
 
     /* of all processes together: nobody can have more targets */
 
-    if (!json_is_array(list) || first + n > NGX_PCAP_API_MAX_INDEX + 1) {
+    if (!json_is_array(list) || first + n > PCAPX_MAX_INDEX + 1) {
         return NGX_DECLINED;
     }
 

@@ -295,7 +295,7 @@ ngx_pcap_api_opt_index(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
     ngx_uint_t  *index, i;
 
     if (pcapx_parse_number("index", pair->value, pair->value_len, 0,
-                           NGX_PCAP_API_MAX_INDEX, &n, err)
+                           PCAPX_MAX_INDEX, &n, err)
         != PCAPX_OK)
     {
         return NGX_ERROR;
@@ -373,7 +373,6 @@ ngx_pcap_api_opt_max_packets(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
 }
 
 
-/* In names and in messages: letters, digits, ".", "_", "-". */
 static ngx_int_t
 ngx_pcap_api_opt_process(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
     char *err)
@@ -381,19 +380,8 @@ ngx_pcap_api_opt_process(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
     ctx->opts.process.data = (u_char *) pair->value;
     ctx->opts.process.len = pair->value_len;
 
-    if (pair->value_len <= NGX_PCAP_API_MAX_PROCESS
-        && memchr(pair->value, '/', pair->value_len) == NULL
-        && pcapx_valid_instance(pair->value, pair->value_len, err)
-           == PCAPX_OK)
-    {
-        return NGX_OK;
-    }
-
-    (void) ngx_snprintf((u_char *) err, PCAPX_ERR_LEN,
-                        "1 to %d letters, digits, \".\", \"_\" and \"-\" "
-                        "are allowed%Z", NGX_PCAP_API_MAX_PROCESS);
-
-    return NGX_ERROR;
+    return pcapx_valid_process(pair->value, pair->value_len, err) == PCAPX_OK
+           ? NGX_OK : NGX_ERROR;
 }
 
 

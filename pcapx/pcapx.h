@@ -35,6 +35,8 @@
 #define PCAPX_MAX_EXCLUDES     32
 #define PCAPX_MAX_INSTANCE_LEN 128     /* GROUP/NAME */
 #define PCAPX_MAX_DEPLOYMENT_LEN 255
+#define PCAPX_MAX_PROCESS_LEN  48      /* its type; in names */
+#define PCAPX_MAX_INDEX        9999    /* of an app's instance */
 
 /* An EPB without options around a packet of the largest snaplen. */
 #define PCAPX_MAX_EPB_LEN      (32 + PCAPX_MAX_SNAPLEN)

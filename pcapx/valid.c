@@ -312,6 +312,20 @@ pcapx_is_token(const char *s, size_t len, size_t max, const char *others)
 
 
 int
+pcapx_valid_process(const char *s, size_t len, char *err)
+{
+    if (len <= PCAPX_MAX_PROCESS_LEN && pcapx_instance_part(s, len)) {
+        return PCAPX_OK;
+    }
+
+    return pcapx_invalid_text(err, s, len,
+                              "a process type has 1 to %d letters, digits, "
+                              "\".\", \"_\" and \"-\"",
+                              PCAPX_MAX_PROCESS_LEN);
+}
+
+
+int
 pcapx_valid_deployment(const char *s, size_t len, char *err)
 {
     size_t         i;

@@ -67,6 +67,9 @@ int pcapx_valid_capture_id(const char *s, size_t len, char *err);
  */
 int pcapx_valid_instance(const char *s, size_t len, char *err);
 
+/* A process type of an app: 1..48 bytes of [A-Za-z0-9._-], not "." or "..". */
+int pcapx_valid_process(const char *s, size_t len, char *err);
+
 /*
  * A container's handle: 1..64 bytes of [A-Za-z0-9_-], the first a letter or
  * digit. No dot and no slash, so it is one component of a path whatever the

@@ -188,6 +188,13 @@ static const text_t  guids[] = {
     { S("a b"), 0 }, { S("a\x80"), 0 }
 };
 
+static const text_t  processes[] = {
+    { S("web"), 1 }, { S("a.b_c-9"), 1 }, { S(""), 0 }, { S("."), 0 },
+    { S(".."), 0 }, { S("a/b"), 0 }, { S("a b"), 0 }, { S("a\0b"), 0 },
+    { S("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"), 1 },
+    { S("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"), 0 }
+};
+
 static const text_t  deployments[] = {
     { S("cf"), 1 }, { S("a+b.c_d-9"), 1 }, { S("..."), 1 }, { S(".a"), 1 },
     { S(""), 0 }, { S("."), 0 }, { S(".."), 0 }, { S("a/b"), 0 },
@@ -474,6 +481,7 @@ main(void)
                COUNT(instances));
     test_texts("handle", pcapx_valid_handle, handles, COUNT(handles));
     test_texts("guid", pcapx_valid_guid, guids, COUNT(guids));
+    test_texts("process", pcapx_valid_process, processes, COUNT(processes));
     test_texts("deployment", pcapx_valid_deployment, deployments,
                COUNT(deployments));
     test_texts("filter", pcapx_valid_filter, filters, COUNT(filters));
