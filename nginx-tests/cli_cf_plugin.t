@@ -127,7 +127,7 @@ like($run->{stderr}, qr/no token \(Token expired\?\[2J\): log in with `cf l/,
     'words');
 
 for my $case ([ 'ApiEndpoint', text(''), qr/`cf api URL`/ ],
-    [ 'GetCurrentSpace', space('', ''), qr/`cf target -s SPACE`/ ])
+    [ 'GetCurrentSpace', space('', ''), qr/`cf target -o ORG -s SPACE`/ ])
 {
     plugin([ 'pcap', 'my-app' ], answers => { $case->[0] => $case->[1] });
     is($run->{code}, 2, "$case->[0] is empty");

@@ -288,7 +288,7 @@ is($run->{json}{instances}[0]{received}, 9223372036854775807,
 for my $case (
     [ [], qr/which command\? There are: bosh, cf, static, status/ ],
     [ ['captures'], qr/no command "captures"; there are: bosh, cf, static/ ],
-    [ ['static'], qr/needs a GROUP/ ],
+    [ ['static'], qr/needs GROUP/ ],
     [ [ 'static', 'a/b' ], qr/GROUP: / ],
     [ [ 'static', '../x' ], qr/GROUP: / ],
     [ [ 'static', 'a', 'b' ], qr/"b" is one argument too many/ ],
