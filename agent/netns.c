@@ -47,6 +47,17 @@ netns_open_own(netns_id_t *id)
 }
 
 
+int
+netns_unmounted(int fd)
+{
+    struct stat    st;
+    struct statfs  fs;
+
+    return fstatfs(fd, &fs) == 0 && fs.f_type != NSFS_MAGIC
+           && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+
 const char *
 netns_wrong(int fd, const netns_id_t *home, netns_id_t *id)
 {

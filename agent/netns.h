@@ -32,6 +32,12 @@ int netns_same(const netns_id_t *a, const netns_id_t *b);
 int netns_open_own(netns_id_t *id);
 
 /*
+ * 1: an empty file on a disk, what a mount is put on: it is not there yet, or
+ * not any more.
+ */
+int netns_unmounted(int fd);
+
+/*
  * Is fd a network namespace, and another one than home? Nothing else in its
  * place passes: no other file, no other kind of namespace. Returns NULL with
  * *id filled, or what is wrong.

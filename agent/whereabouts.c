@@ -98,6 +98,12 @@ where_bound(container_t *ct, const char *pattern, problem_t *why)
         return rc;
     }
 
+    if (netns_unmounted(ct->ns)) {
+        place_close(&pl);
+        where_forget(ct);
+        return WHERE_NOT_HERE;
+    }
+
     where_watch_folder(ct, &pl);
     place_close(&pl);
 

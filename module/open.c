@@ -92,7 +92,7 @@ ngx_pcap_api_open_more(ngx_pcap_api_ctx_t *ctx)
 
     slice = ctx->conf->start_timeout / NGX_PCAP_API_START_SLICES;
 
-    for (i = 0; i < ctx->nopened && ctx->nopening; i++) {
+    for (i = 0; i < ctx->nagents && ctx->nopening; i++) {
         a = &ctx->agents[i];
 
         if (a->opening && ngx_current_msec - a->opened >= slice) {

@@ -594,9 +594,11 @@ static ngx_int_t
 ngx_pcap_api_cf_moved(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
     ngx_int_t               rc;
+    ngx_pcap_api_health_t   health;
     ngx_pcap_api_cf_app_t  *app;
 
     app = ask->data;
+    health = ctx->conf->cf->health;
 
     if (!app->again) {
         app->again = 1;
@@ -617,13 +619,20 @@ ngx_pcap_api_cf_moved(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         return ngx_pcap_api_cf_follow(ctx, app);
     }
 
-    if (rc != NGX_AGAIN && rc != NGX_ERROR) {
-        ctx->retry_after = 0;
-        ctx->bearer_error = NULL;
-        return NGX_OK;
+    if (rc == NGX_AGAIN || rc == NGX_ERROR) {
+        return rc;
     }
 
-    return rc;
+    /* it had the rest of a start only, which says nothing of its health */
+
+    ctx->conf->cf->health = health;
+    ctx->retry_after = 0;
+    ctx->bearer_error = NULL;
+    ctx->fail_status = 0;
+    ngx_str_null(&ctx->fail_detail);
+    ngx_pcap_api_fetch_drop(&ask->fetch);
+
+    return NGX_OK;
 }
 
 

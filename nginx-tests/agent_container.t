@@ -274,6 +274,7 @@ odd('a folder', 'what stands for its network namespace is no namespace');
 POSIX::mkfifo($at, 0600) or die;
 odd('a pipe', 'what stands for its network namespace is no namespace');
 spew($at, '');
+refused("container=$odd&app=app-odd", 404, $none, 'a file without its mount');
 must('mount', '--bind', "/proc/$web->{pid}/ns/uts", $at);
 odd('another kind of namespace', '.* is no network namespace');
 spew($at, '');

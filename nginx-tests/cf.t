@@ -268,6 +268,8 @@ sub moves
 {
     my ($query, @after) = @_;
 
+    my %change = ref $after[0] ? () : splice @after;
+
     unlink "$fake->{file}.moved";
     cf_app($lab, process(WEB, 'web', running(0, 0), running(1, 201),
         running(2, 202)));
@@ -276,9 +278,11 @@ sub moves
     my $c = $nginx->get(path_of($query), token => 'dev', no_wait => 1);
 
     wait_for(5, sub { $fake->events('request') >= $n + 3 });
-    cf_app($lab, process(WEB, 'web', @after));
+    %change ? $cc->tell('stats', %change)
+        : cf_app($lab, process(WEB, 'web', @after));
     $fake->open_gate('moved');
     $c->read_end(10);
+    $cc->tell() if %change;
 
     return $c;
 }
@@ -306,6 +310,24 @@ $cc->tell();
 $c = moves('', running(0, 0));
 $file = capture_ok($c, status => 'partial', name => 'scaled down');
 is(names_of($file), 'shop/0', 'scaled down: the one that stays');
+
+# whatever the second look brings, the others are captured
+for my $case ([ 'fails', status => '500 Internal Server Error', body => '{}' ],
+    [ 'says nothing', silent => 1 ],
+    [ 'does not take the token any more', status => '401 Unauthorized', body =>
+        '{"errors":[{"code":1000,"title":"CF-InvalidAuthToken"}]}' ],
+    [ 'says rubbish', body => '[5]' ])
+{
+    my ($name, %change) = @$case;
+
+    $c = moves('', %change);
+    $file = capture_ok($c, status => 'partial', name => "it $name");
+    is(names_of($file), 'shop/0', "it $name: the other one");
+    has_message($file, 'INSTANCE_UNAVAILABLE', 'shop/1',
+        qr/moved or ended/, "it $name: a word");
+    like($nginx->fetch('/v1/status', token => undef)->{body},
+        qr/"healthy": *true/, "it $name: no word on its health");
+}
 
 # --- gone while it is captured -----------------------------------------------
 

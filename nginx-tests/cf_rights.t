@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use PcapTest::CfLab;
+use PcapTest::Jwt;
 
 
 my $lab = cf_lab(script => sub {
@@ -23,12 +24,15 @@ my $lab = cf_lab(script => sub {
     . ' [$pcap_agent_uri]"; access_log logs/secret.log secret;',
     pcap => 'pcap_api_introspection_rate 1000 burst=1000;'
     . ' pcap_api_cf_exclude ' . OTHER . ';', server =>
-    join ' ', map { "location /v1/$_->[0]/ { pcap_api on;"
+    join(' ', map { "location /v1/$_->[0]/ { pcap_api on;"
     . ' pcap_api_introspection /_pcap_introspect; pcap_api_cf /_pcap_cc;'
     . " pcap_api_agent_ranges 127.0.0.0/8; $_->[1] }" }
     [ 'strict', 'pcap_api_cf_scope pcap.capture net.debug;' ],
     [ 'note', 'pcap_api_cf_opt_in annotation pcap.example.com/capture;' ],
-    [ 'all', 'pcap_api_cf_opt_in off;' ] });
+    [ 'all', 'pcap_api_cf_opt_in off;' ] ) . ' location /v1/keys/ {'
+    . ' pcap_api on; pcap_api_token_keys /_pcap_token_keys; pcap_api_issuer '
+    . PcapTest::Uaa::ISSUER() . '; pcap_api_cf /_pcap_cc;'
+    . ' pcap_api_agent_ranges 127.0.0.0/8; }' });
 my ($nginx, $fake, $cc) = @$lab{qw(nginx fake cc)};
 my $note = 'pcap.example.com/capture';
 
@@ -55,6 +59,22 @@ sub may_not
     return $c;
 }
 
+
+# --- by the keys of the UAA ---------------------------------------------------
+
+my ($key, $forger) = map { PcapTest::Jwt->new('key-1') } 1, 2;
+my %claims = (iss => PcapTest::Uaa::ISSUER(), sub => 'u-9', user_id => 'u-9',
+    user_name => 'signed', jti => 'id-9', exp => int(time()) + 600,
+    scope => ['cloud_controller.read']);
+my ($signed, $forged) = map { $_->token(\%claims) } $key, $forger;
+
+$lab->{uaa}->tell(keys => [ $key->jwk() ]);
+$cc->token($_, 'space-1' => 'space_developer') for $signed, $forged;
+may('space developer, by keys', $signed, '/v1/keys');
+may_not(401, 'a forged one, by keys', $forged, qr/signature/, '/v1/keys');
+$cc->token($signed, 'space-1' => 'space_auditor');
+may_not(403, 'space auditor, by keys', $signed, qr/sensitive data/,
+    '/v1/keys');
 
 # --- roles -------------------------------------------------------------------
 
