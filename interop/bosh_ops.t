@@ -44,6 +44,7 @@ my @CHAINS = (
       'rotate-ca-agent', 'rotate-ca-agent-2' ],
     [ 'cf: agent in containers', "$FIX/cf-deployment.yml", 'add-pcap-agent',
       'add-pcap-agent-to-diego-cells' ],
+    [ 'cf: the name', "$FIX/cf-deployment.yml", 'reserve-pcap-hostname' ],
     [ 'cf: client', "$FIX/cf-deployment.yml", 'add-cf-uaa-client' ],
     [ 'cf: scope', "$FIX/cf-deployment.yml", 'add-cf-capture-scope' ],
     [ 'apps', "$M/pcap-agent.yml", 'capture-cf' ],
@@ -82,6 +83,7 @@ my %CHECKS = (
     'route' => \&check_route,
     'apps, by a route' => \&check_route,
     'apps' => \&check_apps,
+    'cf: the name' => \&check_name,
     'cf: agent in containers' => \&check_cells,
     'scale-out and route' => \&check_route,
     'two environments' => \&check_environments,
@@ -314,6 +316,21 @@ sub check_cells
     ok(!$job->{properties}{bpm}{enabled}
        && $job->{properties}{containers}{mode} eq 'netns',
        "$name: the job enters containers, without bpm");
+}
+
+
+# What the plugin asks by rule is among the names that apps cannot have.
+sub check_name
+{
+    my ($name, $doc) = @_;
+
+    my ($cc) = grep { $_->{name} eq 'cloud_controller_ng' } jobs_in($doc);
+    my %reserved = map { ($_ => 1) }
+        @{ $cc->{properties}{cc}{system_hostnames} };
+    ok($reserved{pcap} && $reserved{api} && $reserved{uaa} && $reserved{login},
+       "$name: reserved, with those that were before");
+    is($cc->{properties}{cc}{default_app_memory}, 1024,
+       "$name: nothing else is changed");
 }
 
 

@@ -251,6 +251,9 @@ sub agent_templates
         metadata => 'none' } }, qr/"container_metadata": "none"/);
     agent_takes('containers, from outside', { containers => {
         mode => 'veth' } }, qr/"container_mode": "veth"/);
+    is_deeply(bpm_process('pcap-agent')->{additional_volumes}, [ { path =>
+        '/var/vcap/data/container-metadata', mount_only => JSON::PP::true } ],
+        'bpm.yml: sees the metadata of containers');
     my ($text, $status) = job('pcap-agent', merge_into(agent_properties(),
         { containers => { mode => 'netns' } }));
     ok($status != 0 && $text =~ /needs bpm\.enabled: false/,
