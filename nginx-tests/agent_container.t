@@ -25,7 +25,8 @@ my $certs = PcapTest::Certs->new();
 my $cell = PcapTest::Cell->new();
 my $id = 0;
 
-my $web = $cell->container('e49f448e-54d2-4c33-61a3-5335', app => 'app-web');
+my $web = $cell->container('e49f448e-54d2-4c33-61a3-5335', app => 'app-web',
+    user_ns => 1);
 my $db = $cell->container('b0000000-0000-4000-8000-0002', app => 'app-db');
 my $agent = PcapTest::Agent->new(certs => $certs,
     conf => $cell->conf(user => 'nobody', log_level => 'debug'));
@@ -287,7 +288,7 @@ my %by;
 
 for my $layout (qw(runc containerd pid)) {
     my $ct = $by{$layout} = $cell->container("$layout-1",
-        app => "app-$layout", layout => $layout, cni => 0);
+        app => "app-$layout", layout => $layout, cni => 0, user_ns => 1);
     my $n;
 
     $c = $C->capture($agent, inside($ct) . '&filter=udp',

@@ -19,7 +19,7 @@ my $lab = cf_lab(ranges => '127.0.0.1/32');
 my ($nginx, $cc) = @$lab{qw(nginx cc)};
 my $cell = PcapTest::Cell->new();
 my @web = map { $cell->container(handle($_), app => WEB,
-    layout => $_ ? 'runc' : 'containerd') } 0, 1;
+    layout => $_ ? 'runc' : 'containerd', user_ns => 1) } 0, 1;
 my $other = $cell->container(handle(9), app => OTHER);
 my $agent = PcapTest::Agent->new(certs => $lab->{certs},
     conf => $cell->conf());

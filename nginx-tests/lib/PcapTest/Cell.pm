@@ -110,12 +110,21 @@ sub write_store_text
 # The bundle of every container: the machine's programs, read-only.
 sub bundle
 {
-    my ($self, $handle) = @_;
+    my ($self, $handle, $user_ns) = @_;
 
     my $dir = "$self->{dir}/run/bundle/$handle";
+    my @map = { containerID => 0, hostID => 100_000, size => 65536 };
     my @shared = grep { -d } qw(/bin /lib /lib64 /usr);
 
     must('mkdir', '-p', "$dir/rootfs/proc", map { "$dir/rootfs$_" } @shared);
+
+    # its root is nobody here
+    if ($user_ns) {
+        chmod 0755, work_dir(), $self->{dir}, "$self->{dir}/run",
+            "$self->{dir}/run/bundle", $dir;
+        chown $map[0]{hostID}, $map[0]{hostID}, "$dir/rootfs";
+    }
+
     spew("$dir/config.json", encode_json({
         ociVersion => '1.0.2',
         process => { terminal => JSON::PP::false,
@@ -132,7 +141,8 @@ sub bundle
         linux => {
             cgroupsPath => "$self->{cgroup}/$handle",
             namespaces => [ map { { type => $_ } }
-                qw(pid network ipc uts mount) ] },
+                qw(pid network ipc uts mount), $user_ns ? 'user' : () ],
+            $user_ns ? (uidMappings => \@map, gidMappings => \@map) : () },
     }));
 
     return $dir;
@@ -140,7 +150,8 @@ sub bundle
 
 
 # Starts a container. Options: app, layout (runc, containerd or pid: the
-# runc root, the one below containerd's, and that with init.pid alone), cni
+# runc root, the one below containerd's, and that with init.pid alone), user_ns
+# (a user namespace of its own, as apps have on a cell), cni
 # (default 1: the mount below container-netns). Returns { handle, app, pid,
 # ip, veth, ns } where ns is a name for `ip netns`.
 sub container
@@ -156,7 +167,7 @@ sub container
         root => "$dir/run/" . ($layout eq 'runc' ? 'runc'
             : $layout eq 'pid' ? 'hidden' : 'containerd/runc/garden') };
 
-    my $bundle = $self->bundle($handle);
+    my $bundle = $self->bundle($handle, $o{user_ns});
     my $status = wait_exit(spawn("runc-$handle", [ 'runc', '--root',
         $c->{root}, 'run', '-d', '--pid-file', "$bundle/pid", '-b', $bundle,
         $handle ]), 20);
