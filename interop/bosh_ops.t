@@ -84,6 +84,7 @@ my %CHECKS = (
     'apps, by a route' => \&check_route,
     'apps' => \&check_apps,
     'cf: the name' => \&check_name,
+    'cf: scope' => \&check_scope,
     'cf: agent in containers' => \&check_cells,
     'scale-out and route' => \&check_route,
     'two environments' => \&check_environments,
@@ -316,6 +317,19 @@ sub check_cells
     ok(!$job->{properties}{bpm}{enabled}
        && $job->{properties}{containers}{mode} eq 'netns',
        "$name: the job enters containers, without bpm");
+}
+
+
+# What the client cf may ask for is what it was, and ours.
+sub check_scope
+{
+    my ($name, $doc) = @_;
+
+    my ($uaa) = grep { $_->{name} eq 'uaa' } jobs_in($doc);
+    is($uaa->{properties}{uaa}{clients}{cf}{scope},
+       '((cf_client_scope)),pcap.capture', "$name: behind what was there");
+    is($uaa->{properties}{uaa}{clients}{cf}{override}, JSON::PP::true,
+       "$name: the rest of the client is as it was");
 }
 
 
