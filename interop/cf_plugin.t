@@ -146,7 +146,8 @@ sub installed { return -e "$home/.cf/plugins/$_[0]" }
 config($token, 'REFRESH-SECRET');
 
 cf(['version']);
-like($run->{stdout}, qr/^cf version 8\.18\.[34]/, 'the real cf CLI');
+like($run->{stdout}, qr/^cf version 8\.18\.[34]/, 'the real cf CLI: '
+    . $run->{stdout} =~ s/\n.*//sr);
 
 cf([ 'install-plugin', '-f', $plugin ]);
 is($run->{code}, 0, 'cf install-plugin') or diag($run->{stdout});
