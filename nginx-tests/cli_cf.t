@@ -413,7 +413,8 @@ $cf->tell();
 for my $case (
     [ { access => $old }, 4, qr/not logged in at api.sys.test: .*`cf login`/ ],
     [ {}, 4, qr/not logged in/ ],
-    [ { access => 'good-token', Space => '' }, 2, qr/`cf target -o ORG -s SPACE`/ ],
+    [ { access => 'good-token', Space => '' }, 2,
+        qr/`cf target -o ORG -s SPACE`/ ],
     [ { access => 'good-token', Space => 'x&names=y' }, 2, qr/`cf target/ ],
     [ { access => 'good-token', Target => '' }, 2, qr/`cf api URL`/ ],
     [ { access => 'good-token', Target => 'http://api.sys.test' }, 2,
