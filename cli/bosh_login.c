@@ -204,37 +204,98 @@ login_keep(bosh_t *b, oauth_grant_t *grant)
 }
 
 
-/* Puts the new tokens into the file, which may have changed meanwhile. */
-static void
-login_save(bosh_t *b, oauth_grant_t *grant)
+static int
+login_same(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+
+/* Is the file that was read still of the login that the UAA was asked with?
+ * 1, 0, or -1 with err filled. */
+static int
+login_is_kept(const bosh_t *b, char *err)
+{
+    int          rc;
+    bosh_env_t   now;
+
+    rc = bosh_conf_find(&now, b->store.text, b->store.len, b->name, err);
+
+    if (rc == 1) {
+        rc = login_same(now.url, b->env.url)
+             && login_same(now.refresh_token, b->used != NULL
+                           ? b->used : b->env.refresh_token);
+    }
+
+    bosh_env_free(&now);
+
+    return rc;
+}
+
+
+/* The file with the new tokens. 1; 0: it is another login's; -1 with err. */
+static int
+login_write(bosh_t *b, const oauth_grant_t *grant, char *err)
 {
     int      rc;
-    char     err[PCAPX_ERR_LEN];
     char    *text;
     size_t   len;
 
-    rc = -1;
-    text = NULL;
-    snprintf(err, sizeof(err), "it is not there any more");
+    rc = store_read(&b->store, b->config_path, err);
 
-    if (store_read(&b->store, b->config_path, err) == 1) {
-        text = bosh_conf_update(b->store.text, b->store.len, b->name,
-                                grant->access, grant->refresh, &len, err);
+    if (rc != 1) {
+        if (rc == 0) {
+            snprintf(err, PCAPX_ERR_LEN, "it is not there any more");
+        }
+
+        return -1;
     }
 
-    if (text != NULL) {
-        rc = store_write(&b->store, text, len, err);
-        wipe(text, len);
-        free(text);
+    rc = login_is_kept(b, err);
+    if (rc != 1) {
+        return rc;
     }
 
-    if (rc == 0) {
+    text = bosh_conf_update(b->store.text, b->store.len, b->name,
+                            grant->access, grant->refresh, &len, err);
+    if (text == NULL) {
+        return -1;
+    }
+
+    rc = store_write(&b->store, text, len, err);
+    wipe(text, len);
+    free(text);
+
+    return rc == 0 ? 1 : -1;
+}
+
+
+/*
+ * Puts the new tokens into the file, unless someone has logged in or out
+ * while the UAA was asked: the bosh CLI does not know our lock.
+ */
+static void
+login_save(bosh_t *b, oauth_grant_t *grant)
+{
+    int   rc;
+    char  err[PCAPX_ERR_LEN];
+
+    rc = login_write(b, grant, err);
+
+    if (rc == 1) {
         login_wipe(&b->used);
         return;
     }
 
-    msg_error(b->msg, "the refreshed token is not kept in %.100s: %s",
-              b->config_path, err);
+    if (rc == 0) {
+        msg_debug(b->msg, "the refreshed token is not kept in %.100s: its"
+                  " login has changed meanwhile", b->config_path);
+
+    } else {
+        msg_error(b->msg, "the refreshed token is not kept in %.100s: %s",
+                  b->config_path, err);
+    }
+
     login_keep(b, grant);
 }
 
@@ -259,6 +320,13 @@ login_reread(bosh_t *b)
             /* Nobody has changed it: what is known here is newer. */
             bosh_env_free(&env);
             return CLI_AGAIN;
+        }
+
+        if (rc == 1 && !login_same(env.url, b->env.url)) {
+            /* A token never goes to another Director's UAA. */
+            snprintf(err, sizeof(err), "the environment is another Director's"
+                     " by now");
+            rc = -1;
         }
 
         if (rc == 1) {

@@ -283,7 +283,7 @@ capture_signals(capture_t *c)
         msg_note(c->msg, "stopping; once more quits at once");
 
         /* The cf CLI is gone by now, and its shell asks for a command. */
-        if (c->conf->shared) {
+        if (c->conf->parent != 0) {
             c->term.live = 0;
         }
 
@@ -299,7 +299,9 @@ capture_signals(capture_t *c)
 static void
 capture_orphaned(capture_t *c)
 {
-    if (!c->conf->shared || c->transferred || getppid() == c->parent) {
+    if (c->conf->parent == 0 || c->transferred
+        || getppid() == c->conf->parent)
+    {
         return;
     }
 
@@ -576,7 +578,6 @@ capture_run(const opt_t *opt, const conf_t *conf, msg_t *msg)
     c->msg = msg;
     c->api.conf = conf;
     c->api.msg = msg;
-    c->parent = getppid();
     c->sig_fd = -1;
     c->out.fd = -1;
     c->messages = json_array();

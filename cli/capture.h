@@ -9,7 +9,6 @@
 #define CLI_CAPTURE_H
 
 #include <jansson.h>
-#include <sys/types.h>
 
 #include "api.h"
 #include "out.h"
@@ -82,7 +81,6 @@ struct capture_s {
     size_t           records_len;
     uint64_t         written_packets;
 
-    pid_t            parent;         /* whoever started this program */
     term_t           term;
     int              sig_fd;
     stop_t           stop;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "capture.h"
 #include "cf.h"
@@ -231,7 +232,7 @@ cf_find_api(cf_t *c)
     c->api.ca_cert = cf_ca_cert(c, "PCAP_CA");
     c->api.insecure = c->login.ssl_disabled
                       || opt_count(c->opt, OPT_INSECURE) > 0;
-    c->api.shared = c->rpc != NULL;
+    c->api.parent = c->parent;
 
     if (!c->fixed) {
         c->api.renew = cf_renew;
@@ -258,6 +259,19 @@ cf_warn(const cf_t *c)
 }
 
 
+/* Whoever ended the cf CLI meanwhile wants no capture that nobody ends. */
+static cli_exit_t
+cf_capture_once(cf_t *c, const opt_t *opt)
+{
+    if (c->parent != 0 && getppid() != c->parent) {
+        msg_error(c->msg, "the cf CLI is gone: nothing is captured");
+        return CLI_FAILED;
+    }
+
+    return capture_run(opt, &c->api, c->msg);
+}
+
+
 /* A 401 of the API may mean that the token ended just now: once more. */
 static cli_exit_t
 cf_capture(cf_t *c)
@@ -278,7 +292,7 @@ cf_capture(cf_t *c)
     opt.target = c->app_guid;
 
     c->api.again = !cf_login_is_fresh(c);
-    code = capture_run(&opt, &c->api, c->msg);
+    code = cf_capture_once(c, &opt);
 
     if (code != CLI_AGAIN) {
         return code;
@@ -288,7 +302,7 @@ cf_capture(cf_t *c)
 
     if (code == CLI_OK) {
         c->api.again = 0;
-        code = capture_run(&opt, &c->api, c->msg);
+        code = cf_capture_once(c, &opt);
     }
 
     return code;
@@ -383,6 +397,8 @@ cf_run(const opt_t *opt, msg_t *msg, unsigned port)
     c.config_path = cf_config_path();
 
     if (port != 0) {
+        /* Before it is asked anything: one that is gone does not answer. */
+        c.parent = getppid();
         c.rpc = cf_rpc_open(port, err);
 
         if (c.rpc == NULL) {

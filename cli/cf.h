@@ -21,7 +21,8 @@
 typedef struct {
     const opt_t   *opt;
     msg_t         *msg;
-    cf_rpc_t      *rpc;            /* NULL: not a plugin, or the CLI is gone */
+    cf_rpc_t      *rpc;            /* NULL: not a plugin, or of no more use */
+    pid_t          parent;         /* the cf CLI; 0: not a plugin */
     char          *config_path;    /* owned */
     store_t        store;
     cf_conf_t      login;          /* as the cf CLI is logged in */

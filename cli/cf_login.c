@@ -162,28 +162,44 @@ cf_login_by_rpc(cf_t *c)
 }
 
 
+/* It is not asked again: from now on the file is looked after here. */
+static cli_exit_t
+rpc_leave(cf_t *c)
+{
+    cf_rpc_close(c->rpc);
+    c->rpc = NULL;
+
+    return CLI_AGAIN;
+}
+
+
 /*
- * A fresh token from the cf CLI. CLI_AGAIN: it is gone (Ctrl-C ends it at
- * once), so the file is ours.
+ * A fresh token from the cf CLI. CLI_AGAIN: by the file. It is gone (Ctrl-C
+ * ends it at once), or has nothing but the token that was refused: it only
+ * asks the UAA when that is about to end.
  */
 static cli_exit_t
 rpc_again(cf_t *c)
 {
-    int   rc;
+    int   rc, same;
     char  err[PCAPX_ERR_LEN];
 
     rc = rpc_token(c, err);
 
     if (rc == -1) {
-        cf_rpc_close(c->rpc);
-        c->rpc = NULL;
-        return CLI_AGAIN;
+        return rpc_leave(c);
     }
 
-    /* It only asks the UAA when the token is about to end. */
-    if (rc == 1 || !login_usable(c->login.access)
-        || (c->cc.token != NULL && strcmp(c->cc.token, c->login.access) == 0))
+    same = rc == 0 && login_usable(c->login.access) && c->cc.token != NULL
+           && strcmp(c->cc.token, c->login.access) == 0;
+
+    if (same && cf_read_config(c, err) == 1
+        && (c->login.refresh != NULL || c->login.as_client))
     {
+        return rpc_leave(c);
+    }
+
+    if (rc == 1 || same || !login_usable(c->login.access)) {
         msg_error(c->msg, "the token is refused, and the cf CLI has no other:"
                   " " LOGIN_HINT);
         return CLI_DENIED;
@@ -345,38 +361,100 @@ login_ask_uaa(cf_t *c, oauth_grant_t *grant)
 }
 
 
-/* Puts the new tokens into the file, which may have changed meanwhile. What
- * cannot be kept there is good for this process. */
-static void
-login_save(cf_t *c, oauth_grant_t *grant)
+static int
+login_same(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+
+/* Is the file that was read still of the login that the UAA was asked with?
+ * 1, 0, or -1 with err filled. */
+static int
+login_is_kept(const cf_t *c, char *err)
+{
+    int         rc;
+    cf_conf_t   now;
+
+    rc = cf_conf_read(&now, c->store.text, c->store.len, err);
+
+    if (rc == 0) {
+        rc = login_same(now.target, c->login.target)
+             && login_same(now.refresh, c->used != NULL ? c->used
+                                                        : c->login.refresh)
+             && login_same(now.client, c->login.client)
+             && now.as_client == c->login.as_client;
+    }
+
+    cf_conf_free(&now);
+
+    return rc;
+}
+
+
+/* The file with the new tokens. 1; 0: it is another login's; -1 with err. */
+static int
+login_write(cf_t *c, const oauth_grant_t *grant, char *err)
 {
     int      rc;
-    char     err[PCAPX_ERR_LEN];
     char    *text;
     size_t   len;
 
-    rc = -1;
-    text = NULL;
-    snprintf(err, sizeof(err), "it is not there any more");
+    rc = store_read(&c->store, c->config_path, err);
 
-    if (store_read(&c->store, c->config_path, err) == 1) {
-        text = cf_conf_update(c->store.text, c->store.len, grant->access,
-                              grant->refresh, &len, err);
+    if (rc != 1) {
+        if (rc == 0) {
+            snprintf(err, PCAPX_ERR_LEN, "it is not there any more");
+        }
+
+        return -1;
     }
 
-    if (text != NULL) {
-        rc = store_write(&c->store, text, len, err);
-        wipe(text, len);
-        free(text);
+    rc = login_is_kept(c, err);
+    if (rc != 1) {
+        return rc;
     }
 
-    if (rc == 0) {
+    text = cf_conf_update(c->store.text, c->store.len, grant->access,
+                          grant->refresh, &len, err);
+    if (text == NULL) {
+        return -1;
+    }
+
+    rc = store_write(&c->store, text, len, err);
+    wipe(text, len);
+    free(text);
+
+    return rc == 0 ? 1 : -1;
+}
+
+
+/*
+ * Puts the new tokens into the file, unless someone has logged in or out
+ * while the servers were asked: neither CLI knows our lock. What is not kept
+ * there is good for this process.
+ */
+static void
+login_save(cf_t *c, oauth_grant_t *grant)
+{
+    int   rc;
+    char  err[PCAPX_ERR_LEN];
+
+    rc = login_write(c, grant, err);
+
+    if (rc == 1) {
         login_wipe(&c->used);
         return;
     }
 
-    msg_error(c->msg, "the refreshed token is not kept in %.100s: %s",
-              c->config_path, err);
+    if (rc == 0) {
+        msg_debug(c->msg, "the refreshed token is not kept in %.100s: its"
+                  " login has changed meanwhile", c->config_path);
+
+    } else {
+        msg_error(c->msg, "the refreshed token is not kept in %.100s: %s",
+                  c->config_path, err);
+    }
 
     if (c->used == NULL && c->login.refresh != NULL) {
         c->used = strdup(c->login.refresh);
@@ -485,15 +563,17 @@ out:
 }
 
 
-/* The cf CLI is gone: from now on as `pcap-cli cf`. */
+/* Without the cf CLI: from now on as `pcap-cli cf`. */
 static cli_exit_t
 login_from_file(cf_t *c)
 {
     int   rc;
     char  err[PCAPX_ERR_LEN];
 
-    /* Read for the first time: this process was a plugin. */
-    if (c->store.path == NULL) {
+    /* For the first time: this process was a plugin. Or it was of no use. */
+    if (c->store.path == NULL
+        || (c->login.refresh == NULL && !c->login.as_client))
+    {
         snprintf(err, sizeof(err), "%.150s is not there", c->config_path);
 
         rc = cf_read_config(c, err);

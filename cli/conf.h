@@ -8,6 +8,7 @@
 #define CLI_CONF_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "opt.h"
 
@@ -32,12 +33,12 @@ typedef struct {
     /* See conf_renew(); NULL: cannot. */
     int         (*renew)(void *ctx, const conf_wait_t *wait);
     void         *renew_ctx;
+    pid_t         parent;       /* it ends with this one, whose terminal is a
+                                   shell's after Ctrl-C; 0: on its own */
     unsigned      insecure:1;
     unsigned      system_too:1; /* ca_pem has the system's, its folder too */
     unsigned      asked:1;      /* the targets were shown before */
     unsigned      again:1;      /* a 401 is answered with CLI_AGAIN */
-    unsigned      shared:1;     /* ends with its parent, whose terminal is a
-                                   shell's after Ctrl-C */
 } conf_t;
 
 

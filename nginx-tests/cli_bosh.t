@@ -35,8 +35,8 @@ my $secrets = qr/good-token|\Q$old\E|SECRET/;
 my ($run, $config, $number);
 
 
-# Writes a config file and returns its name. tokens: access, refresh, more
-# (lines of the entry).
+# Writes a config file and returns its name. tokens: access, refresh, url,
+# more (lines of the entry).
 sub config
 {
     my (%o) = @_;
@@ -49,7 +49,8 @@ sub config
     spew($config, "environments:\n"
         . "- url: https://elsewhere:25555\n  alias: other\n"
         . "  access_token: OTHER-SECRET\n"
-        . "- url: https://localhost:25555\n  alias: prod\n"
+        . '- url: ' . ($o{url} || 'https://localhost:25555')
+        . "\n  alias: prod\n"
         . ($o{no_ca} ? '' : "  ca_cert: |\n$pem")
         . "  future: [kept, {also: this}]\n"
         . ($o{access} ? "  access_token_type: bearer\n"
@@ -248,6 +249,58 @@ for my $one (@both) {
 is(scalar($director->events('token')) - $asked, 1,
     'a refresh token is used once');
 $director->tell(delay => 0);
+
+# before it was asked, its name was given to another Director
+config(access => $old, refresh => 'REFRESH-SECRET');
+spew("$config.lock", '');
+open my $lock, '+<', "$config.lock" or die;
+flock $lock, LOCK_EX or die;
+$asked = () = $director->events('token');
+$run = cli_start($api, [ 'bosh', '-v' ], env => { BOSH_CONFIG => $config,
+    BOSH_ENVIRONMENT => 'prod', BOSH_DEPLOYMENT => 'cf',
+    PCAP_TOKEN => undef });
+ok(wait_for(10, sub { slurp($run->{err}) =~ /the token: waiting/ }),
+    'it waits for the lock');
+spew($config, slurp($config) =~ s/localhost:25555/localhost:25556/r);
+close $lock;
+cli_end($run);
+is($run->{code}, 1, 'the name is another Director\'s');
+like($run->{stderr}, qr/is another Director's by now/, 'words');
+is(scalar(my @none = $director->events('token')), $asked,
+    'its tokens go nowhere');
+
+# the user has logged in or out while the UAA was asked
+for my $case ([ 'another user', { access => 'OTHER-SECRET',
+        refresh => 'OTHER-SECRET' } ], [ 'logged out', {} ],
+    [ 'another Director', { access => $old, refresh => 'REFRESH-SECRET',
+        url => 'https://localhost:25556' } ])
+{
+    my ($name, $now) = @$case;
+
+    $director->tell(delay => 0.5);
+    config(access => $old, refresh => 'REFRESH-SECRET');
+    $asked = () = $director->events('token');
+
+    my $started = cli_start($api, [ 'bosh', '-v', '-o', 'x' ], env => {
+        BOSH_CONFIG => $config, BOSH_ENVIRONMENT => 'prod',
+        BOSH_DEPLOYMENT => 'cf', PCAP_TOKEN => undef });
+
+    ok(wait_for(10, sub { $director->events('token') > $asked }),
+        "$name: the UAA is asked");
+
+    my $c = $config;
+
+    config(%$now);
+    $before = slurp($config);
+    rename $config, $c or die;
+    $config = $c;
+    $run = cli_end($started);
+    like_usual($name);
+    is(slurp($config), $before, "$name: the config is left alone");
+    like($run->{stderr}, qr/not kept in .*: its login has changed meanwhile$/m,
+        'words');
+    $director->tell(delay => 0);
+}
 
 # --- the UAA refuses ------------------------------------------------------
 

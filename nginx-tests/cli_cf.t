@@ -355,6 +355,38 @@ is($run->{code}, 1, 'another Cloud Foundry');
 like($run->{stderr}, qr/the cf CLI is logged in elsewhere by now/, 'words');
 is(asked(), $asked, 'its tokens go nowhere');
 
+# or did so, or logged out, while the UAA was asked: it is the user's config
+for my $case (
+    [ 'elsewhere', { access => 'OTHER-SECRET', refresh => 'OTHER-SECRET',
+        Target => 'https://api.elsewhere.test' } ],
+    [ 'elsewhere, by the same token', { access => $old, refresh =>
+        'REFRESH-SECRET', Target => 'https://api.elsewhere.test' } ],
+    [ 'another user', { access => 'OTHER-SECRET', refresh => 'OTHER-SECRET' } ],
+    [ 'a client', { access => 'OTHER-SECRET', refresh => 'REFRESH-SECRET',
+        UAAGrantType => 'client_credentials', UAAOAuthClient => 'ci' } ],
+    [ 'logged out', {} ])
+{
+    my ($name, $now) = @$case;
+
+    $cf->tell(delay => 0.5);
+    config(access => $old, refresh => 'REFRESH-SECRET');
+    $asked = asked();
+    $started = cli_start($api, [ 'cf', '-v', 'my-app', '-o', 'x' ],
+        env => { env() });
+    ok(wait_for(10, sub { asked() > $asked }), "$name: the UAA is asked");
+    ($h, $c) = ($home, $config);
+    config(%$now);
+    $before = slurp($config);
+    rename $config, $c or die;
+    ($home, $config) = ($h, $c);
+    $run = cli_end($started);
+    like_usual($name);
+    is(slurp($config), $before, "$name: the config is left alone");
+    like($run->{stderr}, qr/not kept in .*: its login has changed meanwhile$/m,
+        'words');
+    $cf->tell(delay => 0);
+}
+
 # --- the disk is full --------------------------------------------------------
 
 my $full = work_dir() . '/full';
