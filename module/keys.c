@@ -119,7 +119,7 @@ ngx_pcap_api_keys_set_etag(ngx_pcap_api_keys_t *keys, ngx_str_t *etag)
 
     keys->etag.len = 0;
 
-    if (etag->len > sizeof(keys->etag_data)) {
+    if (etag->len == 0 || etag->len > sizeof(keys->etag_data)) {
         return;
     }
 
