@@ -19,7 +19,7 @@ our @EXPORT = qw($V $ID $certs setup_vcap pem api_properties agent_properties
 
 our $V = '/var/vcap';
 our $ID = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee';
-our $certs = PcapTest::Certs->new();
+our $certs;                                # made by setup_vcap()
 
 my $SPEC = { id => $ID, index => 0, name => 'pcap-api', ip => '127.0.0.1',
              address => '127.0.0.1', deployment => 'pcap' };
@@ -30,6 +30,8 @@ sub setup_vcap
 {
     my $root = root();
     my $work = work_dir();
+
+    $certs = PcapTest::Certs->new();
 
     for my $name (qw(passwd group)) {
         spew("$work/$name", slurp("/etc/$name") . ($name eq 'passwd'
