@@ -38,7 +38,7 @@ sub client_location
 # Each location has a token of its own: one for each thing to show.
 my @names = qw(first renew revoked young once gate leaves old wrong weak
     anybody empty html chars mac forever no_end minus text long twice down
-    cut);
+    cut huge nothing);
 my $lab = lab(fakes => 1, script => sub { $_[0]->usual(1) }, nginx => {
     server => join "\n",
     join(' ', 'location = /_introspect {', @common, $verify,
@@ -202,6 +202,20 @@ my %bodies = (
 for my $name (sort keys %bodies) {
     $uaa->tell(client => { body => $bodies{$name}[0] =~ s/\r\n/\\r\\n/r });
     problem_is(ask($name), 503, $bodies{$name}[1], "answer: $name");
+}
+
+my $head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+
+for my $case ([ 'cut', qr/is cut|no bearer token/, raw => $head
+        . 'Content-Length: 90' . "\r\n\r\n" . '{"access_token":"a"' ],
+    [ 'huge', qr/too long/, raw => "$head\r\n{\"x\":\"",
+        endless => 50 << 20 ],
+    [ 'nothing', qr/no connection to it/, raw => '' ])
+{
+    my ($name, $detail, %change) = @$case;
+
+    $uaa->tell(client => \%change);
+    problem_is(ask($name), 503, $detail, "answer: $name");
 }
 
 $uaa->tell(client => {});

@@ -102,7 +102,7 @@ sub open_gate
 # status and body (any answer), raw (bytes instead of an answer), endless
 # (bytes behind it), silent (no answer at all), keys (a list of JWKs), etag,
 # client (of /oauth/token: life in s, since: tokens made before are revoked,
-# body, status, delay, gate).
+# body, status, delay, gate, raw, endless).
 sub tell
 {
     my ($self, %change) = @_;
@@ -210,6 +210,7 @@ sub answer
     }
 
     my $reply = defined $control->{raw} ? $control->{raw}
+        : defined $client->{raw} ? $client->{raw}
         : $self->reply($control, $text);
 
     # a hostile answer may be larger than what the peer reads
@@ -218,7 +219,9 @@ sub answer
         substr $reply, 0, $n, '';
     }
 
-    for (my $left = $control->{endless} || 0; $left > 0; $left -= 65536) {
+    my $left = $control->{endless} || $client->{endless} || 0;
+
+    for (; $left > 0; $left -= 65536) {
         $s->syswrite(' ' x 65536) or return;
     }
 
