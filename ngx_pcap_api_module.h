@@ -443,20 +443,115 @@ typedef struct {
 } ngx_pcap_api_phase_t;
 
 
+/* Why a capture ends, before its agents end it; 0: it has not. */
+
+typedef enum {
+    NGX_PCAP_API_END_NONE = 0,
+    NGX_PCAP_API_END_USER,         /* DELETE of its owner */
+    NGX_PCAP_API_END_ADMIN,        /* DELETE of an admin */
+    NGX_PCAP_API_END_DURATION,
+    NGX_PCAP_API_END_BYTES,
+    NGX_PCAP_API_END_PACKETS,
+    NGX_PCAP_API_END_BANDWIDTH,
+    NGX_PCAP_API_END_IDLE,         /* no packet for too long */
+    NGX_PCAP_API_END_RIGHT,        /* the right was found missing */
+    NGX_PCAP_API_END_TOKEN,        /* no valid token for too long */
+    NGX_PCAP_API_END_DRAIN,        /* this server is going */
+    NGX_PCAP_API_END_STALL,        /* the client took nothing */
+    NGX_PCAP_API_END_CLIENT,       /* the client has gone */
+    NGX_PCAP_API_END_WORKER,       /* the worker died */
+    NGX_PCAP_API_NENDS
+} ngx_pcap_api_end_e;
+
+typedef struct {
+    const char                *name;         /* end_reason in JSON, audit */
+    ngx_pcap_api_status_e      status;
+    ngx_pcap_api_msg_e         type;
+    const char                *text;         /* of the message */
+} ngx_pcap_api_end_t;
+
+
 /*
- * A row of the registry, in shared memory: a running capture, or for a while
- * one that has ended.
+ * What has become of the packets that passed the filter: seen = delivered +
+ * filtered + in_flight + all drops. Running totals.
  */
+
+typedef struct {
+    uint64_t                   seen;
+    uint64_t                   delivered;    /* written into the file */
+    uint64_t                   filtered;     /* in user space */
+    uint64_t                   in_flight;
+    uint64_t                   drop_kernel;
+    uint64_t                   drop_agent;
+    uint64_t                   drop_stop;    /* not drained in time */
+    uint64_t                   drop_limit;   /* above an exact limit */
+    uint64_t                   unknown_since;  /* ns; 0: all is known */
+} ngx_pcap_api_ledger_t;
+
+
+/*
+ * A row of the registry, in shared memory: a capture that starts or runs, or
+ * for a while one that has ended. Its texts lie in one block (text), its
+ * targets' in another.
+ */
+
+typedef enum {
+    NGX_PCAP_API_ROW_STARTING = 0,
+    NGX_PCAP_API_ROW_RUNNING,
+    NGX_PCAP_API_ROW_STOPPING,
+    NGX_PCAP_API_ROW_ENDED
+} ngx_pcap_api_row_state_e;
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_str_t                  addr;
+    ngx_str_t                  error;        /* of one that failed */
+    ngx_pcap_api_agent_state_e state;
+    uint64_t                   packets;
+    uint64_t                   bytes;        /* captured packet bytes */
+    uint64_t                   late;
+    ngx_pcap_api_ledger_t      ledger;
+    u_char                     error_text[NGX_PCAP_API_TEXT_LEN];
+} ngx_pcap_api_row_target_t;
 
 typedef struct {
     ngx_queue_t                queue;
     ngx_pid_t                  pid;
-    time_t                     ended;        /* 0: it runs */
-    ngx_atomic_t               stop;
+    ngx_pcap_api_row_state_e   state;
+    ngx_pcap_api_status_e      status;       /* once it has ended */
+    ngx_atomic_t               stop;         /* ngx_pcap_api_end_e */
+    ngx_pcap_api_end_e         end;
+    time_t                     started;
+    time_t                     ended;        /* 0: it has not */
     u_char                     id[NGX_PCAP_API_ID_LEN];
     u_char                     env[32];
     u_char                     user_hash[32];
     u_char                     what[32];     /* digest: resolver and group */
+    ngx_uint_t                 resolver;     /* its number */
+
+    u_char                    *text;
+    ngx_str_t                  user;
+    ngx_str_t                  client;       /* its address */
+    ngx_str_t                  request_id;
+    ngx_str_t                  group;
+    ngx_str_t                  interfaces;   /* separated by "," */
+    ngx_str_t                  filter;
+    ngx_str_t                  reason;
+
+    uint32_t                   snaplen;
+    uint64_t                   duration_ms;  /* limits; 0: none */
+    uint64_t                   max_bytes;
+    uint64_t                   max_packets;
+
+    uint64_t                   packets;
+    uint64_t                   bytes;
+    uint64_t                   late;
+    uint64_t                   dropped;
+    uint64_t                   sent;         /* bytes, to the client */
+    ngx_pcap_api_ledger_t      ledger;
+
+    ngx_uint_t                 ntargets;
+    ngx_pcap_api_row_target_t *targets;      /* NULL: not yet known */
 } ngx_pcap_api_row_t;
 
 
@@ -548,7 +643,9 @@ struct ngx_pcap_api_ctx_s {
     ngx_uint_t                 stats_iface;
     off_t                      sent;
     ngx_pcap_api_status_e      status;
+    ngx_pcap_api_end_e         end;
     ngx_pcap_api_row_t        *row;
+    ngx_msec_t                 synced;       /* its numbers, last */
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */

@@ -41,7 +41,9 @@ static ngx_int_t ngx_pcap_api_stop_phase(ngx_http_request_t *r,
 static const ngx_pcap_api_phase_t  ngx_pcap_api_capture_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
     { "looking for the predecessor", ngx_pcap_api_continue_phase },
+    { "registering", ngx_pcap_api_row_phase },
     { "resolving targets", ngx_pcap_api_resolve_phase },
+    { "registering targets", ngx_pcap_api_row_targets_phase },
     { "opening agents", ngx_pcap_api_open_phase },
     { "streaming the capture", ngx_pcap_api_stream_phase },
     { NULL, NULL }
@@ -555,9 +557,10 @@ ngx_pcap_api_cleanup(void *data)
     ngx_pcap_api_give_slot(ctx);
 
     if (ctx->row != NULL) {
-        ngx_pcap_api_row_remove(pmcf->zone, ctx->row);
-        ctx->row = NULL;
+        ngx_pcap_api_row_remove(pmcf->zone, ctx);
+    }
 
+    if (ctx->header_sent) {
         ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
                       "pcap capture %*s of %V ended: %s, "
                       "packets:%uL dropped:%uL%s%V",

@@ -200,23 +200,49 @@ void ngx_pcap_api_keys_release(ngx_pcap_api_ctx_t *ctx);
 ngx_str_t *ngx_pcap_api_keys_etag(ngx_pcap_api_ctx_t *ctx,
     ngx_http_request_t *sr);
 
-/* module/registry.c: shared memory */
+/* module/conf.c: the configuration */
+
+void *ngx_pcap_api_create_main_conf(ngx_conf_t *cf);
+void *ngx_pcap_api_create_loc_conf(ngx_conf_t *cf);
+char *ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+
+/* module/zone.c: shared memory */
 
 ngx_int_t ngx_pcap_api_zone_init(ngx_shm_zone_t *zone, void *data);
 void ngx_pcap_api_zone_sweep(ngx_shm_zone_t *zone, ngx_pid_t pid);
+
+/* module/cache.c: verdicts on tokens */
+
 /* NGX_OK: *id is filled from the cache (pool memory); NGX_DECLINED: not */
 ngx_int_t ngx_pcap_api_cache_get(ngx_shm_zone_t *zone, ngx_pool_t *pool,
     u_char hash[32], ngx_pcap_api_identity_t *id);
 void ngx_pcap_api_cache_put(ngx_shm_zone_t *zone, u_char hash[32],
     ngx_pcap_api_identity_t *id, ngx_msec_t ttl);
+
+/* module/slots.c: token checks under way */
+
 /* NGX_OK: a slot is taken; NGX_BUSY: rate of the address; NGX_DECLINED: all */
 ngx_int_t ngx_pcap_api_slot_take(ngx_shm_zone_t *zone,
     ngx_pcap_api_loc_conf_t *conf, struct sockaddr *sa);
 void ngx_pcap_api_slot_free(ngx_shm_zone_t *zone);
-/* NGX_OK or NGX_ERROR when the zone is full */
-ngx_int_t ngx_pcap_api_row_add(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx);
-/* the capture has ended; its row stays for a while, but is ours no more */
-void ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_row_t *row);
+
+/* module/registry.c: the captures of all workers */
+
+/* As a phase, behind the token check: the capture has a row (starting). */
+ngx_int_t ngx_pcap_api_row_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* As a phase, behind resolve: its targets are in the row. */
+ngx_int_t ngx_pcap_api_row_targets_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* The stream has begun. */
+void ngx_pcap_api_row_run(ngx_pcap_api_ctx_t *ctx);
+/* Writes the capture's numbers into its row; by its own worker. */
+void ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx);
+/*
+ * The capture has ended as ctx->end and ctx->status say; its row stays for a
+ * while, but is ours no more. One that never ran is taken away.
+ */
+void ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx);
 /*
  * NGX_OK: id runs or ended lately, is the caller's, and of what he asks for
  * now; NGX_ABORT: it is of something else; NGX_DECLINED: it is not there.
@@ -447,14 +473,22 @@ void ngx_pcap_api_agent_drop_carry(ngx_pcap_api_agent_t *a);
 
 ngx_int_t ngx_pcap_api_stream_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
-/* Begins the end: intake off at all agents. */
-void ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_status_e status,
-    ngx_pcap_api_msg_e type, const char *why);
+/*
+ * Begins the end: intake off at all agents. What end means for the status and
+ * the message is in one table, module/ends.c; detail (NULL: none) goes behind
+ * its text. The first end counts.
+ */
+void ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
+    const char *detail);
 /* Ends at once: a limit that is exact to the record is reached. */
-void ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, const char *name);
+void ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end);
 
 /* The time to drain is over: what is still out there counts as dropped. */
 void ngx_pcap_api_cut_rest(ngx_pcap_api_ctx_t *ctx);
+
+/* module/ends.c: why captures end */
+
+extern const ngx_pcap_api_end_t  ngx_pcap_api_ends[];
 
 /* module/watch.c: deadlines */
 

@@ -142,17 +142,7 @@ ngx_pcap_api_tell_skew(ngx_pcap_api_ctx_t *ctx)
 static ngx_int_t
 ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t                  rc;
-    ngx_pcap_api_main_conf_t  *pmcf;
-
-    pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
-
-    if (ngx_pcap_api_row_add(pmcf->zone, ctx) != NGX_OK) {
-        ctx->retry_after = 10;
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                   "no room for another capture: "
-                                   "\"pcap_api_zone\" is full");
-    }
+    ngx_int_t  rc;
 
     if (ngx_pcap_api_output_init(ctx) != NGX_OK
         || ngx_pcap_api_set_headers(r, ctx) != NGX_OK)
@@ -186,6 +176,7 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     }
 
     ngx_pcap_api_tell_skew(ctx);
+    ngx_pcap_api_row_run(ctx);
 
     ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
                   "pcap capture %*s of %V started by \"%V\", targets:%ui%s%V",
@@ -263,21 +254,25 @@ ngx_pcap_api_batch(ngx_pcap_api_ctx_t *ctx)
 
 
 void
-ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_status_e status,
-    ngx_pcap_api_msg_e type, const char *why)
+ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
+    const char *detail)
 {
-    ngx_uint_t  i;
+    ngx_uint_t                 i;
+    const ngx_pcap_api_end_t  *e;
 
     if (ctx->stopping || ctx->limit_hit) {
         return;
     }
 
+    e = &ngx_pcap_api_ends[end];
     ctx->stopping = 1;
-    ctx->status = status;
+    ctx->end = end;
+    ctx->status = e->status;
     ctx->hold = ctx->opts.pcapng;
     ctx->stop_deadline = ngx_current_msec + ctx->conf->stop_timeout;
 
-    ngx_pcap_api_message(ctx, NULL, type, "%s", why);
+    ngx_pcap_api_message(ctx, NULL, e->type, "%s%s%s", e->text,
+                         detail ? ": " : "", detail ? detail : "");
 
     for (i = 0; i < ctx->nagents; i++) {
         if (ctx->agents[i].state == NGX_PCAP_API_AGENT_READY) {
@@ -289,12 +284,13 @@ ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_status_e status,
 
 /* A limit to the record: what comes behind it is nobody's. */
 void
-ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, const char *name)
+ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end)
 {
     ctx->limit_hit = 1;
+    ctx->end = end;
     ctx->status = NGX_PCAP_API_LIMIT;
-    ngx_pcap_api_message(ctx, NULL, NGX_PCAP_API_MSG_LIMIT_REACHED,
-                         "%s is reached", name);
+    ngx_pcap_api_message(ctx, NULL, NGX_PCAP_API_MSG_LIMIT_REACHED, "%s",
+                         ngx_pcap_api_ends[end].text);
 }
 
 

@@ -11,6 +11,7 @@
 #define NGX_PCAP_API_ISB_LONG     10000
 #define NGX_PCAP_API_ISB_FEW      64       /* interfaces, for the short one */
 #define NGX_PCAP_API_CONGESTED_MS 1000
+#define NGX_PCAP_API_SYNC_MS      250      /* ms between rows' updates */
 
 
 /* Is it we who wait for the agent, and not the agent for us? */
@@ -112,9 +113,7 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
         && (ngx_msec_int_t) (ngx_current_msec - ctx->duration_end) >= 0)
     {
         ctx->duration_end = 0;
-        ngx_pcap_api_stop(ctx, NGX_PCAP_API_LIMIT,
-                          NGX_PCAP_API_MSG_LIMIT_REACHED,
-                          "duration is reached");
+        ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_DURATION, NULL);
     }
 
     if (ctx->stopping
@@ -130,9 +129,11 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     ctx->watched = ngx_current_msec;
 
     if (ctx->row->stop) {
-        ngx_pcap_api_stop(ctx, NGX_PCAP_API_STOPPED,
-                          NGX_PCAP_API_MSG_CAPTURE_STOPPED,
-                          "stopped by request");
+        ngx_pcap_api_stop(ctx, ctx->row->stop, NULL);
+    }
+
+    if (ngx_current_msec - ctx->synced >= NGX_PCAP_API_SYNC_MS) {
+        ngx_pcap_api_row_sync(ctx);
     }
 
     for (i = 0; i < ctx->nagents; i++) {
