@@ -294,7 +294,6 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
     row->packets = ctx->packets;
     row->bytes = ctx->bytes;
     row->late = ctx->late;
-    row->dropped = ngx_pcap_api_dropped(ctx);
     row->sent = (uint64_t) ctx->sent;
 
     if (ctx->stopping || ctx->limit_hit) {
@@ -309,6 +308,8 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
         t->bytes = a->bytes;
         t->late = a->late;
     }
+
+    ngx_pcap_api_ledger_sync(ctx);
 }
 
 

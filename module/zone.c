@@ -68,6 +68,7 @@ ngx_pcap_api_zone_sweep(ngx_shm_zone_t *zone, ngx_pid_t pid)
         if (ngx_pcap_api_gone(row->pid)) {
             row->status = NGX_PCAP_API_ERROR;
             row->end = NGX_PCAP_API_END_WORKER;
+            ngx_pcap_api_ledger_lost(row);
             ngx_pcap_api_row_end(shpool, sh, row);
         }
     }
