@@ -354,6 +354,7 @@ ngx_pcap_api_agent_open(ngx_pcap_api_agent_t *a)
     a->resumed = ngx_current_msec;
     a->opening = 1;
     a->ctx->nopening++;
+    ngx_pcap_api_count(NGX_PCAP_API_C_AGENTS, 1);
 
     return ngx_pcap_api_subrequest(a->ctx, &a->ctx->conf->agents,
                                    ngx_pcap_api_agent_done, a, &a->sr);
@@ -621,6 +622,8 @@ ngx_pcap_api_agent_fail(ngx_pcap_api_agent_t *a, ngx_pcap_api_msg_e type,
 
     a->state = NGX_PCAP_API_AGENT_FAILED;
     a->ctx->nalive--;
+
+    ngx_pcap_api_count(NGX_PCAP_API_C_AGENT_FAILS + type, 1);
 
     if (!a->ctx->limit_hit) {              /* else it is late for that */
         a->ctx->failed_some = 1;

@@ -276,6 +276,7 @@ void
 ngx_pcap_api_row_run(ngx_pcap_api_ctx_t *ctx)
 {
     ctx->row->state = NGX_PCAP_API_ROW_RUNNING;
+    ngx_pcap_api_count_of(ctx->row->resolver, NGX_PCAP_API_RC_STARTED, 1);
     ngx_pcap_api_row_sync(ctx);
 }
 
@@ -310,6 +311,7 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
     }
 
     ngx_pcap_api_ledger_sync(ctx);
+    ngx_pcap_api_count_capture(ctx);
 }
 
 
@@ -326,6 +328,12 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_row_sync(ctx);
         row->status = ctx->finished ? ctx->status : NGX_PCAP_API_ERROR;
         row->end = ctx->end;
+
+        if (!ctx->finished && ctx->end == NGX_PCAP_API_END_NONE) {
+            row->end = NGX_PCAP_API_END_CLIENT;
+        }
+
+        ngx_pcap_api_count_end(row);
     }
 
     ngx_shmtx_lock(&shpool->mutex);

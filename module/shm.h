@@ -60,6 +60,7 @@ typedef struct {
     ngx_queue_t             rows;
     ngx_queue_t             ended;         /* oldest first */
     ngx_uint_t              nended;
+    ngx_pcap_api_counters_t counters;      /* changed without the lock */
     ngx_rbtree_t            verdicts;
     ngx_rbtree_node_t       sentinel;
     ngx_queue_t             verdict_queue;

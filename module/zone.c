@@ -69,6 +69,10 @@ ngx_pcap_api_zone_sweep(ngx_shm_zone_t *zone, ngx_pid_t pid)
             row->status = NGX_PCAP_API_ERROR;
             row->end = NGX_PCAP_API_END_WORKER;
             ngx_pcap_api_ledger_lost(row);
+
+            if (row->state > NGX_PCAP_API_ROW_STARTING) {
+                ngx_pcap_api_count_end(row);
+            }
             ngx_pcap_api_row_end(shpool, sh, row);
         }
     }
