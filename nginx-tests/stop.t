@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 
 
 my $lab = lab(fakes => 2, nginx => { workers => 2, pcap =>
-    'pcap_api_stop_timeout 1s;' }, script => sub {
+    'pcap_api_stop_timeout ' . limit(1) . 's;' }, script => sub {
     my ($c) = @_;
 
     $c->begin();
