@@ -83,7 +83,7 @@ sub ledger_ok
             stop limit in_flight);
     }
 
-    my $t = trailer_ledger($c);
+    my $t = $c->{complete} ? trailer_ledger($c) : {};
 
     if ($c->{complete}) {
         is($t->{seen}, $sum{received}, "$name: trailer: seen");
@@ -186,6 +186,35 @@ is($v->{"web/$_"}{received}, 8000, "stalled: web/$_ saw what was sent")
     for 0, 1;
 cmp_ok($t->{stop}, '>', 0, 'stalled: dropped at the stop');
 ok(!$t->{unknown_since}, 'stalled: nothing unknown');
+
+# the same over HTTP/2, which keeps buffers of its own
+my $h2 = work_dir() . '/h2';
+my $pid = spawn('h2', [ 'curl', '-sSN', '--http2', '--cacert',
+    $lab->{certs}->file('ca.crt'), '-H', 'Authorization: bearer good', '-D',
+    "$h2.head", '-o', "$h2.body", 'https://localhost:8443/v1/capture/static/'
+    . 'demo?interface=eth0&filter=udp+and+port+9' ]);
+
+ok(wait_for(10, sub { -s "$h2.body" }), 'stalled HTTP/2: it runs');
+kill 'STOP', $pid;
+sent(14, 12_000, 100_000, 1200);
+
+my ($id) = slurp("$h2.head") =~ /^x-pcap-capture-id: (\w+)/im;
+
+is($nginx->fetch("/v1/captures/$id", method => 'DELETE')->{status}, 202,
+    'stalled HTTP/2: DELETE');
+ok(wait_for(4, sub { !grep { $_->connections() } @$agents }),
+    'stalled HTTP/2: the agents are gone');
+kill 'CONT', $pid;
+is(wait_exit($pid, 20), 0, 'stalled HTTP/2: it goes on to its end');
+
+my $body = slurp("$h2.body");
+
+$file = PcapTest::Pcapng::parse($body);
+($v) = ledger_ok({ body => $body }, $file, 'stalled HTTP/2');
+is($v->{"web/$_"}{received}, 12_000, "stalled HTTP/2: web/$_ saw what was "
+    . 'sent') for 0, 1;
+cmp_ok($v->{api}{stop}, '>', 0, 'stalled HTTP/2: dropped at the stop');
+ok(!$v->{api}{unknown_since}, 'stalled HTTP/2: nothing unknown');
 
 # --- an exact limit ---------------------------------------------------------
 
