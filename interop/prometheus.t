@@ -58,8 +58,8 @@ if (!$ENV{INTEROP_INSIDE}) {
     plan(skip_all => $why) if $why ne '';
     $ENV{INTEROP_INSIDE} = 1;
     exec 'unshare', '--net', '--pid', '--fork', '--kill-child',
-        '--mount-proc', $^X, "-I$FindBin::Bin/lib", "$FindBin::Bin/$FindBin::Script"
-        or die "unshare: $!\n";
+        '--mount-proc', $^X, "-I$FindBin::Bin/lib",
+        "$FindBin::Bin/$FindBin::Script" or die "unshare: $!\n";
 }
 
 

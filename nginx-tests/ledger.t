@@ -129,7 +129,7 @@ sub sent
         "$count packets are sent");
 }
 
-# --- nothing is lost --------------------------------------------------------
+# --- nothing is lost ------------------------------------------------------
 
 my $c = real('');
 
@@ -144,7 +144,7 @@ is($v->{"web/$_"}{received}, 500, "all: web/$_ saw what was sent") for 0, 1;
 is($t->{$_}, 0, "all: nothing dropped: $_") for qw(kernel agent stop limit);
 ok(!$t->{unknown_since}, 'all: nothing unknown');
 
-# --- a ring that overflows --------------------------------------------------
+# --- a ring that overflows ------------------------------------------------
 
 # nothing is read for the first while, so both rings run over; then all is
 $c = real('', rcvbuf => 131072);
@@ -171,7 +171,7 @@ cmp_ok($t->{kernel}, '>', 0, 'overflow: the kernel dropped');
 is($t->{kernel} + $t->{delivered}, $t->{seen}, 'overflow: and nobody else');
 ok(!$t->{unknown_since}, 'overflow: nothing unknown');
 
-# --- a stop while the client is stalled ------------------------------------
+# --- a stop while the client is stalled -----------------------------------
 
 $c = real('', rcvbuf => 131072);
 sent(4, 8000, 100_000, 1200);
@@ -216,7 +216,7 @@ is($v->{"web/$_"}{received}, 12_000, "stalled HTTP/2: web/$_ saw what was "
 cmp_ok($v->{api}{stop}, '>', 0, 'stalled HTTP/2: dropped at the stop');
 ok(!$v->{api}{unknown_since}, 'stalled HTTP/2: nothing unknown');
 
-# --- an exact limit ---------------------------------------------------------
+# --- an exact limit -------------------------------------------------------
 
 $c = real('&max_packets=100');
 sent(5, 500, 100_000);
@@ -235,7 +235,7 @@ $t = trailer_ledger($c);
 is($t->{delivered}, 100, 'pcap: delivered');
 is($t->{seen}, 100 + $t->{limit} + $t->{kernel}, 'pcap: the rest');
 
-# --- SIGTERM of an agent, while the other goes on -----------------------------
+# --- SIGTERM of an agent, while the other goes on -------------------------
 
 $c = real('');
 sent(7, 300, 5000);
@@ -251,7 +251,7 @@ is($v->{"web/$_"}{received}, 300, "SIGTERM: web/$_ saw what was sent")
 ok(!$t->{unknown_since}, 'SIGTERM: nothing unknown');
 $agents->[1]->start();
 
-# --- SIGKILL: the connection is cut -------------------------------------------
+# --- SIGKILL: the connection is cut ---------------------------------------
 
 $c = real('');
 sent(8, 300, 5000);
@@ -272,7 +272,7 @@ like($v->{'web/1'}{unknown_since}, qr/^\d{4}-\d\d-\d\dT[\d:.]+Z$/,
 is($t->{unknown_since}, $v->{'web/1'}{unknown_since}, 'SIGKILL: and so is '
     . 'the capture');
 
-# --- lies ---------------------------------------------------------------------
+# --- lies -----------------------------------------------------------------
 
 for my $lie ('', 'more', 'less') {
     $c = $nginx->get("/v1/capture/static/lies?interface=eth0&interface=eth1"
@@ -319,7 +319,7 @@ like(slurp($run->{err}), qr/^\D*7 left out behind the limit$/m,
 unlike(slurp($run->{err}), qr/by the kernel|at the stop/,
     'summary: no line for none');
 
-# --- a client that is gone ----------------------------------------------------
+# --- a client that is gone ------------------------------------------------
 
 # what is known then stands in the row of the capture (see registry.t, and
 # the log here)

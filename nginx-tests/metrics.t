@@ -61,6 +61,7 @@ my $lab = lab(fakes => 2, nginx => { workers => 2, http => $server,
 });
 my ($nginx, $fake) = @$lab{qw(nginx fake)};
 my (%last, $text, $types);
+my $URL = 'http://127.0.0.1:9180/metrics';
 
 
 # The samples; checks that no counter is below what it was.
@@ -69,14 +70,15 @@ sub scrape
     my ($name) = @_;
 
     my $in = work_dir() . '/metrics.txt';
-    my $c = `curl -sS -m 10 -o $in -w '%{http_code} %{content_type}' http://127.0.0.1:9180/metrics`;
+    my $c = `curl -sS -m 10 -o $in -w '%{http_code} %{content_type}' $URL`;
 
     is($c, '200 text/plain; version=0.0.4; charset=utf-8',
         "$name: it is there");
     $text = slurp($in);
     spew(work_dir() . '/read.py', $READ);
 
-    my $doc = eval { decode_json(`/usr/bin/python3 ${\ work_dir()}/read.py <$in`) };
+    my $read = work_dir() . '/read.py';
+    my $doc = eval { decode_json(`/usr/bin/python3 $read <$in`) };
 
     ok($doc, "$name: Prometheus' own library reads it") or diag($text);
     $types = $doc->{types};
@@ -104,7 +106,7 @@ sub risen_ok
 }
 
 
-# --- nothing has happened -----------------------------------------------------
+# --- nothing has happened -------------------------------------------------
 
 my $m0 = scrape('new');
 
@@ -116,7 +118,7 @@ cmp_ok($m0->{pcap_api_zone_pages}, '>', $m0->{pcap_api_zone_free_pages},
 ok((grep { /^pcap_api_build_info\{.*version=\d/ && $m0->{$_} == 1 } keys %$m0),
     'build info');
 
-# --- captures that run, and end well ------------------------------------------
+# --- captures that run, and end well --------------------------------------
 
 my @c = map { $nginx->get('/v1/capture/static/demo') } 1 .. 3;
 
@@ -172,7 +174,7 @@ cmp_ok($m->{'pcap_api_client_bytes_total{resolver=static}'}, '>=', $bytes,
 cmp_ok($m->{'pcap_api_client_bytes_total{resolver=static}'}, '<',
     $bytes * 1.5 + 20_000, 'and not many more');
 
-# --- drops, by place ------------------------------------------------------------
+# --- drops, by place ------------------------------------------------------
 
 my $before = $m;
 my $c = $nginx->get('/v1/capture/static/demo?filter=drops&max_packets=15');
@@ -190,7 +192,7 @@ risen_ok('drops', $before, $m,
     'captures_ended_total{resolver=static,status=limit}' => 1,
     'capture_ends_total{reason=max_packets}' => 1);
 
-# --- an agent that is lost ------------------------------------------------------
+# --- an agent that is lost ------------------------------------------------
 
 $before = $m;
 $c = $nginx->get('/v1/capture/static/demo?filter=cut');
@@ -205,7 +207,7 @@ risen_ok('cut', $before, $m,
     'agent_failures_total{type=INSTANCE_UNAVAILABLE}' => 1,
     'unknown_streams_total{resolver=static}' => 1);
 
-# --- refusals -------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------
 
 $before = $m;
 status_is($nginx->get('/v1/capture/static/demo', token => 'bad'), 401);
@@ -221,7 +223,7 @@ risen_ok('refused', $before, $m,
     'requests_total{route=status}' => 1, 'introspections_total' => 1,
     'captures_started_total{resolver=static}' => 0);
 
-# --- clients that leave, or take nothing ----------------------------------------
+# --- clients that leave, or take nothing ----------------------------------
 
 $before = $m;
 $c = $nginx->get('/v1/capture/static/demo');
@@ -244,7 +246,7 @@ cmp_ok($m->{pcap_api_client_blocked_seconds_total}, '<', limit(3),
     'and no more');
 $c->vanish();
 
-# --- reload, and a worker that is killed ----------------------------------------
+# --- reload, and a worker that is killed ----------------------------------
 
 $before = $m;
 $c = $nginx->get('/v1/capture/static/demo');
@@ -280,7 +282,7 @@ risen_ok('killed', $before, $m,
     'capture_ends_total{reason=worker died}' => 1,
     'unknown_streams_total{resolver=static}' => 2);
 
-# --- whose it is ------------------------------------------------------------------
+# --- whose it is ----------------------------------------------------------
 
 $text =~ s/^#.*\n//mg;
 
@@ -292,19 +294,19 @@ for my $secret ('alice', 'good', capture_id($c), 'web/0', '127.1.0.1',
 
 unlike($text, qr/[0-9a-f]{32}/, 'no id at all');
 
-# --- what it is asked by ------------------------------------------------------------
+# --- what it is asked by --------------------------------------------------
 
 for my $method (qw(POST PUT DELETE)) {
-    like(`curl -sS -m 10 -i -X $method http://127.0.0.1:9180/metrics`,
+    like(`curl -sS -m 10 -i -X $method $URL`,
         qr{^HTTP/1.1 405 .*^Allow: GET, HEAD\r.*"status":405}ms,
         "$method is refused");
 }
 
-like(`curl -sS -m 10 -I http://127.0.0.1:9180/metrics`,
+like(`curl -sS -m 10 -I $URL`,
     qr{^HTTP/1.1 200 .*version=0\.0\.4.*\r\n\r\n$}s, 'HEAD');
 status_is($nginx->get('/v1/metrics'), 404, 'not beside the captures');
 
-# --- what others say is there ---------------------------------------------------------
+# --- what others say is there ---------------------------------------------
 
 my $top = root_dir();
 my %known = map { $_ => 1 } keys %$types, map { s/\{.*//r } keys %last;
