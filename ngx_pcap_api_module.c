@@ -8,7 +8,6 @@
  */
 
 #include "ngx_pcap_api_module.h"
-#include "module/shm.h"
 
 
 static ngx_int_t ngx_pcap_api_header_filter(ngx_http_request_t *r);
@@ -104,6 +103,27 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
       ngx_pcap_api_static,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("pcap_api_node"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_pcap_api_node,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    ngx_pcap_api_row("pcap_api_peers", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, peers.uri, &ngx_pcap_api_uri_post),
+    ngx_pcap_api_row("pcap_api_peer", NGX_CONF_TAKE23,
+        ngx_pcap_api_peer, peers, NULL),
+    ngx_pcap_api_row("pcap_api_environment", NGX_CONF_TAKE1,
+        ngx_pcap_api_environment, peers, NULL),
+
+    { ngx_string("pcap_api_forwarded"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_pcap_api_loc_conf_t, peers.forwarded),
       NULL },
 
     ngx_pcap_api_row("pcap_api_introspection", NGX_CONF_TAKE1,
@@ -522,30 +542,15 @@ ngx_pcap_api_init(ngx_conf_t *cf)
 }
 
 
-/* A new worker takes away what a crashed one left behind. */
 static ngx_int_t
 ngx_pcap_api_init_process(ngx_cycle_t *cycle)
 {
-    ngx_shm_zone_t  *zone;
-
-    zone = ngx_pcap_api_cycle_zone(cycle);
-
-    if (zone) {
-        ngx_pcap_api_zone_sweep(zone, 0);
-    }
-
-    return NGX_OK;
+    return ngx_pcap_api_sweep_init(cycle);
 }
 
 
 static void
 ngx_pcap_api_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_shm_zone_t  *zone;
-
-    zone = ngx_pcap_api_cycle_zone(cycle);
-
-    if (zone) {
-        ngx_pcap_api_zone_sweep(zone, ngx_pid);
-    }
+    ngx_pcap_api_sweep_exit(cycle);
 }

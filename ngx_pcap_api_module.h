@@ -30,6 +30,9 @@
 #define NGX_PCAP_API_MAX_ERROR       4096     /* of an agent's error body */
 #define NGX_PCAP_API_MAX_INSTANCES   256      /* instance= in one request */
 #define NGX_PCAP_API_MAX_REASON      1024
+#define NGX_PCAP_API_MAX_GROUP       255      /* bytes, of what is captured */
+#define NGX_PCAP_API_LABEL_LEN       64
+#define NGX_PCAP_API_ROW_ERRORS      64       /* texts kept per capture */
 #define NGX_PCAP_API_MAX_FORM        65536    /* of a POST */
 
 /* Output: records up to COPY_MAX bytes are gathered in stages. */
@@ -122,8 +125,27 @@ typedef enum {
     NGX_PCAP_API_CF_ALL
 } ngx_pcap_api_cf_opt_in_e;
 
+/* The other nodes of this API, see module/peers.c. */
+
+typedef struct {
+    ngx_uint_t                 node;
+    ngx_str_t                  addr;         /* literal ip:port */
+    ngx_str_t                  tls_name;
+} ngx_pcap_api_peer_t;
+
+typedef struct {
+    ngx_str_t                  uri;          /* location that asks them */
+    ngx_array_t               *list;         /* ngx_pcap_api_peer_t */
+    ngx_flag_t                 forwarded;    /* a peer asks here */
+    ngx_str_t                  environment;  /* or empty */
+} ngx_pcap_api_peers_conf_t;
+
 typedef struct {
     ngx_shm_zone_t            *zone;
+    ngx_uint_t                 node;
+    ngx_uint_t                 node_set;     /* unsigned  node_set:1 */
+    ngx_event_t                sweep;        /* the worker's */
+    ngx_connection_t           sweep_ident;  /* of its log lines */
     ngx_int_t                  secrets[NGX_PCAP_API_SECRETS];
     u_char                     salt[16];     /* of this configuration */
     ngx_uint_t                 nlocations;   /* that answer the API */
@@ -167,6 +189,7 @@ typedef struct {
     ngx_msec_t                 client_stall;
     ngx_msec_t                 stop_timeout;
     ngx_msec_t                 max_clock_skew;
+    ngx_pcap_api_peers_conf_t  peers;
 } ngx_pcap_api_loc_conf_t;
 
 
@@ -213,6 +236,14 @@ typedef struct {
     ngx_uint_t                 step;         /* the resolver's own */
     void                      *data;         /* the resolver's own */
 } ngx_pcap_api_ask_t;
+
+/* What peers are asked, all at once. */
+
+typedef struct {
+    ngx_pcap_api_fetch_t       fetch;
+    ngx_pcap_api_peer_t       *peer;
+    ngx_str_t                  uri;          /* $pcap_peer_uri */
+} ngx_pcap_api_peer_ask_t;
 
 /*
  * A question: ask() says NGX_AGAIN, or NGX_OK when it is needless; take()
@@ -511,12 +542,13 @@ typedef struct {
     uint64_t                   bytes;        /* captured packet bytes */
     uint64_t                   late;
     ngx_pcap_api_ledger_t      ledger;
-    u_char                     error_text[NGX_PCAP_API_TEXT_LEN];
 } ngx_pcap_api_row_target_t;
 
 typedef struct {
     ngx_queue_t                queue;
+    ngx_uint_t                 slot;         /* whose it is: see sweep.c */
     ngx_pid_t                  pid;
+    uint64_t                   born;         /* that process */
     ngx_pcap_api_row_state_e   state;
     ngx_pcap_api_status_e      status;       /* once it has ended */
     ngx_atomic_t               stop;         /* ngx_pcap_api_end_e */
@@ -530,6 +562,7 @@ typedef struct {
     ngx_uint_t                 resolver;     /* its number */
 
     u_char                    *text;
+    size_t                     text_len;
     ngx_str_t                  user;
     ngx_str_t                  client;       /* its address */
     ngx_str_t                  request_id;
@@ -537,6 +570,8 @@ typedef struct {
     ngx_str_t                  interfaces;   /* separated by "," */
     ngx_str_t                  filter;
     ngx_str_t                  reason;
+    ngx_uint_t                 label_len;    /* 0: none */
+    u_char                     label[NGX_PCAP_API_LABEL_LEN];
 
     uint32_t                   snaplen;
     uint64_t                   duration_ms;  /* limits; 0: none */
@@ -549,8 +584,11 @@ typedef struct {
     uint64_t                   dropped;
     uint64_t                   sent;         /* bytes, to the client */
     ngx_pcap_api_ledger_t      ledger;
+    uint64_t                   synced_ns;    /* when these were right */
 
     ngx_uint_t                 ntargets;
+    ngx_uint_t                 nerrors;      /* texts of failed ones */
+    size_t                     targets_len;  /* bytes, with their texts */
     ngx_pcap_api_row_target_t *targets;      /* NULL: not yet known */
 } ngx_pcap_api_row_t;
 
@@ -586,6 +624,10 @@ struct ngx_pcap_api_ctx_s {
     ngx_msec_t                 client_used;  /* which token: since when */
     ngx_pcap_api_fetch_t       keys_fetch;
     ngx_msec_t                 keys_deadline;
+
+    /* other nodes */
+    ngx_pcap_api_peer_ask_t   *peer_asks;    /* NULL: none was asked */
+    ngx_uint_t                 npeer_asks;
 
     /* what fail() says */
     ngx_uint_t                 fail_status;

@@ -58,6 +58,7 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->client_stall = NGX_CONF_UNSET_MSEC;
     conf->stop_timeout = NGX_CONF_UNSET_MSEC;
     conf->max_clock_skew = NGX_CONF_UNSET_MSEC;
+    ngx_pcap_api_peers_create(&conf->peers);
 
     return conf;
 }
@@ -168,6 +169,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->stop_timeout, prev->stop_timeout, 2000);
     ngx_conf_merge_msec_value(conf->max_clock_skew, prev->max_clock_skew,
                               5000);
+    ngx_pcap_api_peers_merge(&conf->peers, &prev->peers);
 
     if (conf->scopes == NGX_CONF_UNSET_PTR) {
         conf->scopes = prev->scopes;
@@ -193,7 +195,9 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_pcap_api_check_token_check(cf, conf) != NGX_CONF_OK) {
+    if (ngx_pcap_api_check_token_check(cf, conf) != NGX_CONF_OK
+        || ngx_pcap_api_peers_check(cf, conf) != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 

@@ -32,8 +32,6 @@ static void ngx_pcap_api_yield(ngx_event_t *ev);
 static void ngx_pcap_api_cleanup(void *data);
 static void ngx_pcap_api_free(void *data);
 static void ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc);
-static ngx_int_t ngx_pcap_api_continue_phase(ngx_http_request_t *r,
-    ngx_pcap_api_ctx_t *ctx);
 static ngx_int_t ngx_pcap_api_stop_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
@@ -54,8 +52,22 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_status_phases[] = {
     { NULL, NULL }
 };
 
+static const ngx_pcap_api_phase_t  ngx_pcap_api_list_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "listing captures", ngx_pcap_api_list_phase },
+    { NULL, NULL }
+};
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_show_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "asking another node", ngx_pcap_api_forward_phase },
+    { "showing a capture", ngx_pcap_api_show_phase },
+    { NULL, NULL }
+};
+
 static const ngx_pcap_api_phase_t  ngx_pcap_api_stop_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "asking another node", ngx_pcap_api_forward_phase },
     { "stopping a capture", ngx_pcap_api_stop_phase },
     { NULL, NULL }
 };
@@ -64,10 +76,11 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_stop_phases[] = {
 static ngx_pcap_api_ctx_t *
 ngx_pcap_api_create_ctx(ngx_http_request_t *r)
 {
-    u_char                bytes[NGX_PCAP_API_ID_LEN / 2];
-    ngx_pcap_api_ctx_t   *ctx;
-    ngx_pool_cleanup_t   *pcln;
-    ngx_http_cleanup_t   *cln;
+    u_char                     bytes[NGX_PCAP_API_ID_LEN / 2];
+    ngx_pcap_api_ctx_t        *ctx;
+    ngx_pool_cleanup_t        *pcln;
+    ngx_http_cleanup_t        *cln;
+    ngx_pcap_api_main_conf_t  *pmcf;
 
     ctx = ngx_pcalloc(r->pool, sizeof(ngx_pcap_api_ctx_t));
     cln = ngx_http_cleanup_add(r, 0);
@@ -79,6 +92,11 @@ ngx_pcap_api_create_ctx(ngx_http_request_t *r)
         return NULL;
     }
 
+    /* so that any node knows which one has it */
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
+    bytes[0] = (u_char) (pmcf->node >> 8);
+    bytes[1] = (u_char) pmcf->node;
     ngx_hex_dump(ctx->id, bytes, sizeof(bytes));
 
     ctx->request = r;
@@ -172,8 +190,8 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
     ctx = ngx_pcap_api_ctx(r);
 
     if (path->len == 6 && ngx_strncmp(path->data, "status", 6) == 0) {
-        if (!(r->method & NGX_HTTP_GET)) {
-            return ngx_pcap_api_allow(r, ctx, "GET");
+        if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+            return ngx_pcap_api_allow(r, ctx, "GET, HEAD");
         }
 
         ctx->phase = ngx_pcap_api_status_phases;
@@ -181,7 +199,25 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
         return ngx_pcap_api_take_over(r, ctx);
     }
 
-    ctx->resolver = ngx_pcap_api_resolver_of(ctx->conf, path);
+    if (path->len == 8 && ngx_strncmp(path->data, "captures", 8) == 0) {
+        if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+            return ngx_pcap_api_allow(r, ctx, "GET, HEAD");
+        }
+
+        if (r->args.len) {
+            return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                                       "the list takes no options");
+        }
+
+        ctx->phase = ngx_pcap_api_list_phases;
+
+        return ngx_pcap_api_start(r, ctx);
+    }
+
+    /* a peer asks about captures, it begins none */
+
+    ctx->resolver = ctx->conf->peers.forwarded
+                    ? NULL : ngx_pcap_api_resolver_of(ctx->conf, path);
 
     if (ctx->resolver != NULL) {
         if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_POST))) {
@@ -200,13 +236,14 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
                                   NGX_PCAP_API_ID_LEN, err)
            == PCAPX_OK)
     {
-        if (!(r->method & NGX_HTTP_DELETE)) {
-            return ngx_pcap_api_allow(r, ctx, "DELETE");
+        if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_DELETE))) {
+            return ngx_pcap_api_allow(r, ctx, "GET, HEAD, DELETE");
         }
 
         ngx_memcpy(ctx->stop_id, path->data + captures.len,
                    NGX_PCAP_API_ID_LEN);
-        ctx->phase = ngx_pcap_api_stop_phases;
+        ctx->phase = r->method & NGX_HTTP_DELETE ? ngx_pcap_api_stop_phases
+                                                 : ngx_pcap_api_show_phases;
 
         return ngx_pcap_api_start(r, ctx);
     }
@@ -597,42 +634,6 @@ ngx_pcap_api_free(void *data)
     if (ctx->held != NULL) {
         ngx_free(ctx->held);
     }
-}
-
-
-/*
- * The predecessor has to be the caller's own; somebody else's is as unknown
- * as one that never was. Nothing is done to it.
- */
-static ngx_int_t
-ngx_pcap_api_continue_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
-{
-    ngx_int_t                  rc;
-    ngx_pcap_api_main_conf_t  *pmcf;
-
-    if (ctx->opts.continues.len == 0) {
-        return NGX_OK;
-    }
-
-    pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
-
-    rc = ngx_pcap_api_row_known(pmcf->zone, ctx, ctx->opts.continues.data);
-
-    if (rc == NGX_OK) {
-        return NGX_OK;
-    }
-
-    if (rc == NGX_ABORT) {
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_CONFLICT,
-                                   "option \"continues\": capture %V is of "
-                                   "other targets than \"%V\"",
-                                   &ctx->opts.continues, &ctx->group);
-    }
-
-    return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
-                               "option \"continues\": there is no capture "
-                               "%V, running or ended within 10 minutes",
-                               &ctx->opts.continues);
 }
 
 

@@ -209,7 +209,13 @@ char *ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 /* module/zone.c: shared memory */
 
 ngx_int_t ngx_pcap_api_zone_init(ngx_shm_zone_t *zone, void *data);
-void ngx_pcap_api_zone_sweep(ngx_shm_zone_t *zone, ngx_pid_t pid);
+
+/* module/sweep.c: what workers leave that are gone */
+
+/* A worker begins: sweeps, takes its place, will sweep again. */
+ngx_int_t ngx_pcap_api_sweep_init(ngx_cycle_t *cycle);
+/* It ends. */
+void ngx_pcap_api_sweep_exit(ngx_cycle_t *cycle);
 
 /* module/cache.c: verdicts on tokens */
 
@@ -243,6 +249,9 @@ void ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx);
  * while, but is ours no more. One that never ran is taken away.
  */
 void ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx);
+/* Is a copy of a row the caller's own? */
+ngx_uint_t ngx_pcap_api_row_is_own(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_ctx_t *ctx);
 /*
  * NGX_OK: id runs or ended lately, is the caller's, and of what he asks for
  * now; NGX_ABORT: it is of something else; NGX_DECLINED: it is not there.
@@ -254,6 +263,83 @@ ngx_int_t ngx_pcap_api_row_known(ngx_shm_zone_t *zone,
  * or, for who is no admin, of another user.
  */
 ngx_int_t ngx_pcap_api_row_stop(ngx_shm_zone_t *zone,
+    ngx_pcap_api_ctx_t *ctx);
+
+/* module/snapshot.c: copies of rows, for those who read at leisure */
+
+/*
+ * A copy of the row ctx->stop_id, with its targets, in pool memory. NGX_OK;
+ * NGX_DECLINED: not there, or not for the caller's eyes; NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_snapshot_one(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_row_t *row);
+/*
+ * Copies of all rows that the caller may see, those that run first, without
+ * targets (targets is NULL, ntargets right); more is set when there are more than
+ * are copied. NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_snapshot_all(ngx_pcap_api_ctx_t *ctx,
+    ngx_array_t *rows, ngx_uint_t *more);
+
+/* module/capture_json.c: a row as JSON */
+
+/* Of the copy row; with its targets, if it has them. NULL: no memory. */
+json_t *ngx_pcap_api_capture_json(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_row_t *row);
+
+/* module/captures.c: lists and shows captures */
+
+ngx_int_t ngx_pcap_api_list_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_show_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+
+/* module/peers.c: the other nodes of this API */
+
+char *ngx_pcap_api_node(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_environment(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void ngx_pcap_api_peers_create(ngx_pcap_api_peers_conf_t *conf);
+void ngx_pcap_api_peers_merge(ngx_pcap_api_peers_conf_t *conf,
+    ngx_pcap_api_peers_conf_t *prev);
+/* For an enabled location, behind the merge of its server. */
+char *ngx_pcap_api_peers_check(ngx_conf_t *cf,
+    ngx_pcap_api_loc_conf_t *conf);
+/* The node of a capture id: its first four digits. */
+ngx_uint_t ngx_pcap_api_node_of(u_char *id);
+/* The peer that a capture is of, or NULL: ours, or nobody's. */
+ngx_pcap_api_peer_t *ngx_pcap_api_peer_of(ngx_pcap_api_ctx_t *ctx,
+    u_char *id);
+/* What a subrequest asks a peer for, or NULL. */
+ngx_pcap_api_peer_ask_t *ngx_pcap_api_peer_ask_of(ngx_http_request_t *r);
+/*
+ * Asks one peer, or all of them (NULL), as the method of the request says or
+ * GET, for what stands below our location as path; answers of at most max
+ * bytes, within ms. NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_peers_ask(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_peer_t *peer, ngx_str_t *path, size_t max, ngx_msec_t ms);
+/* NGX_AGAIN while an answer may still come, else NGX_OK. */
+ngx_int_t ngx_pcap_api_peers_wait(ngx_pcap_api_ctx_t *ctx);
+/*
+ * The JSON object that a peer has answered with, the caller's; 204 has none.
+ * *why: NULL, or what is wrong with the peer, as a clause.
+ */
+json_t *ngx_pcap_api_peer_answer(ngx_pcap_api_peer_ask_t *ask,
+    const char **why);
+
+/* module/forward.c: requests about captures of other nodes */
+
+/*
+ * As a phase, behind the token check: NGX_OK when ctx->stop_id is of this
+ * node, or of none there is; else the node that has it is asked the same, and
+ * the request is answered with what it says.
+ */
+ngx_int_t ngx_pcap_api_forward_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* As a phase: the predecessor is known, here or to its own node. */
+ngx_int_t ngx_pcap_api_continue_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
 /* module/resolve.c: what resolvers share */
@@ -417,6 +503,13 @@ ngx_int_t ngx_pcap_api_health_get(ngx_pcap_api_health_t *h);
 /* Sets ctx->agent_uri: NGX_OK, NGX_ERROR, or 400 when it is too long. */
 ngx_int_t ngx_pcap_api_agent_uri(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+
+/*
+ * The client's address: of a trusted router's client the one that the router
+ * reports. Of the connection or of the pool.
+ */
+void ngx_pcap_api_client_addr(ngx_http_request_t *r,
+    ngx_pcap_api_loc_conf_t *conf, ngx_str_t *text);
 
 /* module/open.c: the subrequests to agents */
 
