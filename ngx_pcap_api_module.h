@@ -316,6 +316,7 @@ typedef struct {
     uint32_t                   snaplen;
     uint16_t                   linktype;
     uint64_t                   packets;      /* written to the client */
+    uint64_t                   discarded;    /* came, was not written */
     pcapx_stats_t              stats;        /* of the last ISB */
     uint64_t                   stats_ts;
 } ngx_pcap_api_iface_t;
@@ -417,7 +418,8 @@ struct ngx_pcap_api_agent_s {
     unsigned                   unverified:1; /* by our configuration */
     unsigned                   in_file:1;    /* its IDBs are written */
     unsigned                   timed_out:1;  /* it did not answer at all */
-    unsigned                   cut:1;        /* at the stop, not drained */
+    unsigned                   cut:1;        /* at the end, no last report */
+    unsigned                   uncounted:1;  /* its last report is wrong */
     unsigned                   left:1;       /* it ended well, on its own */
     unsigned                   congested:1;  /* a CONGESTED is due */
     unsigned                   moved:1;      /* not where it should be */
@@ -504,7 +506,9 @@ typedef struct {
 
 /*
  * What has become of the packets that passed the filter: seen = delivered +
- * filtered + in_flight + all drops. Running totals.
+ * filtered + in_flight + all drops, always and exactly. Running totals. Once
+ * unknown_since is set, in_flight is what was on its way then, and more may
+ * have been seen since.
  */
 
 typedef struct {
@@ -515,7 +519,8 @@ typedef struct {
     uint64_t                   drop_kernel;
     uint64_t                   drop_agent;
     uint64_t                   drop_stop;    /* not drained in time */
-    uint64_t                   drop_limit;   /* above an exact limit */
+    uint64_t                   drop_limit;   /* behind an exact limit; nobody
+                                                wanted it: not in "dropped" */
     uint64_t                   unknown_since;  /* ns; 0: all is known */
 } ngx_pcap_api_ledger_t;
 
@@ -582,9 +587,9 @@ typedef struct {
     uint64_t                   bytes;
     uint64_t                   late;
     uint64_t                   dropped;
-    uint64_t                   sent;         /* bytes, to the client */
+    uint64_t                   sent;         /* bytes, to its socket */
+    uint64_t                   synced_ns;    /* when all this was so */
     ngx_pcap_api_ledger_t      ledger;
-    uint64_t                   synced_ns;    /* when these were right */
 
     ngx_uint_t                 ntargets;
     ngx_uint_t                 nerrors;      /* texts of failed ones */
@@ -677,6 +682,8 @@ struct ngx_pcap_api_ctx_s {
     size_t                     held_len;     /* 0: none */
     ngx_msec_t                 duration_end; /* 0: none */
     ngx_msec_t                 stop_deadline;
+    ngx_msec_t                 discard_began;
+    ngx_msec_t                 discard_end;
     ngx_msec_t                 took;         /* client took a byte last */
     ngx_msec_t                 unblocked;    /* client took all last */
     ngx_msec_t                 watched;
@@ -695,6 +702,7 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   header_sent:1;
     unsigned                   stopping:1;
     unsigned                   limit_hit:1;
+    unsigned                   discarding:1; /* records go nowhere */
     unsigned                   hold:1;
     unsigned                   failed_some:1;
     unsigned                   ended:1;      /* no record will follow */

@@ -384,7 +384,6 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
     row->packets = ctx->packets;
     row->bytes = ctx->bytes;
     row->late = ctx->late;
-    row->dropped = ngx_pcap_api_dropped(ctx);
     row->sent = (uint64_t) ctx->sent;
 
     tp = ngx_timeofday();
@@ -408,6 +407,8 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
         t->bytes = a->bytes;
         t->late = a->late;
     }
+
+    ngx_pcap_api_ledger_sync(ctx);
 }
 
 

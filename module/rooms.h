@@ -576,8 +576,45 @@ void ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
 /* Ends at once: a limit that is exact to the record is reached. */
 void ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end);
 
-/* The time to drain is over: what is still out there counts as dropped. */
-void ngx_pcap_api_cut_rest(ngx_pcap_api_ctx_t *ctx);
+/* module/discard.c: when records are no longer taken */
+
+/*
+ * The time to drain is over, or a limit is reached: agents are asked to end,
+ * what still comes of them is counted and dropped. Idempotent. Not from
+ * within emit().
+ */
+void ngx_pcap_api_discard_begin(ngx_pcap_api_ctx_t *ctx);
+/* Cuts agents that do not come to their end. */
+void ngx_pcap_api_discard_watch(ngx_pcap_api_ctx_t *ctx);
+/* The agent has ended: says how much was dropped. */
+void ngx_pcap_api_discard_tell(ngx_pcap_api_agent_t *a);
+
+/* module/ledger.c: what has become of every packet */
+
+/* What an agent's interface has seen, at least. */
+uint64_t ngx_pcap_api_ledger_seen(ngx_pcap_api_iface_t *f);
+/* 1: its last reports agree with the records that came. */
+ngx_uint_t ngx_pcap_api_ledger_fits(ngx_pcap_api_agent_t *a);
+/* That of one agent, as far as it is known now. */
+void ngx_pcap_api_ledger(ngx_pcap_api_agent_t *a, ngx_pcap_api_ledger_t *l);
+/* That of the capture. */
+void ngx_pcap_api_ledger_sum(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ledger_t *sum);
+void ngx_pcap_api_ledger_add(ngx_pcap_api_ledger_t *sum,
+    ngx_pcap_api_ledger_t *l);
+/* What was lost of what was asked for: kernel, agent, stop. */
+uint64_t ngx_pcap_api_ledger_dropped(ngx_pcap_api_ledger_t *l);
+uint64_t ngx_pcap_api_dropped(ngx_pcap_api_ctx_t *ctx);
+/* Into the capture's row and its targets. */
+void ngx_pcap_api_ledger_sync(ngx_pcap_api_ctx_t *ctx);
+/*
+ * "kernel=1 agent=0 ...", with sep between, and when it is not all known how
+ * much was in flight and since when; returns the end.
+ */
+u_char *ngx_pcap_api_ledger_text(ngx_pcap_api_ledger_t *l, char sep,
+    u_char *p, u_char *last);
+/* RFC 3339 in UTC with milliseconds, 24 bytes; the length. */
+size_t ngx_pcap_api_time(u_char *dst, size_t max, uint64_t ns);
 
 /* module/ends.c: why captures end */
 
@@ -628,6 +665,11 @@ void ngx_pcap_api_output_free(ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush);
 /* Takes back what the client has taken. */
 void ngx_pcap_api_reap(ngx_pcap_api_ctx_t *ctx);
+/*
+ * What the client still has of the agents' memory is no longer theirs: their
+ * carries become the chain's, upstream buffers stay until the request ends.
+ */
+void ngx_pcap_api_detach(ngx_pcap_api_ctx_t *ctx);
 
 /* module/blocks.c: what we write ourselves */
 
@@ -643,7 +685,6 @@ ngx_int_t ngx_pcap_api_write_end(ngx_pcap_api_ctx_t *ctx);
 /* The comments of the next packet: one more. */
 void ngx_pcap_api_attach(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len);
 size_t ngx_pcap_api_verdict(ngx_pcap_api_ctx_t *ctx, u_char *dst, size_t max);
-uint64_t ngx_pcap_api_dropped(ngx_pcap_api_ctx_t *ctx);
 extern const char *const ngx_pcap_api_status_names[];
 extern const char *const ngx_pcap_api_msg_names[];
 

@@ -71,13 +71,13 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
         ngx_pcap_api_watch(ctx);
 
-        if (ctx->nalive == 0 || ctx->limit_hit) {
+        if (ctx->nalive == 0) {
             return ngx_pcap_api_finish(r, ctx);
         }
 
-        rc = NGX_OK;
+        rc = ctx->discarding ? NGX_DECLINED : NGX_OK;
 
-        if (!ctx->blocked) {
+        if (!ctx->blocked && !ctx->discarding) {
             rc = ngx_pcap_api_write_messages(ctx);
 
             if (rc == NGX_OK) {
@@ -92,13 +92,17 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         /* agents that are about to be read may fill the TLS record */
 
         idle = (rc == NGX_DECLINED && ngx_queue_empty(&ctx->dirty)
-                && ctx->nmessages == 0);
+                && (ctx->nmessages == 0 || ctx->discarding));
 
         if (ngx_pcap_api_push(ctx, idle && ctx->nposted == 0) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        if (ctx->limit_hit || ctx->nalive == 0) {
+        if (ctx->limit_hit) {
+            ngx_pcap_api_discard_begin(ctx);
+        }
+
+        if (ctx->nalive == 0) {
             continue;
         }
 
@@ -204,12 +208,12 @@ ngx_pcap_api_run(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
             return rc;
         }
 
+        first = 0;
+        rc = ngx_pcap_api_agent_next(a);
+
         if (ctx->limit_hit) {
             return NGX_OK;                 /* what follows is nobody's */
         }
-
-        first = 0;
-        rc = ngx_pcap_api_agent_next(a);
 
     } while (rc == NGX_OK
              && ctx->out_bytes < NGX_PCAP_API_BATCH_BYTES
@@ -294,39 +298,6 @@ ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end)
 }
 
 
-/* The time to drain is over: what is still out there counts as dropped. */
-void
-ngx_pcap_api_cut_rest(ngx_pcap_api_ctx_t *ctx)
-{
-    ngx_uint_t             i;
-    ngx_pcap_api_agent_t  *a;
-
-    for (i = 0; i < ctx->nagents; i++) {
-        a = &ctx->agents[i];
-
-        if (a->state != NGX_PCAP_API_AGENT_READY) {
-            continue;
-        }
-
-        ngx_pcap_api_agent_abort(a);
-        ngx_pcap_api_agent_discard(a);
-
-        if (a->state != NGX_PCAP_API_AGENT_READY) {
-            continue;                      /* it was garbage after all */
-        }
-
-        a->cut = 1;
-        a->state = NGX_PCAP_API_AGENT_CLOSED;
-        ctx->nalive--;
-        pcapx_merge_end(&ctx->merge, a->index);
-
-        ngx_pcap_api_message(ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
-                             "not drained within %M ms, the rest is dropped",
-                             ctx->conf->stop_timeout);
-    }
-}
-
-
 static void
 ngx_pcap_api_decide(ngx_pcap_api_ctx_t *ctx)
 {
@@ -362,7 +333,7 @@ ngx_pcap_api_decide(ngx_pcap_api_ctx_t *ctx)
 static ngx_int_t
 ngx_pcap_api_write_last(ngx_pcap_api_ctx_t *ctx)
 {
-    u_char     text[256];
+    u_char     text[NGX_PCAP_API_TEXT_LEN + 128];
     ngx_int_t  rc;
 
     if (!ctx->opts.pcapng) {
