@@ -66,6 +66,8 @@ typedef struct {
     ngx_pid_t               inflight[NGX_PCAP_API_MAX_INFLIGHT];
     ngx_pcap_api_bucket_t   buckets[NGX_PCAP_API_BUCKET_SETS]
                                    [NGX_PCAP_API_BUCKET_WAYS];
+    ngx_pcap_api_meters_t   addresses;     /* module/limits.c */
+    ngx_pcap_api_meters_t   users;
 } ngx_pcap_api_shm_t;
 
 
@@ -99,6 +101,13 @@ void ngx_pcap_api_verdict_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 void ngx_pcap_api_verdict_delete(ngx_slab_pool_t *shpool,
     ngx_pcap_api_shm_t *sh, ngx_pcap_api_verdict_t *v);
+
+/*
+ * module/limits.c; under the lock: may a capture be added to the rows? NGX_OK,
+ * or NGX_BUSY, which ngx_pcap_api_not_admitted() says behind it.
+ */
+ngx_int_t ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
+    u_char user_hash[32]);
 
 /* module/registry.c; under the lock */
 /* From the running to the ended ones. */

@@ -55,7 +55,9 @@ ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
         a->told = ngx_current_msec;
     }
 
-    if (ctx->blocked || a->state != NGX_PCAP_API_AGENT_READY) {
+    if (ctx->blocked || ctx->pace.throttled
+        || a->state != NGX_PCAP_API_AGENT_READY)
+    {
         return;
     }
 
@@ -105,7 +107,7 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     ngx_uint_t  i;
     ngx_msec_t  every;
 
-    if (ctx->blocked) {
+    if (ctx->blocked || ctx->pace.throttled) {
         ctx->unblocked = ngx_current_msec;
     }
 
@@ -131,6 +133,12 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     if (ctx->row->stop) {
         ngx_pcap_api_stop(ctx, ctx->row->stop, NULL);
     }
+
+    if (ngx_pcap_api_idle(ctx)) {
+        ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_IDLE, NULL);
+    }
+
+    ngx_pcap_api_pace_tell(ctx);
 
     if (ngx_current_msec - ctx->synced >= NGX_PCAP_API_SYNC_MS) {
         ngx_pcap_api_row_sync(ctx);
