@@ -72,7 +72,16 @@ static ngx_pcap_api_range_t  ngx_pcap_api_count_range =
       set,                                                                    \
       NGX_HTTP_LOC_CONF_OFFSET,                                               \
       offsetof(ngx_pcap_api_loc_conf_t, field),                               \
-      post }
+      (void *) post }
+
+
+#define ngx_pcap_api_main_row(name, set, field, post)                         \
+    { ngx_string(name),                                                       \
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,                                      \
+      set,                                                                    \
+      NGX_HTTP_MAIN_CONF_OFFSET,                                              \
+      offsetof(ngx_pcap_api_main_conf_t, field),                              \
+      (void *) post }
 
 
 static ngx_command_t  ngx_pcap_api_commands[] = {
@@ -187,6 +196,47 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
         ngx_conf_set_msec_slot, stop_timeout, &ngx_pcap_api_timeout_range),
     ngx_pcap_api_row("pcap_api_max_clock_skew", NGX_CONF_TAKE1,
         ngx_conf_set_msec_slot, max_clock_skew, &ngx_pcap_api_skew_range),
+
+    /* limits, module/limits_conf.c */
+
+    ngx_pcap_api_main_row("pcap_api_max_captures",
+        ngx_pcap_api_limit_slot, limits.captures, &ngx_pcap_api_kind_count),
+    ngx_pcap_api_main_row("pcap_api_worker_bandwidth",
+        ngx_pcap_api_limit_slot, limits.bandwidth,
+        &ngx_pcap_api_kind_bandwidth),
+    ngx_pcap_api_main_row("pcap_api_worker_cpu",
+        ngx_pcap_api_worker_cpu, limits.cpu, NULL),
+    ngx_pcap_api_row("pcap_api_max_captures_per_user", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.per_user,
+        &ngx_pcap_api_kind_count),
+    ngx_pcap_api_row("pcap_api_max_duration", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.max_duration,
+        &ngx_pcap_api_kind_duration),
+    ngx_pcap_api_row("pcap_api_max_bytes", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.max_bytes,
+        &ngx_pcap_api_kind_bytes),
+    ngx_pcap_api_row("pcap_api_max_packets", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.max_packets,
+        &ngx_pcap_api_kind_packets),
+    ngx_pcap_api_row("pcap_api_bandwidth", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.bandwidth,
+        &ngx_pcap_api_kind_bandwidth),
+    ngx_pcap_api_row("pcap_api_idle_timeout", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.idle_timeout,
+        &ngx_pcap_api_kind_duration),
+    ngx_pcap_api_row("pcap_api_request_rate", NGX_CONF_TAKE12,
+        ngx_pcap_api_rate_slot, limits.address_rate, NULL),
+    ngx_pcap_api_row("pcap_api_user_rate", NGX_CONF_TAKE12,
+        ngx_pcap_api_rate_slot, limits.user_rate, NULL),
+    ngx_pcap_api_row("pcap_api_failed_token_cost", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.failed_cost,
+        &ngx_pcap_api_kind_cost),
+    ngx_pcap_api_row("pcap_api_max_snaplen", NGX_CONF_1MORE,
+        ngx_pcap_api_max_snaplen, limits.max_snaplen, NULL),
+    ngx_pcap_api_row("pcap_api_require_reason", NGX_CONF_1MORE,
+        ngx_pcap_api_require_reason, limits.reason, NULL),
+    ngx_pcap_api_row("pcap_api_bosh_exclude", NGX_CONF_1MORE,
+        ngx_pcap_api_bosh_exclude, limits.bosh_exclude, NULL),
 
       ngx_null_command
 };
@@ -338,11 +388,11 @@ ngx_pcap_api_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
     size = ngx_parse_size(&value[2]);
 
-    if (size == NGX_ERROR || size < (ssize_t) (32 * ngx_pagesize)) {
+    if (size == NGX_ERROR || size < (ssize_t) (64 * ngx_pagesize)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid size \"%V\" of zone \"%V\", at least "
                            "%uz bytes are needed",
-                           &value[2], &value[1], 32 * ngx_pagesize);
+                           &value[2], &value[1], 64 * ngx_pagesize);
         return NGX_CONF_ERROR;
     }
 

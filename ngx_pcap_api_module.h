@@ -61,6 +61,9 @@
 #define NGX_PCAP_API_TAKES_PROCESS   2        /* and index */
 
 
+#include "module/limits.h"
+
+
 typedef struct ngx_pcap_api_ctx_s    ngx_pcap_api_ctx_t;
 typedef struct ngx_pcap_api_agent_s  ngx_pcap_api_agent_t;
 typedef struct ngx_pcap_api_fetch_s  ngx_pcap_api_fetch_t;
@@ -149,6 +152,7 @@ typedef struct {
     ngx_int_t                  secrets[NGX_PCAP_API_SECRETS];
     u_char                     salt[16];     /* of this configuration */
     ngx_uint_t                 nlocations;   /* that answer the API */
+    ngx_pcap_api_limits_main_t limits;
 } ngx_pcap_api_main_conf_t;
 
 typedef struct {
@@ -190,6 +194,7 @@ typedef struct {
     ngx_msec_t                 stop_timeout;
     ngx_msec_t                 max_clock_skew;
     ngx_pcap_api_peers_conf_t  peers;
+    ngx_pcap_api_limits_t      limits;
 } ngx_pcap_api_loc_conf_t;
 
 
@@ -493,6 +498,9 @@ typedef enum {
     NGX_PCAP_API_END_STALL,        /* the client took nothing */
     NGX_PCAP_API_END_CLIENT,       /* the client has gone */
     NGX_PCAP_API_END_WORKER,       /* the worker died */
+    NGX_PCAP_API_END_MAX_DURATION, /* limits of the server, not the user's */
+    NGX_PCAP_API_END_MAX_BYTES,
+    NGX_PCAP_API_END_MAX_PACKETS,
     NGX_PCAP_API_NENDS
 } ngx_pcap_api_end_e;
 
@@ -560,6 +568,7 @@ typedef struct {
     ngx_pcap_api_end_e         end;
     time_t                     started;
     time_t                     ended;        /* 0: it has not */
+    time_t                     handed;       /* a successor came; 0: none */
     u_char                     id[NGX_PCAP_API_ID_LEN];
     u_char                     env[32];
     u_char                     user_hash[32];
@@ -695,6 +704,8 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_end_e         end;
     ngx_pcap_api_row_t        *row;
     ngx_msec_t                 synced;       /* its numbers, last */
+    ngx_pcap_api_pace_t        pace;
+    ngx_pcap_api_limited_t     limited;
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */

@@ -15,7 +15,9 @@ ngx_pcap_api_create_main_conf(ngx_conf_t *cf)
 
     pmcf = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_main_conf_t));
 
-    if (pmcf == NULL || RAND_bytes(pmcf->salt, sizeof(pmcf->salt)) != 1) {
+    if (pmcf == NULL || RAND_bytes(pmcf->salt, sizeof(pmcf->salt)) != 1
+        || ngx_pcap_api_limits_main_create(cf, &pmcf->limits) != NGX_OK)
+    {
         return NULL;
     }
 
@@ -59,6 +61,7 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->stop_timeout = NGX_CONF_UNSET_MSEC;
     conf->max_clock_skew = NGX_CONF_UNSET_MSEC;
     ngx_pcap_api_peers_create(&conf->peers);
+    ngx_pcap_api_limits_create(&conf->limits);
 
     return conf;
 }
@@ -180,6 +183,12 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         if (conf->scopes == NULL) {
             return NGX_CONF_ERROR;
         }
+    }
+
+    if (ngx_pcap_api_limits_merge(cf, &conf->limits, &prev->limits)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     if (!conf->enable) {

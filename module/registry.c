@@ -248,6 +248,11 @@ ngx_pcap_api_row_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_shmtx_lock(&shpool->mutex);
 
+    if (ngx_pcap_api_admit(sh, ctx, hash) != NGX_OK) {
+        ngx_shmtx_unlock(&shpool->mutex);
+        return ngx_pcap_api_not_admitted(ctx);
+    }
+
     row = ngx_pcap_api_shm_alloc(shpool, sh, sizeof(ngx_pcap_api_row_t));
 
     if (row != NULL) {

@@ -38,6 +38,8 @@ static ngx_int_t ngx_pcap_api_stop_phase(ngx_http_request_t *r,
 
 static const ngx_pcap_api_phase_t  ngx_pcap_api_capture_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
+    { "checking limits", ngx_pcap_api_limits_phase },
     { "looking for the predecessor", ngx_pcap_api_continue_phase },
     { "registering", ngx_pcap_api_row_phase },
     { "resolving targets", ngx_pcap_api_resolve_phase },
@@ -266,6 +268,11 @@ ngx_pcap_api_start(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         ctx->retry_after = 1;
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                    "this server is draining");
+    }
+
+    rc = ngx_pcap_api_address_rate(ctx);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     rc = ngx_pcap_api_take_token(ctx);
@@ -592,6 +599,7 @@ ngx_pcap_api_cleanup(void *data)
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
+    ngx_pcap_api_pace_leave(ctx);
 
     if (ctx->row != NULL) {
         ngx_pcap_api_row_remove(pmcf->zone, ctx);

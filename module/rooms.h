@@ -341,8 +341,85 @@ ngx_int_t ngx_pcap_api_forward_phase(ngx_http_request_t *r,
 /* As a phase: the predecessor is known, here or to its own node. */
 ngx_int_t ngx_pcap_api_continue_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+/* module/limits.c: what requests and users may use up */
+
+/*
+ * A request of this address: NGX_OK, or a 429; before the token is looked at.
+ * That its token was no good costs it more.
+ */
+ngx_int_t ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx);
+void ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx);
+/* As a phase, behind the token check: one more request of this user. */
+ngx_int_t ngx_pcap_api_user_rate_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* As a phase, behind that: the options of a capture against the limits. */
+ngx_int_t ngx_pcap_api_limits_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* The refusal that ngx_pcap_api_admit() wanted; not under the lock. */
+ngx_int_t ngx_pcap_api_not_admitted(ngx_pcap_api_ctx_t *ctx);
+/* Whose limit it is that ends it: the user's, or one of this server. */
+ngx_pcap_api_end_e ngx_pcap_api_limit_end(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_end_e end);
+/* The value of a limit of this server, for the message, or NULL. */
+const char *ngx_pcap_api_limit_detail(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_end_e end);
+/* 1: no packet has come for pcap_api_idle_timeout. */
+ngx_uint_t ngx_pcap_api_idle(ngx_pcap_api_ctx_t *ctx);
+/* What this server limits, as text; empty: nothing. Made once. */
+ngx_str_t *ngx_pcap_api_limits_text(ngx_pcap_api_ctx_t *ctx);
+/*
+ * 1: that group (NULL: any of the deployment's) may never be captured. Case
+ * does not matter: a Director's database may not look at it.
+ */
+ngx_uint_t ngx_pcap_api_bosh_excluded(ngx_pcap_api_ctx_t *ctx,
+    ngx_str_t *group);
+
+/* module/limits_conf.c: the directives of limits */
+
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_count;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_duration;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_bytes;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_packets;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_bandwidth;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_cost;
+
+/* The setter of every uint64_t; cmd->post is its kind. */
+char *ngx_pcap_api_limit_slot(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* The setter of every ngx_pcap_api_rate_t. */
+char *ngx_pcap_api_rate_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_worker_cpu(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_pcap_api_max_snaplen(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_pcap_api_require_reason(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_pcap_api_bosh_exclude(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* NGX_OK or NGX_ERROR */
+ngx_int_t ngx_pcap_api_limits_main_create(ngx_conf_t *cf,
+    ngx_pcap_api_limits_main_t *limits);
+void ngx_pcap_api_limits_create(ngx_pcap_api_limits_t *limits);
+char *ngx_pcap_api_limits_merge(ngx_conf_t *cf, ngx_pcap_api_limits_t *conf,
+    ngx_pcap_api_limits_t *prev);
+
+/* module/pace.c: how fast captures may go on */
+
+/* The capture takes part, from its header on; to its end (idempotent). */
+void ngx_pcap_api_pace_join(ngx_pcap_api_ctx_t *ctx);
+void ngx_pcap_api_pace_leave(ngx_pcap_api_ctx_t *ctx);
+/* Before each batch: sets ctx->pace.allowance and throttled. */
+void ngx_pcap_api_pace(ngx_pcap_api_ctx_t *ctx);
+/* So many bytes have been handed to the client's connection. */
+void ngx_pcap_api_pace_take(ngx_pcap_api_ctx_t *ctx, size_t len);
+/* Says that it is held back, when it is. */
+void ngx_pcap_api_pace_tell(ngx_pcap_api_ctx_t *ctx);
 
 /* module/resolve.c: what resolvers share */
+
+/* That of the table, configured or not, or NULL. */
+const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_named(ngx_str_t *name);
+
 
 ngx_int_t ngx_pcap_api_resolve_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);

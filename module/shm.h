@@ -78,6 +78,8 @@ typedef struct {
     ngx_pid_t               inflight[NGX_PCAP_API_MAX_INFLIGHT];
     ngx_pcap_api_bucket_t   buckets[NGX_PCAP_API_BUCKET_SETS]
                                    [NGX_PCAP_API_BUCKET_WAYS];
+    ngx_pcap_api_meters_t   addresses;     /* module/limits.c */
+    ngx_pcap_api_meters_t   users;
 } ngx_pcap_api_shm_t;
 
 
@@ -116,6 +118,12 @@ void ngx_pcap_api_verdict_delete(ngx_slab_pool_t *shpool,
 /* dst is row, with its texts in text, which has row->text_len bytes. */
 void ngx_pcap_api_row_copy(ngx_pcap_api_row_t *dst, u_char *text,
     ngx_pcap_api_row_t *row);
+/*
+ * module/limits.c; under the lock: may a capture be added to the rows? NGX_OK,
+ * or NGX_BUSY, which ngx_pcap_api_not_admitted() says behind it.
+ */
+ngx_int_t ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
+    u_char user_hash[32]);
 
 /* module/registry.c; under the lock */
 /* May the caller see it, and is it his own? */
