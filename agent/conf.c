@@ -145,7 +145,7 @@ conf_load(conf_t *conf, int argc, char **argv, char *err)
         return -1;
     }
 
-    if (conf->help || conf->version) {
+    if (conf->help || conf->version || conf->syscalls) {
         return 0;
     }
 
@@ -218,6 +218,11 @@ conf_switch(conf_t *conf, const char *arg)
 
     if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
         conf->help = 1;
+        return 1;
+    }
+
+    if (strcmp(arg, "--syscalls") == 0) {
+        conf->syscalls = 1;
         return 1;
     }
 
@@ -634,6 +639,7 @@ conf_help(void)
     }
 
     printf("\n  --check                          say what is wrong, and end\n"
+           "  --syscalls                       print the sandbox's lists\n"
            "  --version                        print the version\n");
 }
 

@@ -60,6 +60,7 @@ typedef struct {
     int         level;                   /* log_level, parsed */
     unsigned    check:1;                 /* --check was given */
     unsigned    help:1;
+    unsigned    syscalls:1;              /* --syscalls */
     unsigned    version:1;
 } conf_t;
 

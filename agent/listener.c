@@ -21,6 +21,7 @@
 #include "listener.h"
 #include "net.h"
 #include "privs.h"
+#include "sandbox.h"
 #include "session.h"
 #include "tls.h"
 
@@ -162,6 +163,12 @@ listener_start(listener_t *l)
 
     if (l->ctx == NULL) {
         log_error(l->log, "%s", err);
+        return -1;
+    }
+
+    if (!sandbox_possible()) {
+        log_error(l->log, "this kernel has no seccomp filters, and without "
+                  "a sandbox the agent does not start");
         return -1;
     }
 
@@ -339,8 +346,10 @@ static void
 listener_ended(listener_t *l, child_t *ch, int status)
 {
     if (WIFSIGNALED(status)) {
-        log_error(l->log, "process %d was ended by signal %d", (int) ch->pid,
-                  WTERMSIG(status));
+        log_error(l->log, "process %d was ended by signal %d%s",
+                  (int) ch->pid, WTERMSIG(status),
+                  WTERMSIG(status) == SIGSYS
+                  ? ": its sandbox does not allow what it did" : "");
     }
 
     if (ch->control != -1) {

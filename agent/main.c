@@ -13,6 +13,7 @@
 #include "listener.h"
 #include "log.h"
 #include "pcapx/version.h"
+#include "sandbox.h"
 #include "tls.h"
 
 
@@ -47,6 +48,12 @@ main(int argc, char **argv)
 
     if (conf.version) {
         printf("pcap-agent " PCAP_VERSION "\n");
+        rc = 0;
+        goto out;
+    }
+
+    if (conf.syscalls) {
+        sandbox_print();
         rc = 0;
         goto out;
     }

@@ -1,8 +1,8 @@
 /*
  * agent/session.c: see session.h. Up to the parent's leave everything here
- * is done without an effective capability; the sandbox for that part has its
- * place at the beginning of session_run(), the one for captures right after
- * capture_start().
+ * is done without an effective capability, under the list SANDBOX_REQUEST;
+ * once the capture stands behind its filter, under SANDBOX_CAPTURE and
+ * without any capability at all.
  */
 
 #include <errno.h>
@@ -21,6 +21,7 @@
 #include "reply.h"
 #include "request.h"
 #include "run.h"
+#include "sandbox.h"
 #include "session.h"
 #include "tls.h"
 
@@ -36,10 +37,13 @@
  */
 #define SESSION_LOWAT        (512 * 1024)
 
+#define SESSION_MEMORY       (128u << 20)
+
 /* Longer than the API's patience with a client (60 s by default). */
 #define SESSION_USER_TIMEOUT_MS  180000
 
 
+static int session_confine(const session_t *s);
 static int session_socket(session_t *s);
 static int session_serve(session_t *s, tls_t *tls);
 static int session_receive(session_t *s, tls_t *tls, request_t *req,
@@ -67,7 +71,11 @@ session_run(session_t *s)
     memset(&tls, 0, sizeof(tls));
     (void) prctl(PR_SET_NAME, "pcap-session", 0, 0, 0);
 
-    rc = session_socket(s);
+    rc = session_confine(s);
+
+    if (rc == 0) {
+        rc = session_socket(s);
+    }
 
     if (rc == 0) {
         rc = session_serve(s, &tls);
@@ -78,6 +86,33 @@ session_run(session_t *s)
     close(s->control);
 
     return rc == 0 ? 0 : 1;
+}
+
+
+/*
+ * The staging buffer is 4 MiB, TLS and a request need less than 1; the rest
+ * is for the filter, whose child may not have more than we.
+ */
+
+static int
+session_confine(const session_t *s)
+{
+    size_t           max;
+    sandbox_scope_t  scope;
+
+    max = SESSION_MEMORY + PCAPX_MAX_INTERFACES * s->conf->buffer_bytes;
+    scope = s->conf->containers == CONF_CONTAINERS_NETNS ? SANDBOX_NETNS
+            : s->conf->containers == CONF_CONTAINERS_VETH ? SANDBOX_CELL
+            : SANDBOX_MACHINE;
+
+    if (sandbox_limits(max) != 0
+        || sandbox_enter(SANDBOX_REQUEST, scope) != 0)
+    {
+        log_error(&s->log, "sandbox: %s", strerror(errno));
+        return -1;
+    }
+
+    return 0;
 }
 
 
@@ -257,6 +292,12 @@ session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
 
     (void) prctl(PR_SET_NAME, "pcap-capture", 0, 0, 0);
     session_announce(s, tls, req, c);
+
+    if (sandbox_enter(SANDBOX_CAPTURE, SANDBOX_MACHINE) != 0) {
+        problem_set(why, 500, "sandbox: %s", strerror(errno));
+        rc = session_refuse(s, tls, why, &ct);
+        goto out;
+    }
 
     run = (run_t) { .capture = c, .tls = tls, .req = req, .exclude = ex,
                     .container = req->container[0] ? &ct : NULL,
