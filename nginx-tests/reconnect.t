@@ -177,7 +177,6 @@ sub rejoined_ok
 
 # A life of 8 s, so the next stream is opened 2 s before.
 my $eight = router(cut => 8);
-my $two = router(cut => 2);
 
 my $known = start($eight, 10, '--duration', '21s');
 my $pcap = cli_start(api_of($eight), [ 'static', 'demo', '-o', '-',
@@ -185,7 +184,6 @@ my $pcap = cli_start(api_of($eight), [ 'static', 'demo', '-o', '-',
     env => { PCAP_TOKEN => 'good', PCAP_CLI_TIME_SCALE => 10 });
 my $packets = start($eight, 10, '--max-packets', '3000');
 my $bytes = start($eight, 10, '--max-bytes', 56 * 3001 + 5);
-my $unknown = start($two, 1, '--max-packets', '900');
 
 # --- Ctrl-C while it reconnects; the router is gone for good --------------
 
@@ -222,6 +220,8 @@ cli_end($run, 10);
 is($run->{code}, 3, '--no-reconnect');
 is($run->{json}{parts}, 1, '--no-reconnect: one part');
 unlike($run->{stderr}, qr/GAP|reconnecting/, '--no-reconnect: no word of it');
+
+my $unknown = start(router(cut => 2), 1, '--max-packets', '900');
 
 # --- the first cut is a gap, those that are known are none ----------------
 
@@ -279,8 +279,9 @@ ok(grown($run, 20_000), 'it runs');
 $lab->{nginx}{zone} = 'pcap_api_zone pcap 4m;';
 ok($lab->{nginx}->reload(), 'the API forgets its captures');
 
-# the next time it forgets while the old stream of this one still runs
-my $early = start(router(cut => 4), 20, '--duration', '12s');
+# The next time it forgets while the old stream of this one still runs. A life
+# of 6 s: an overlap of 0.5 s, the clock of web/1 is 0.3 s ahead.
+my $early = start(router(cut => 6), 20, '--duration', '14s');
 
 $router->tell(cut => 0.1);
 ok(wait_for(10, sub { slurp($run->{err}) =~ /was cut after/ }), 'cut');
