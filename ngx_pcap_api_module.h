@@ -32,7 +32,7 @@
 #define NGX_PCAP_API_MAX_REASON      1024
 #define NGX_PCAP_API_MAX_GROUP       255      /* bytes, of what is captured */
 #define NGX_PCAP_API_LABEL_LEN       64
-#define NGX_PCAP_API_ROW_ERRORS      64       /* texts kept per capture */
+#define NGX_PCAP_API_ROW_ERRORS      32       /* texts kept per capture */
 #define NGX_PCAP_API_MAX_FORM        65536    /* of a POST */
 
 /* Output: records up to COPY_MAX bytes are gathered in stages. */

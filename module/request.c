@@ -181,6 +181,32 @@ ngx_pcap_api_allow(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 }
 
 
+/* What is only read: the status, or the list of captures. */
+static ngx_int_t
+ngx_pcap_api_route_read(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
+    ngx_uint_t list)
+{
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return ngx_pcap_api_allow(r, ctx, "GET, HEAD");
+    }
+
+    if (!list) {
+        ctx->phase = ngx_pcap_api_status_phases;
+
+        return ngx_pcap_api_take_over(r, ctx);
+    }
+
+    if (r->args.len) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                                   "the list takes no options");
+    }
+
+    ctx->phase = ngx_pcap_api_list_phases;
+
+    return ngx_pcap_api_start(r, ctx);
+}
+
+
 static ngx_int_t
 ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
 {
@@ -191,29 +217,10 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
 
     ctx = ngx_pcap_api_ctx(r);
 
-    if (path->len == 6 && ngx_strncmp(path->data, "status", 6) == 0) {
-        if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-            return ngx_pcap_api_allow(r, ctx, "GET, HEAD");
-        }
-
-        ctx->phase = ngx_pcap_api_status_phases;
-
-        return ngx_pcap_api_take_over(r, ctx);
-    }
-
-    if (path->len == 8 && ngx_strncmp(path->data, "captures", 8) == 0) {
-        if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-            return ngx_pcap_api_allow(r, ctx, "GET, HEAD");
-        }
-
-        if (r->args.len) {
-            return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
-                                       "the list takes no options");
-        }
-
-        ctx->phase = ngx_pcap_api_list_phases;
-
-        return ngx_pcap_api_start(r, ctx);
+    if ((path->len == 6 && ngx_strncmp(path->data, "status", 6) == 0)
+        || (path->len == 8 && ngx_strncmp(path->data, "captures", 8) == 0))
+    {
+        return ngx_pcap_api_route_read(r, ctx, path->len == 8);
     }
 
     /* a peer asks about captures, it begins none */

@@ -275,8 +275,8 @@ ngx_int_t ngx_pcap_api_snapshot_one(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_row_t *row);
 /*
  * Copies of all rows that the caller may see, those that run first, without
- * targets (targets is NULL, ntargets right); more is set when there are more than
- * are copied. NGX_OK or NGX_ERROR.
+ * targets (targets is NULL, ntargets right); more is set when there are more
+ * than are copied. NGX_OK or NGX_ERROR.
  */
 ngx_int_t ngx_pcap_api_snapshot_all(ngx_pcap_api_ctx_t *ctx,
     ngx_array_t *rows, ngx_uint_t *more);

@@ -255,8 +255,8 @@ ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
 /*
  * Where the users of a location come from: the same user id elsewhere is
  * somebody else. A name that was given says it all; else servers without a
- * name are told apart by their place. All of it is the same after a reload, which leaves running captures to their
- * owners.
+ * name are told apart by their place. All of it is the same after a reload,
+ * which leaves running captures to their owners.
  */
 static char *
 ngx_pcap_api_set_env(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
