@@ -4,10 +4,10 @@
  * of them is empty nothing is handed to the client, as if that one took
  * nothing: the agents are not read, their kernels drop and count.
  *
- * The worker's share is fair by maxima: what is there is filled up from
- * below, so whoever wants less than the level gets all he wants, and only
- * those who want most are held back. What is there is pcap_api_worker_bandwidth,
- * or less when the process takes more than pcap_api_worker_cpu of a core.
+ * The worker's share is max-min fair: what is there is filled up from below,
+ * so whoever wants less than the level gets all he wants, and only those who
+ * want most are held back. What is there is pcap_api_worker_bandwidth, or
+ * less when the process takes more than pcap_api_worker_cpu of a core.
  */
 
 #include "ngx_pcap_api_module.h"

@@ -72,7 +72,7 @@ sub of_user
         [ ]"pcap_api_max_captures_per_user"[ ]is[ ]3$/x;
 }
 
-# --- of one user -----------------------------------------------------------
+# --- of one user ------------------------------------------------------------
 
 my @good = run_some(3, 'good');
 my $asked = $fake->events('accepted');
@@ -97,14 +97,14 @@ problem_is($nginx->fetch('/v1/capture/static/none'), 404, undef,
     'a failed one') for 1 .. 3;
 $good[2] = (run_some(1, 'good'))[0];
 
-# --- in all workers --------------------------------------------------------
+# --- in all workers ---------------------------------------------------------
 
 my @other = run_some(2, 'other');
 
 refused(qr/^5 captures run already: "pcap_api_max_captures" is 5$/,
     'the sixth of all', token => 'third');
 
-# --- hand-over: a successor is not refused for its predecessor's sake ------
+# --- hand-over: a successor is not refused for its predecessor's sake -------
 
 my $old = capture_id($good[0]);
 my ($next) = run_some(1, 'good', "?continues=$old");
@@ -124,7 +124,7 @@ refused(of_user(6), 'twice as many are all',
     query => '?continues=' . capture_id($chain[-1]));
 end_all(@chain, @good[1, 2], @other);
 
-# --- unauthenticated clients take no place ---------------------------------
+# --- unauthenticated clients take no place ----------------------------------
 
 $uaa->tell(gate => 1);
 

@@ -68,7 +68,7 @@ sub refused
 }
 
 
-# --- an address --------------------------------------------------------------
+# --- an address -------------------------------------------------------------
 
 my $none = '/address/v1/capture/static/none';
 my @s = statuses(6, $none, local => '127.0.9.1');
@@ -87,7 +87,7 @@ is($nginx->fetch('/address/v1/status', local => '127.0.9.1')->{status}, 200,
 ok(wait_for(5, sub { $nginx->fetch($none, local => '127.0.9.1')->{status}
     == 404 }), 'one second later there is one more');
 
-# --- a bad token costs five ----------------------------------------------------
+# --- a bad token costs five -------------------------------------------------
 
 is(join(' ', statuses(3, $none, local => '127.0.9.3', token => 'bad')),
     '401 401 429', 'two bad tokens are ten requests, six are there');
@@ -99,7 +99,7 @@ is(join(' ', statuses(6, '/cheap/v1/capture/static/none', local =>
 is(join(' ', statuses(6, $none, local => '127.0.9.5', token => undef)),
     '401 401 401 401 401 401', 'no token at all is no guess');
 
-# --- a user ----------------------------------------------------------------------
+# --- a user -----------------------------------------------------------------
 
 my $cf = '/user/v1/capture/bosh/none';
 

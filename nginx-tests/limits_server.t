@@ -92,7 +92,7 @@ sub ends
 
 my $mbit = 'bandwidth=104857600';
 
-# --- more than is allowed ----------------------------------------------------
+# --- more than is allowed ---------------------------------------------------
 
 refused('duration', 'duration=2s', 'option "duration": 2s is more than'
     . ' "pcap_api_max_duration" of this server, 1s');
@@ -111,7 +111,7 @@ refused('reason', 'duration=1s', 'option "reason" has to be given for captures'
 refused('reason', 'reason=', 'option "reason" has to be .*');
 is(scalar $fake->events('accepted'), 0, 'no agent was asked for any');
 
-# --- none is named: the server's ---------------------------------------------
+# --- none is named: the server's --------------------------------------------
 
 my $start = time();
 
@@ -127,7 +127,7 @@ $file = ends('packets', '', 'pcap_api_max_packets of this server is reached:'
     . ' 37 packets', limits => "duration=86400s max_packets=37 $mbit");
 is(scalar @{ $file->{packets} }, 37, 'packets: exact');
 
-# --- as much as is allowed, or less: the user's own -----------------------------
+# --- as much as is allowed, or less: the user's own -------------------------
 
 ends('duration', 'duration=300ms', 'duration is reached', limits => $mbit);
 ends('bytes', 'max_bytes=10k', 'max_bytes is reached',
@@ -135,7 +135,7 @@ ends('bytes', 'max_bytes=10k', 'max_bytes is reached',
 ends('packets', 'max_packets=37', 'max_packets is reached',
     limits => "duration=86400s $mbit");
 
-# --- silence ------------------------------------------------------------------
+# --- silence ----------------------------------------------------------------
 
 $start = time();
 $file = ends('idle', 'filter=quiet', 'pcap_api_idle_timeout of this server is'
@@ -149,7 +149,7 @@ is(scalar @{ $file->{packets} }, 3, 'idle: what there was');
 ends('idle', 'duration=1s', 'duration is reached', limits =>
     "$mbit idle=400ms");
 
-# --- snaplen --------------------------------------------------------------------
+# --- snaplen ----------------------------------------------------------------
 
 for my $case ([ 'snaplen', '', 96, 'duration=86400s snaplen=96' ],
     [ 'snaplen', 'snaplen=262144', 96, 'duration=86400s snaplen=96' ],
@@ -166,7 +166,7 @@ for my $case ([ 'snaplen', '', 96, 'duration=86400s snaplen=96' ],
     agents_quiet("$place $query", $fake);
 }
 
-# --- a reason ---------------------------------------------------------------------
+# --- a reason ---------------------------------------------------------------
 
 for my $case ([ 'reason', 'reason=INC-7' ], [ 'reasons', '' ],
     [ 'none', '' ])
@@ -179,7 +179,7 @@ for my $case ([ 'reason', 'reason=INC-7' ], [ 'reasons', '' ],
     $c->vanish();
 }
 
-# --- pcap-cli: a limit of the server is none of the user's -----------------------
+# --- pcap-cli: a limit of the server is none of the user's ------------------
 
 for my $case ([ 'duration', 3, [] ], [ 'duration', 0, [ '--duration',
     '300ms' ] ], [ 'packets', 3, [] ], [ 'packets', 0, [ '--max-packets',

@@ -26,7 +26,7 @@ my $lab = lab(fakes => 3, script => sub {
     my $bytes = join '', map { epb(0, $ts, 'x' x 1400) } 1 .. 40;
 
     $c->chunk($bytes) while !$c->peer_state();
-    $c->event('read', sent => $c->{sent});
+    $c->end();
 }, nginx => { listen => 'sndbuf=128k', pcap => 'pcap_api_bandwidth off;'
     . ' pcap_api_heartbeat_timeout 60s; pcap_api_max_clock_skew 0;',
     http => 'pcap_api_worker_bandwidth 4m; pcap_api_worker_cpu off;' });
@@ -37,11 +37,11 @@ my $runs = 0;
 # A capture that nobody looks at, by curl.
 sub greedy
 {
-    my ($n) = @_;
+    my ($n, @args) = @_;
 
     my $name = work_dir() . '/greedy' . ++$runs;
 
-    return { name => $name, pid => spawn('curl', [ 'curl', '-sSN',
+    return { name => $name, pid => spawn('curl', [ 'curl', '-sSN', @args,
         '--cacert', $lab->{certs}->file('ca.crt'), '-H',
         'Authorization: bearer good', '-o', "$name.body", '-D', "$name.head",
         "https://localhost:8443/v1/capture/static/demo?instance=web/$n" ],
@@ -131,10 +131,10 @@ sub worker_cpu
     return ($f[11] + $f[12]) / 100;
 }
 
-# --- bandwidth ---------------------------------------------------------------
+# --- bandwidth --------------------------------------------------------------
 
 my $c = $nginx->get('/v1/capture/static/demo?instance=web/2');
-my @greedy = map { greedy($_) } 0, 1;
+my @greedy = (greedy(0, '--http1.1'), greedy(1, '--http2'));
 
 ok(begun($_), 'a greedy one runs') for @greedy;
 modest($c, 0.5, 'begin');
@@ -142,9 +142,18 @@ modest($c, 0.5, 'begin');
 my @rate = rates(\@greedy, sub { modest($c, 2.5, 'bandwidth') });
 
 # 4 MiB/s less what the modest one takes, by two
-cmp_ok($_, '>', 1.4e6, 'bandwidth: a greedy one gets its part') for @rate;
+cmp_ok($_, '>', 1.5e6, 'bandwidth: a greedy one gets its part') for @rate;
 cmp_ok($_, '<', 2.6e6, 'bandwidth: and no more') for @rate;
 modest_ok($c, 'bandwidth');
+
+# a stop does not wait for what is held back
+my ($id) = slurp("$greedy[1]{name}.head") =~ /^x-pcap-capture-id: (\w+)/mi;
+
+is($nginx->fetch("/v1/captures/$id", method => 'DELETE')->{status}, 202,
+    'bandwidth: a greedy one is stopped');
+is(wait_exit($greedy[1]{pid}, 3), 0, 'bandwidth: it ends within 3 s');
+like(slurp("$greedy[1]{name}.body"), qr/CAPTURE_STOPPED api: stopped/,
+    'bandwidth: and properly');
 
 my $body = end_greedy($greedy[0]);
 
@@ -153,7 +162,7 @@ like($body, qr/CONGESTED api: held back to \d+ bytes.s, its share of what/,
     'bandwidth: a greedy one is told why');
 agents_quiet('bandwidth', $fake);
 
-# --- CPU ---------------------------------------------------------------------
+# --- CPU --------------------------------------------------------------------
 
 $nginx->{http} = 'pcap_api_worker_cpu 10%;';
 ok($nginx->reload(), 'reload');
