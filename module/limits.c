@@ -392,20 +392,18 @@ ngx_pcap_api_full(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_places_t *places,
 }
 
 
-ngx_int_t
-ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
-    u_char user_hash[32])
+/* All rows are looked at. Returns the predecessor that makes room, or NULL. */
+static ngx_pcap_api_row_t *
+ngx_pcap_api_count_places(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
+    u_char user_hash[32], ngx_pcap_api_places_t *everybody,
+    ngx_pcap_api_places_t *user)
 {
-    ngx_uint_t              counts;
-    ngx_queue_t            *q;
-    ngx_pcap_api_row_t     *row, *before;
-    ngx_pcap_api_places_t   everybody, user;
+    ngx_uint_t           counts;
+    ngx_queue_t         *q;
+    ngx_pcap_api_row_t  *row, *before;
 
-    ngx_pcap_api_main_conf_t  *pmcf;
-
-    pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
-    ngx_memzero(&everybody, sizeof(ngx_pcap_api_places_t));
-    ngx_memzero(&user, sizeof(ngx_pcap_api_places_t));
+    ngx_memzero(everybody, sizeof(ngx_pcap_api_places_t));
+    ngx_memzero(user, sizeof(ngx_pcap_api_places_t));
     before = NULL;
 
     for (q = ngx_queue_head(&sh->rows);
@@ -427,13 +425,29 @@ ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
                 counts = 0;
             }
 
-            user.all++;
-            user.counted += counts;
+            user->all++;
+            user->counted += counts;
         }
 
-        everybody.all++;
-        everybody.counted += counts;
+        everybody->all++;
+        everybody->counted += counts;
     }
+
+    return before;
+}
+
+
+ngx_int_t
+ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
+    u_char user_hash[32])
+{
+    ngx_pcap_api_row_t     *before;
+    ngx_pcap_api_places_t   everybody, user;
+
+    ngx_pcap_api_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
+    before = ngx_pcap_api_count_places(sh, ctx, user_hash, &everybody, &user);
 
     ctx->limited.yours = 1;
 
@@ -614,71 +628,4 @@ ngx_pcap_api_limits_text(ngx_pcap_api_ctx_t *ctx)
     l->text.len = p - l->text.data - (p > l->text.data);
 
     return &l->text;
-}
-
-
-/* "*" is any text; by going back to the last star only: no deep recursion. */
-static ngx_uint_t
-ngx_pcap_api_matches(const ngx_str_t *pattern, const ngx_str_t *text)
-{
-    size_t  p, t, star, from;
-
-    p = 0;
-    t = 0;
-    star = pattern->len;
-    from = 0;
-
-    while (t < text->len) {
-        if (p < pattern->len && pattern->data[p] == '*') {
-            star = p++;
-            from = t;
-
-        } else if (p < pattern->len
-                   && ngx_tolower(pattern->data[p])
-                      == ngx_tolower(text->data[t]))
-        {
-            p++;
-            t++;
-
-        } else if (star < pattern->len) {
-            p = star + 1;
-            t = ++from;
-
-        } else {
-            return 0;
-        }
-    }
-
-    while (p < pattern->len && pattern->data[p] == '*') {
-        p++;
-    }
-
-    return p == pattern->len;
-}
-
-
-ngx_uint_t
-ngx_pcap_api_bosh_excluded(ngx_pcap_api_ctx_t *ctx, ngx_str_t *group)
-{
-    ngx_uint_t               i;
-    ngx_array_t             *list;
-    ngx_pcap_api_exclude_t  *e;
-
-    list = ctx->conf->limits.bosh_exclude;
-    e = list->elts;
-
-    for (i = 0; i < list->nelts; i++) {
-
-        if (!ngx_pcap_api_matches(&e[i].deployment, &ctx->group)) {
-            continue;
-        }
-
-        if (e[i].group.len == 0
-            || (group != NULL && ngx_pcap_api_matches(&e[i].group, group)))
-        {
-            return 1;
-        }
-    }
-
-    return 0;
 }

@@ -39,7 +39,8 @@ const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_bandwidth = {
 };
 
 const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_duration = {
-    NGX_PCAP_API_UNIT_TIME, 100, 30 * (uint64_t) NGX_PCAP_API_DAY, 0, "100ms to 30d"
+    NGX_PCAP_API_UNIT_TIME, 100, 30 * (uint64_t) NGX_PCAP_API_DAY, 0,
+    "100ms to 30d"
 };
 
 

@@ -4,10 +4,10 @@
  * of them is empty nothing is handed to the client, as if that one took
  * nothing: the agents are not read, their kernels drop and count.
  *
- * The worker's share is fair by maxima: what is there is filled up from
- * below, so whoever wants less than the level gets all he wants, and only
- * those who want most are held back. What is there is pcap_api_worker_bandwidth,
- * or less when the process takes more than pcap_api_worker_cpu of a core.
+ * The worker's share is max-min fair: what is there is filled up from below,
+ * so whoever wants less than the level gets all he wants, and only those who
+ * want most are held back. What is there is pcap_api_worker_bandwidth, or
+ * less when the process takes more than pcap_api_worker_cpu of a core.
  */
 
 #include "ngx_pcap_api_module.h"
@@ -20,6 +20,7 @@
 #define NGX_PCAP_API_TELL_MS        10000
 #define NGX_PCAP_API_LEAST          65536    /* bytes/s that one always has */
 #define NGX_PCAP_API_ANY            ((uint64_t) 1 << 50)
+#define NGX_PCAP_API_FULL           ((int64_t) 1 << 60)
 
 
 static uint64_t
@@ -57,7 +58,7 @@ ngx_pcap_api_pace_join(ngx_pcap_api_ctx_t *ctx)
     p->at = ngx_current_msec;
     p->bandwidth = ctx->conf->limits.bandwidth;
     p->own = (int64_t) p->bandwidth * NGX_PCAP_API_OWN_DEPTH_MS;
-    p->share = (int64_t) w->level * NGX_PCAP_API_SHARE_DEPTH_MS;
+    p->share = NGX_PCAP_API_FULL;
 
     ngx_queue_insert_tail(&w->captures, &p->queue);
     w->ncaptures++;
@@ -335,7 +336,7 @@ ngx_pcap_api_pace(ngx_pcap_api_ctx_t *ctx)
         left = ngx_min(left, p->share);
 
     } else {
-        p->share = 0;                      /* no debts from better days */
+        p->share = NGX_PCAP_API_FULL;      /* no debts from better days */
     }
 
     if (own || (w->level

@@ -367,6 +367,9 @@ const char *ngx_pcap_api_limit_detail(ngx_pcap_api_ctx_t *ctx,
 ngx_uint_t ngx_pcap_api_idle(ngx_pcap_api_ctx_t *ctx);
 /* What this server limits, as text; empty: nothing. Made once. */
 ngx_str_t *ngx_pcap_api_limits_text(ngx_pcap_api_ctx_t *ctx);
+
+/* module/exclude.c: what is never captured */
+
 /*
  * 1: that group (NULL: any of the deployment's) may never be captured. Case
  * does not matter: a Director's database may not look at it.

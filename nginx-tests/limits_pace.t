@@ -54,7 +54,7 @@ my ($greedy, $stalled, $good) = (capture('web/1', 7001),
 is($greedy->header('x-pcap-limits'), 'duration=86400s bandwidth=1048576',
     'X-Pcap-Limits says what there is');
 
-# --- all at once -----------------------------------------------------------
+# --- all at once ------------------------------------------------------------
 
 my $start = time();
 my @floods = (send_to(7001, 1, 3000, 1400, 3), send_to(7002, 2, 1500, 1400,
@@ -75,7 +75,7 @@ is(wait_exit($_, 10), 0, 'all is sent') for @floods;
 cmp_ok($rate, '<', $BANDWIDTH * 1.3, 'held back to its bandwidth');
 cmp_ok($rate, '>', $BANDWIDTH * 0.5, 'and not much below');
 
-# --- the one that is neither greedy nor stalled ------------------------------
+# --- the one that is neither greedy nor stalled -----------------------------
 
 ok($good->read_until(5, sub { seen_count($good, 3, 1199) }),
     'the last packet is there');
@@ -87,7 +87,7 @@ is_deeply([ ids_of($file, 3) ], [ 0 .. 1199 ], 'good: every packet, in order');
 is(verdicts_of($file)->{'web/0'}{dropped}, 0, 'good: nothing is dropped');
 no_message($file, 'CONGESTED', 'good: never held back');
 
-# --- the greedy one ------------------------------------------------------------
+# --- the greedy one ---------------------------------------------------------
 
 # its kernel's ring is drained when a packet comes through again
 my $marks = 0;
@@ -113,7 +113,7 @@ has_message($file, 'CONGESTED', 'api',
     qr/held back to 1048576 bytes.s by pcap_api_bandwidth/,
     'greedy: is told why');
 
-# --- the stalled one -------------------------------------------------------------
+# --- the stalled one --------------------------------------------------------
 
 $stalled->vanish();
 agents_quiet('stalled', @{ $lab->{agents} });
