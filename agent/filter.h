@@ -1,9 +1,10 @@
 /*
- * agent/filter.h: the user's filter and the exclusion of capture traffic.
- * Both are compiled on their own and joined as programs, the exclusion
- * first: a packet that it matches is dropped, every other goes on to the
- * machine's own exclusion (exclude_filter), and then to the user's program. So no text of a user can reach out of its half, and
- * `vlan` or `mpls` in it moves no offset of ours.
+ * agent/filter.h: the user's filter, the exclusion of capture traffic, and
+ * what the machine's owner never lets out (exclude_filter). All are compiled
+ * on their own and joined as programs, the exclusions first: a packet that
+ * one of them matches is dropped, every other goes on to the user's program.
+ * So no text of a user can reach out of its part, and `vlan` or `mpls` in it
+ * moves no offset of ours.
  *
  * What the exclusion sees: TCP over IPv4 and IPv6 without fragments, bare or
  * below one or two VLAN tags, on Ethernet, cooked (`any`) and raw links.

@@ -61,11 +61,11 @@ limits_take(limits_bucket_t *b, uint64_t n, uint64_t now_ns)
         n = INT64_MAX / 2;
     }
 
+    b->tokens -= (int64_t) n;
+
     if (b->tokens < -limits_full(b)) {
         b->tokens = -limits_full(b);
     }
-
-    b->tokens -= (int64_t) n;
 
     return b->tokens < 0;
 }

@@ -38,22 +38,6 @@ make_isb_gone_twice(craft_t *c)
 }
 
 static void
-make_isb_other_end(craft_t *c)
-{
-    isb_with(c, PCAPX_OPT_COMMENT, PCAPX_CONTAINER_GONE, 14);
-    craft_isb_open(c, 0, 1);
-    craft_opt(c, PCAPX_OPT_COMMENT, "switched off", 12);
-    craft_opt_end(c);
-    craft_end(c);
-}
-
-static void
-make_isb_end_no_name(craft_t *c)
-{
-    isb_with(c, PCAPX_OPT_COMMENT, "limit: ", 7);
-}
-
-static void
 make_isb_behind_gone(craft_t *c)
 {
     isb_with(c, PCAPX_OPT_COMMENT, PCAPX_CONTAINER_GONE, 14);

@@ -169,6 +169,27 @@ test_ends(void)
 
     ok(pcapx_end_text(0) == NULL && pcapx_end_text(PCAPX_NENDS) == NULL,
        "no text for other endings");
+
+    /* c still has the last one. */
+
+    craft_isb_open(&c, 0, 1);
+    craft_opt(&c, PCAPX_OPT_COMMENT, PCAPX_CONTAINER_GONE, 14);
+    craft_opt_end(&c);
+    craft_end(&c);
+    pcapx_scan_init(&s, ifaces, 1, PCAPX_PROFILE_AGENT, 0);
+    ok(craft_scan(&s, &guard, &c, seen, 4, &n) == PCAPX_EPROFILE,
+       "agent: one ending behind another");
+
+    c.len = 0;
+    craft_shb(&c);
+    craft_idb(&c, 65535);
+    craft_isb_open(&c, 0, 1);
+    craft_opt(&c, PCAPX_OPT_COMMENT, "limit: ", 7);
+    craft_opt_end(&c);
+    craft_end(&c);
+    pcapx_scan_init(&s, ifaces, 1, PCAPX_PROFILE_AGENT, 0);
+    ok(craft_scan(&s, &guard, &c, seen, 4, &n) == PCAPX_EPROFILE,
+       "agent: a limit without its name");
 }
 
 
