@@ -343,8 +343,9 @@ filter_compile_mandatory(pcap_t *pcap, const filter_exclude_t *ex,
         return 0;
     }
 
-    return problem_set(why, 500, "exclude_filter of this machine: %s",
-                       pcap_geterr(pcap));
+    return problem_set(why, 403, "what is never captured on this machine "
+                       "(exclude_filter) cannot be told on this link type: "
+                       "%s", pcap_geterr(pcap));
 }
 
 

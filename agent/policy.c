@@ -15,17 +15,21 @@
 #include "policy.h"
 
 
-static int policy_compile(const char *filter, int dlt, char *err);
 static int policy_real(const conf_t *conf, const char *name);
 
+
+/*
+ * On Ethernet it has to compile. Where it does not on another link (vlan on
+ * "any"), that one is not captured: filter_install() sees to it.
+ */
 
 int
 policy_check(const conf_t *conf, char *err)
 {
-    size_t  i;
-    char    why[PCAPX_ERR_LEN];
-
-    static const int  links[] = { DLT_EN10MB, DLT_LINUX_SLL2, DLT_RAW };
+    int                  rc;
+    char                 why[PCAPX_ERR_LEN];
+    pcap_t              *pcap;
+    struct bpf_program   prog;
 
     if (conf->exclude_filter == NULL) {
         return 0;
@@ -39,45 +43,21 @@ policy_check(const conf_t *conf, char *err)
         return -1;
     }
 
-    for (i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
-        if (policy_compile(conf->exclude_filter, links[i], err) != 0) {
-            return -1;
-        }
-    }
-
-    return 0;
-}
-
-
-/*
- * What matches nothing on a link type (Ethernet addresses on a tunnel) is
- * well there; on Ethernet it is a mistake.
- */
-
-static int
-policy_compile(const char *filter, int dlt, char *err)
-{
-    int                 rc;
-    pcap_t             *pcap;
-    struct bpf_program  prog;
-
-    pcap = pcap_open_dead(dlt, PCAPX_MAX_SNAPLEN);
+    pcap = pcap_open_dead(DLT_EN10MB, PCAPX_MAX_SNAPLEN);
     if (pcap == NULL) {
         snprintf(err, CONF_ERR_LEN, "exclude_filter: out of memory");
         return -1;
     }
 
-    rc = pcap_compile(pcap, &prog, filter, 1, PCAP_NETMASK_UNKNOWN);
+    rc = pcap_compile(pcap, &prog, conf->exclude_filter, 1,
+                      PCAP_NETMASK_UNKNOWN);
 
     if (rc == 0) {
         pcap_freecode(&prog);
 
-    } else if (dlt != DLT_EN10MB && filter_matches_nothing(pcap)) {
-        rc = 0;
-
     } else {
-        snprintf(err, CONF_ERR_LEN, "exclude_filter: %.200s (link type %s)",
-                 pcap_geterr(pcap), pcap_datalink_val_to_name(dlt));
+        snprintf(err, CONF_ERR_LEN, "exclude_filter: %.200s",
+                 pcap_geterr(pcap));
     }
 
     pcap_close(pcap);
