@@ -10,9 +10,11 @@
 #include <string.h>
 
 #include "conf.h"
+#include "filter.h"
 #include "listener.h"
 #include "log.h"
 #include "pcapx/version.h"
+#include "policy.h"
 #include "sandbox.h"
 #include "tls.h"
 
@@ -55,6 +57,13 @@ main(int argc, char **argv)
     if (conf.syscalls) {
         sandbox_print();
         rc = 0;
+        goto out;
+    }
+
+    filter_init();
+
+    if (policy_check(&conf, err) != 0) {
+        fprintf(stderr, "pcap-agent: %s\n", err);
         goto out;
     }
 

@@ -192,6 +192,13 @@ const sandbox_rule_t  sandbox_rules[] = {
     /* What address and leak sanitizers need, none of it in a release. */
 
     on(openat, R | C | F),
+#ifdef SYS_open
+    on(open, R | C | F),
+    on(stat, R | C | F),
+    on(lstat, R | C | F),
+    on(access, R | C | F),
+    on(getdents, R | C | F),
+#endif
 #ifdef SYS_readlink
     on(readlink, R | C | F),
 #endif
