@@ -589,6 +589,28 @@ ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
 }
 
 
+static void
+ngx_pcap_api_log_end(ngx_pcap_api_ctx_t *ctx)
+{
+    u_char                 *p, text[256];
+    ngx_pcap_api_ledger_t   sum;
+
+    ngx_pcap_api_ledger_sum(ctx, &sum);
+    p = ngx_pcap_api_ledger_text(&sum, ' ', text, text + sizeof(text));
+
+    ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
+                  "pcap capture %*s of %V ended: %s, packets:%uL "
+                  "dropped:%uL%s%V sent:%O %*s",
+                  (size_t) NGX_PCAP_API_ID_LEN, ctx->id, &ctx->group,
+                  ctx->finished ? ngx_pcap_api_status_names[ctx->status]
+                                : "cut",
+                  ctx->packets, ngx_pcap_api_ledger_dropped(&sum),
+                  ctx->opts.continues.len ? " continues:" : "",
+                  &ctx->opts.continues, ctx->sent,
+                  (size_t) (p - text), text);
+}
+
+
 /*
  * Runs when the request ends, however it does: done handlers of subrequests
  * do not run when nginx terminates it. Idempotent.
@@ -613,17 +635,8 @@ ngx_pcap_api_cleanup(void *data)
     }
 
     if (ctx->header_sent) {
-        ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
-                      "pcap capture %*s of %V ended: %s, "
-                      "packets:%uL dropped:%uL%s%V",
-                      (size_t) NGX_PCAP_API_ID_LEN, ctx->id, &ctx->group,
-                      ctx->finished ? ngx_pcap_api_status_names[ctx->status]
-                                    : "cut",
-                      ctx->packets, ngx_pcap_api_dropped(ctx),
-                      ctx->opts.continues.len ? " continues:" : "",
-                      &ctx->opts.continues);
+        ngx_pcap_api_log_end(ctx);
     }
-
 }
 
 
