@@ -261,6 +261,9 @@ ngx_int_t ngx_pcap_api_row_stop(ngx_shm_zone_t *zone,
 ngx_int_t ngx_pcap_api_resolve_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
+/* "static", also where no location has it; empty for no such number. */
+ngx_str_t ngx_pcap_api_resolver_name(ngx_uint_t number);
+
 /* The first configured resolver with that number or a higher one, or NULL. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver(
     ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i);
@@ -418,6 +421,13 @@ ngx_int_t ngx_pcap_api_health_get(ngx_pcap_api_health_t *h);
 ngx_int_t ngx_pcap_api_agent_uri(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
+/*
+ * The client's address: of a trusted router's client the one that the router
+ * reports. Of the connection or of the pool.
+ */
+void ngx_pcap_api_client_addr(ngx_http_request_t *r,
+    ngx_pcap_api_loc_conf_t *conf, ngx_str_t *text);
+
 /* module/open.c: the subrequests to agents */
 
 ngx_int_t ngx_pcap_api_open_phase(ngx_http_request_t *r,
@@ -553,6 +563,32 @@ size_t ngx_pcap_api_verdict(ngx_pcap_api_ctx_t *ctx, u_char *dst, size_t max);
 uint64_t ngx_pcap_api_dropped(ngx_pcap_api_ctx_t *ctx);
 extern const char *const ngx_pcap_api_status_names[];
 extern const char *const ngx_pcap_api_msg_names[];
+
+/* module/audit.c: who did what, see docs/AUDIT.md */
+
+/*
+ * Writes the event's line, of what ctx says. NGX_OK; NGX_ERROR: the log cannot
+ * be written and is not allowed to be left out. END is written once, and only
+ * for what START was.
+ */
+ngx_int_t ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_audit_e event);
+/* As a phase would: START, or a refusal, for there is no capture without. */
+ngx_int_t ngx_pcap_api_audit_start(ngx_pcap_api_ctx_t *ctx);
+/*
+ * The line of a capture whose worker died; row is a copy, with its texts. Not
+ * with the zone's lock held.
+ */
+void ngx_pcap_api_audit_row(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_audit_e event);
+/* module/audit_log.c: NGX_OK; NGX_DECLINED: there is no audit; NGX_ERROR */
+ngx_int_t ngx_pcap_api_audit_head(ngx_pcap_api_main_conf_t *pmcf,
+    ngx_pcap_api_audit_head_t *head);
+/* module/audit_conf.c: pcap_api_audit */
+char *ngx_pcap_api_audit_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* Behind the configuration: finds out where the chain goes on. */
+char *ngx_pcap_api_audit_open(ngx_conf_t *cf);
 
 /* module/variables.c: $pcap_* */
 
