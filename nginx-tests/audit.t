@@ -175,6 +175,69 @@ events('end', 41);
 is(scalar(audit_lines($log)) - $before, 120, 'each event has its line');
 chain_ok('three workers at once');
 
+# --- tampering ------------------------------------------------------------
+
+my @whole = map { "$_->{_}\n" } audit_lines($log);
+my $head = "$#whole:" . audit_mac($whole[$#whole - 1] =~ s/\n//r);
+my $n = @whole;
+
+
+sub tampered
+{
+    my ($name, $want, $lines, @args) = @_;
+
+    spew("$dir/tampered", join '', @$lines);
+
+    my ($exit, $text) = audit_verify('--key', $key, @args, "$dir/tampered");
+
+    is($exit, defined $want ? 1 : 0, "$name: exit status") or diag($text);
+    like($text, $want || qr/^whole: /m, "$name: says so");
+}
+
+
+tampered('nothing', undef, \@whole, '--head', $head);
+tampered('a user', qr/:3: line 3 was changed: its code is wrong$/m,
+    [ map { my $t = $_; $t =~ s/"user":"al\?/"user":"eve/ if /"seq":3,/; $t }
+    @whole ]);
+tampered('a number', qr/:5: line 6 was changed/,
+    [ map { s/"seq":5,/"seq":6,/r } @whole ]);
+tampered('a code', qr/:7: line 7 was changed/,
+    [ map { my $t = $_; $t =~ s/"mac":"(.)/'"mac":"' . ($1 eq '0' || '0')/e
+        if /"seq":7,/; $t } @whole ]);
+tampered('removed', qr/:9: line 9 is missing in front of line 10$/m,
+    [ @whole[0 .. 7, 9 .. $n - 1] ]);
+tampered('moved', qr/:10: line 9 was moved/,
+    [ @whole[0 .. 7, 9, 8, 10 .. $n - 1] ]);
+tampered('doubled', qr/:10: line 9 is there twice/,
+    [ @whole[0 .. 8, 8 .. $n - 1] ]);
+tampered('cut, no head', undef, [ @whole[0 .. $n - 3] ]);
+tampered('cut', qr/--head names line $#whole: its tail was cut/,
+    [ @whole[0 .. $n - 3] ], '--head', $head);
+tampered('half a line', qr/ends in the middle of a line/,
+    [ @whole[0 .. 4], substr $whole[5], 0, 40 ]);
+tampered('beginning removed', undef, [ @whole[4 .. $n - 1] ], '--head',
+    $head);
+tampered('beginning removed', qr/begins with line 5, which is not/,
+    [ @whole[4 .. $n - 1] ], '--first', "1:" . ('a' x 64));
+my $wrong = audit_key("$dir/wrong", 'z' x 40);
+
+like((audit_verify('--key', $wrong, $log))[1], qr/:1: line 1 was changed/,
+    'wrong key');
+like((audit_verify($log))[1], qr/no --key.*^whole/ms, 'without key: a note');
+
+for my $words ([], ['--key', $key], ['--key', "$dir/nokey", $log],
+    ['--key', $key, "$dir/nofile"], ['--head', '1:2', $log],
+    ['--head', $head, '--head', $head, $log], ['--keys', $key, $log],
+    [$log, '--key'], ['--key', '/dev/null', $log], ['--key', $key, $dir])
+{
+    my ($exit, $text) = audit_verify(@$words);
+
+    is($exit, 2, "of no use: @$words");
+    like($text, qr/^pcap-cli: .+\n\z/, 'one line says why');
+}
+
+is((audit_verify('--help'))[0], 0, '--help');
+
 # --- rotation under load, reload ------------------------------------------
 
 $c = $nginx->get($path);
