@@ -107,6 +107,13 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
       0,
       NULL },
 
+    { ngx_string("pcap_api_audit"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      ngx_pcap_api_audit_directive,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("pcap_api_static"),
       NGX_PCAP_API_ANY_CONF|NGX_CONF_TAKE3|NGX_CONF_TAKE4,
       ngx_pcap_api_static,
@@ -588,7 +595,7 @@ ngx_pcap_api_init(ngx_conf_t *cf)
     ngx_http_next_body_filter = ngx_http_top_body_filter;
     ngx_http_top_body_filter = ngx_pcap_api_body_filter;
 
-    return NGX_OK;
+    return ngx_pcap_api_audit_open(cf) == NGX_CONF_OK ? NGX_OK : NGX_ERROR;
 }
 
 

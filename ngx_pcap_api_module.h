@@ -69,6 +69,7 @@ typedef struct ngx_pcap_api_agent_s  ngx_pcap_api_agent_t;
 typedef struct ngx_pcap_api_fetch_s  ngx_pcap_api_fetch_t;
 typedef struct ngx_pcap_api_resolver_s  ngx_pcap_api_resolver_t;
 typedef struct ngx_pcap_api_keys_s   ngx_pcap_api_keys_t;
+typedef struct ngx_pcap_api_audit_s  ngx_pcap_api_audit_t;
 typedef struct ngx_pcap_api_client_token_s  ngx_pcap_api_client_token_t;
 
 
@@ -153,6 +154,7 @@ typedef struct {
     u_char                     salt[16];     /* of this configuration */
     ngx_uint_t                 nlocations;   /* that answer the API */
     ngx_pcap_api_limits_main_t limits;
+    ngx_pcap_api_audit_t      *audit;        /* NULL: none */
 } ngx_pcap_api_main_conf_t;
 
 typedef struct {
@@ -533,6 +535,29 @@ typedef struct {
 } ngx_pcap_api_ledger_t;
 
 
+/* The audit, see module/audit.h */
+
+typedef enum {
+    NGX_PCAP_API_AUDIT_START = 0,
+    NGX_PCAP_API_AUDIT_REFUSAL,
+    NGX_PCAP_API_AUDIT_STOP,
+    NGX_PCAP_API_AUDIT_TOKEN,
+    NGX_PCAP_API_AUDIT_END
+} ngx_pcap_api_audit_e;
+
+typedef struct {
+    uint64_t                   seq;          /* of the last line; 0: none */
+    uint64_t                   lost;         /* could not be written */
+    uint64_t                   suppressed;   /* refusals above the rate */
+    u_char                     mac[64];      /* hex digits, no NUL */
+} ngx_pcap_api_audit_head_t;
+
+typedef struct {
+    ngx_msec_t                 started;
+    unsigned                   begun:1;      /* an end line is due */
+} ngx_pcap_api_audit_ctx_t;
+
+
 /*
  * A row of the registry, in shared memory: a capture that starts or runs, or
  * for a while one that has ended. Its texts lie in one block (text), its
@@ -599,6 +624,7 @@ typedef struct {
     uint64_t                   sent;         /* bytes, to its socket */
     uint64_t                   synced_ns;    /* when all this was so */
     ngx_pcap_api_ledger_t      ledger;
+    ngx_uint_t                 audited;      /* 1: an end line is due */
 
     ngx_uint_t                 ntargets;
     ngx_uint_t                 nerrors;      /* texts of failed ones */
@@ -706,6 +732,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_msec_t                 synced;       /* its numbers, last */
     ngx_pcap_api_pace_t        pace;
     ngx_pcap_api_limited_t     limited;
+    ngx_pcap_api_audit_ctx_t   audit;
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */

@@ -130,6 +130,18 @@ ngx_pcap_api_create_ctx(ngx_http_request_t *r)
 }
 
 
+/* Paths that are none, and the status, are of no interest. */
+static void
+ngx_pcap_api_refused(ngx_pcap_api_ctx_t *ctx, ngx_int_t status)
+{
+    if (ctx->phase != ngx_pcap_api_status_phases
+        && (ctx->phase != NULL || status != NGX_HTTP_NOT_FOUND))
+    {
+        (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_REFUSAL);
+    }
+}
+
+
 ngx_int_t
 ngx_pcap_api_handler(ngx_http_request_t *r)
 {
@@ -156,6 +168,7 @@ ngx_pcap_api_handler(ngx_http_request_t *r)
         ngx_pcap_api_ctx_t  *ctx = ngx_pcap_api_ctx(r);
 
         (void) ngx_http_discard_request_body(r);
+        ngx_pcap_api_refused(ctx, rc);
         ctx->done = 1;
 
         return ngx_pcap_api_send_problem(r, ctx, rc, &ctx->fail_detail);
@@ -577,6 +590,7 @@ ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "pcap request refused with %ui: %V", status,
                   &ctx->fail_detail);
+    ngx_pcap_api_refused(ctx, (ngx_int_t) status);
 
     ngx_pcap_api_abort_all(ctx);
 
@@ -630,6 +644,8 @@ ngx_pcap_api_cleanup(void *data)
     ngx_pcap_api_give_slot(ctx);
     ngx_pcap_api_pace_leave(ctx);
 
+    (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_END);
+
     if (ctx->row != NULL) {
         ngx_pcap_api_row_remove(pmcf->zone, ctx);
     }
@@ -681,6 +697,8 @@ ngx_pcap_api_stop_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                                    (size_t) NGX_PCAP_API_ID_LEN,
                                    ctx->stop_id);
     }
+
+    (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_STOP);
 
     doc = json_object();
     json_object_set_new(doc, "id", json_stringn((char *) ctx->stop_id,

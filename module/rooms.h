@@ -427,6 +427,9 @@ const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_named(ngx_str_t *name);
 ngx_int_t ngx_pcap_api_resolve_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
+/* "static", also where no location has it; empty for no such number. */
+ngx_str_t ngx_pcap_api_resolver_name(ngx_uint_t number);
+
 /* The first configured resolver with that number or a higher one, or NULL. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver(
     ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i);
@@ -767,6 +770,32 @@ void ngx_pcap_api_attach(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len);
 size_t ngx_pcap_api_verdict(ngx_pcap_api_ctx_t *ctx, u_char *dst, size_t max);
 extern const char *const ngx_pcap_api_status_names[];
 extern const char *const ngx_pcap_api_msg_names[];
+
+/* module/audit.c: who did what, see docs/AUDIT.md */
+
+/*
+ * Writes the event's line, of what ctx says. NGX_OK; NGX_ERROR: the log cannot
+ * be written and is not allowed to be left out. END is written once, and only
+ * for what START was.
+ */
+ngx_int_t ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_audit_e event);
+/* As a phase would: START, or a refusal, for there is no capture without. */
+ngx_int_t ngx_pcap_api_audit_start(ngx_pcap_api_ctx_t *ctx);
+/*
+ * The line of a capture whose worker died; row is a copy, with its texts. Not
+ * with the zone's lock held.
+ */
+void ngx_pcap_api_audit_row(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_audit_e event);
+/* module/audit_log.c: NGX_OK; NGX_DECLINED: there is no audit; NGX_ERROR */
+ngx_int_t ngx_pcap_api_audit_head(ngx_pcap_api_main_conf_t *pmcf,
+    ngx_pcap_api_audit_head_t *head);
+/* module/audit_conf.c: pcap_api_audit */
+char *ngx_pcap_api_audit_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* Behind the configuration: finds out where the chain goes on. */
+char *ngx_pcap_api_audit_open(ngx_conf_t *cf);
 
 /* module/variables.c: $pcap_* */
 

@@ -149,6 +149,11 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
+    rc = ngx_pcap_api_audit_start(ctx);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     if (ngx_pcap_api_output_init(ctx) != NGX_OK
         || ngx_pcap_api_set_headers(r, ctx) != NGX_OK)
     {

@@ -154,6 +154,8 @@ ngx_pcap_api_row_swept(ngx_pcap_api_row_t *row, ngx_log_t *log)
                   (size_t) NGX_PCAP_API_ID_LEN, row->id, &row->group,
                   ngx_pcap_api_ends[row->end].name, row->packets,
                   row->dropped);
+
+    ngx_pcap_api_audit_row(row, NGX_PCAP_API_AUDIT_END);
 }
 
 
