@@ -58,6 +58,9 @@
 #define NGX_PCAP_API_TAKES_PROCESS   2        /* and index */
 
 
+#include "module/rights.h"
+
+
 typedef struct ngx_pcap_api_ctx_s    ngx_pcap_api_ctx_t;
 typedef struct ngx_pcap_api_agent_s  ngx_pcap_api_agent_t;
 typedef struct ngx_pcap_api_fetch_s  ngx_pcap_api_fetch_t;
@@ -127,6 +130,7 @@ typedef struct {
     ngx_int_t                  secrets[NGX_PCAP_API_SECRETS];
     u_char                     salt[16];     /* of this configuration */
     ngx_uint_t                 nlocations;   /* that answer the API */
+    ngx_pcap_api_drain_conf_t  drain;
 } ngx_pcap_api_main_conf_t;
 
 typedef struct {
@@ -167,6 +171,7 @@ typedef struct {
     ngx_msec_t                 client_stall;
     ngx_msec_t                 stop_timeout;
     ngx_msec_t                 max_clock_skew;
+    ngx_pcap_api_rights_conf_t rights;
 } ngx_pcap_api_loc_conf_t;
 
 
@@ -253,6 +258,14 @@ struct ngx_pcap_api_resolver_s {
      * again. By ctx->deadline it has to know. NULL: works always.
      */
     ngx_int_t                (*probe)(ngx_pcap_api_ctx_t *ctx,
+                                      ngx_pcap_api_ask_t *ask);
+
+    /*
+     * As resolve, of a capture that runs: has the caller still the right to
+     * it? No targets, which do not change; what is gone is none of its
+     * business either.
+     */
+    ngx_int_t                (*right)(ngx_pcap_api_ctx_t *ctx,
                                       ngx_pcap_api_ask_t *ask);
 };
 
@@ -549,6 +562,7 @@ typedef struct {
     uint64_t                   dropped;
     uint64_t                   sent;         /* bytes, to the client */
     ngx_pcap_api_ledger_t      ledger;
+    ngx_pcap_api_token_slot_t  fresh;        /* for its worker */
 
     ngx_uint_t                 ntargets;
     ngx_pcap_api_row_target_t *targets;      /* NULL: not yet known */
@@ -557,6 +571,8 @@ typedef struct {
 
 struct ngx_pcap_api_ctx_s {
     ngx_http_request_t        *request;
+    ngx_pcap_api_ctx_t        *capture;      /* beside which it runs, or NULL */
+    ngx_int_t                  verdict;      /* of one that runs beside */
     ngx_pcap_api_loc_conf_t   *conf;
     const ngx_pcap_api_phase_t *phase;       /* the last one has no run() */
     ngx_event_t                timer;
@@ -646,6 +662,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_end_e         end;
     ngx_pcap_api_row_t        *row;
     ngx_msec_t                 synced;       /* its numbers, last */
+    ngx_pcap_api_rights_t      rights;
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */

@@ -12,7 +12,7 @@
 #include <openssl/evp.h>
 
 
-static void
+void
 ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32])
 {
     ngx_memzero(hash, 32);
@@ -33,7 +33,7 @@ ngx_pcap_api_what_hash(ngx_pcap_api_ctx_t *ctx, u_char hash[32])
 
 
 /* A user is one of an environment: another one may use the same ids. */
-static ngx_uint_t
+ngx_uint_t
 ngx_pcap_api_row_of_user(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx,
     u_char user_hash[32])
 {
@@ -46,6 +46,8 @@ ngx_pcap_api_row_of_user(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx,
 static void
 ngx_pcap_api_row_free(ngx_slab_pool_t *shpool, ngx_pcap_api_row_t *row)
 {
+    ngx_pcap_api_token_wipe(shpool, row);
+
     if (row->targets != NULL) {
         ngx_slab_free_locked(shpool, row->targets);
     }
@@ -73,6 +75,7 @@ ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
     ngx_pcap_api_row_t *row)
 {
     ngx_queue_remove(&row->queue);
+    ngx_pcap_api_token_wipe(shpool, row);
 
     row->ended = ngx_time();
     row->state = NGX_PCAP_API_ROW_ENDED;
@@ -343,9 +346,8 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* The row of that capture, or NULL; under the lock. */
 static ngx_pcap_api_row_t *
-ngx_pcap_api_row_find(ngx_queue_t *rows, u_char *id)
+ngx_pcap_api_row_in(ngx_queue_t *rows, u_char *id)
 {
     ngx_queue_t         *q;
     ngx_pcap_api_row_t  *row;
@@ -362,6 +364,17 @@ ngx_pcap_api_row_find(ngx_queue_t *rows, u_char *id)
     }
 
     return NULL;
+}
+
+
+ngx_pcap_api_row_t *
+ngx_pcap_api_row_find(ngx_pcap_api_shm_t *sh, u_char *id)
+{
+    ngx_pcap_api_row_t  *row;
+
+    row = ngx_pcap_api_row_in(&sh->rows, id);
+
+    return row ? row : ngx_pcap_api_row_in(&sh->ended, id);
 }
 
 
@@ -396,10 +409,7 @@ ngx_pcap_api_row_known(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx,
         ngx_pcap_api_row_forget(shpool, sh);
     }
 
-    row = ngx_pcap_api_row_find(&sh->rows, id);
-    if (row == NULL) {
-        row = ngx_pcap_api_row_find(&sh->ended, id);
-    }
+    row = ngx_pcap_api_row_find(sh, id);
 
     if (row != NULL && ngx_pcap_api_row_of_user(row, ctx, hash)) {
         rc = ngx_memcmp(row->what, what, 32) == 0 ? NGX_OK : NGX_ABORT;
@@ -428,7 +438,7 @@ ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    row = ngx_pcap_api_row_find(&sh->rows, ctx->stop_id);
+    row = ngx_pcap_api_row_in(&sh->rows, ctx->stop_id);
 
     if (row != NULL) {
         owner = ngx_pcap_api_row_of_user(row, ctx, hash);

@@ -60,6 +60,14 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_stop_phases[] = {
     { NULL, NULL }
 };
 
+/* ngx_pcap_api_forward_phase() belongs between the two. */
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_token_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "taking a fresh token", ngx_pcap_api_token_phase },
+    { NULL, NULL }
+};
+
 
 static ngx_pcap_api_ctx_t *
 ngx_pcap_api_create_ctx(ngx_http_request_t *r)
@@ -168,6 +176,7 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
     ngx_pcap_api_ctx_t  *ctx;
 
     static ngx_str_t  captures = ngx_string("captures/");
+    static ngx_str_t  token = ngx_string("/token");
 
     ctx = ngx_pcap_api_ctx(r);
 
@@ -207,6 +216,25 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
         ngx_memcpy(ctx->stop_id, path->data + captures.len,
                    NGX_PCAP_API_ID_LEN);
         ctx->phase = ngx_pcap_api_stop_phases;
+
+        return ngx_pcap_api_start(r, ctx);
+    }
+
+    if (path->len == captures.len + NGX_PCAP_API_ID_LEN + token.len
+        && ngx_strncmp(path->data, captures.data, captures.len) == 0
+        && ngx_strncmp(path->data + path->len - token.len, token.data,
+                       token.len) == 0
+        && pcapx_valid_capture_id((char *) path->data + captures.len,
+                                  NGX_PCAP_API_ID_LEN, err)
+           == PCAPX_OK)
+    {
+        if (!(r->method & NGX_HTTP_PUT)) {
+            return ngx_pcap_api_allow(r, ctx, "PUT");
+        }
+
+        ngx_memcpy(ctx->stop_id, path->data + captures.len,
+                   NGX_PCAP_API_ID_LEN);
+        ctx->phase = ngx_pcap_api_token_phases;
 
         return ngx_pcap_api_start(r, ctx);
     }
@@ -473,6 +501,7 @@ ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_fetch_drop(ctx->fetches);
     }
 
+    ngx_pcap_api_rights_release(ctx);
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
@@ -552,6 +581,7 @@ ngx_pcap_api_cleanup(void *data)
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
     ngx_pcap_api_stop_events(ctx);
+    ngx_pcap_api_rights_release(ctx);
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);

@@ -100,13 +100,25 @@ void ngx_pcap_api_verdict_insert(ngx_rbtree_node_t *temp,
 void ngx_pcap_api_verdict_delete(ngx_slab_pool_t *shpool,
     ngx_pcap_api_shm_t *sh, ngx_pcap_api_verdict_t *v);
 
+/* module/token_slot.c; under the lock: wipes and frees what nobody read. */
+void ngx_pcap_api_token_wipe(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_row_t *row);
+
 /* module/registry.c; under the lock */
+/* May the caller see it, and is it his own? */
+ngx_uint_t ngx_pcap_api_row_of_user(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_ctx_t *ctx, u_char user_hash[32]);
+/* The running or ended row of that capture, or NULL. */
+ngx_pcap_api_row_t *ngx_pcap_api_row_find(ngx_pcap_api_shm_t *sh,
+    u_char *id);
 /* From the running to the ended ones. */
 void ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
     ngx_pcap_api_row_t *row);
 /* The row that ended first is forgotten. */
 void ngx_pcap_api_row_forget(ngx_slab_pool_t *shpool,
     ngx_pcap_api_shm_t *sh);
+/* module/registry.c; without the lock: who asks, as rows know him. */
+void ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32]);
 
 
 #endif /* NGX_PCAP_API_SHM_H */

@@ -132,6 +132,8 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_stop(ctx, ctx->row->stop, NULL);
     }
 
+    ngx_pcap_api_rights_watch(ctx);
+
     if (ngx_current_msec - ctx->synced >= NGX_PCAP_API_SYNC_MS) {
         ngx_pcap_api_row_sync(ctx);
     }
