@@ -25,6 +25,7 @@ static char *ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data);
+static char *ngx_pcap_api_check_every(ngx_conf_t *cf, void *post, void *data);
 static ngx_int_t ngx_pcap_api_init(ngx_conf_t *cf);
 static ngx_int_t ngx_pcap_api_init_process(ngx_cycle_t *cycle);
 static void ngx_pcap_api_exit_process(ngx_cycle_t *cycle);
@@ -61,6 +62,13 @@ static ngx_pcap_api_range_t  ngx_pcap_api_targets_range =
 
 static ngx_pcap_api_range_t  ngx_pcap_api_count_range =
     { ngx_pcap_api_check_num, 1, 1024, "1 to 1024" };
+
+
+static ngx_pcap_api_range_t  ngx_pcap_api_every_range =
+    { ngx_pcap_api_check_every, 1000, 86400000, "0 (never), or 1s to 1d" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_second_range =
+    { ngx_pcap_api_check_msec, 1000, 86400000, "1s to 1d" };
 
 
 #define NGX_PCAP_API_ANY_CONF                                                 \
@@ -203,6 +211,17 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
         ngx_conf_set_msec_slot, stop_timeout, &ngx_pcap_api_timeout_range),
     ngx_pcap_api_row("pcap_api_max_clock_skew", NGX_CONF_TAKE1,
         ngx_conf_set_msec_slot, max_clock_skew, &ngx_pcap_api_skew_range),
+    ngx_pcap_api_row("pcap_api_reauth", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, rights.every, &ngx_pcap_api_every_range),
+    ngx_pcap_api_row("pcap_api_reauth_max_age", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, rights.max_age, &ngx_pcap_api_second_range),
+
+    { ngx_string("pcap_api_drain_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_pcap_api_main_conf_t, drain.timeout),
+      &ngx_pcap_api_second_range },
 
     /* limits, module/limits_conf.c */
 
@@ -270,7 +289,7 @@ ngx_module_t  ngx_pcap_api_module = {
     ngx_pcap_api_commands,                 /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_pcap_api_drain_module,             /* init module */
     ngx_pcap_api_init_process,             /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -578,6 +597,15 @@ ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data)
 
 
 static char *
+ngx_pcap_api_check_every(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *msec = data;
+
+    return *msec ? ngx_pcap_api_check_range(cf, post, *msec) : NGX_CONF_OK;
+}
+
+
+static char *
 ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data)
 {
     ngx_uint_t  *num = data;
@@ -602,6 +630,8 @@ ngx_pcap_api_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_pcap_api_init_process(ngx_cycle_t *cycle)
 {
+    ngx_pcap_api_drain_worker(cycle);
+
     return ngx_pcap_api_sweep_init(cycle);
 }
 

@@ -62,6 +62,7 @@
 
 
 #include "module/limits.h"
+#include "module/rights.h"
 
 
 typedef struct ngx_pcap_api_ctx_s    ngx_pcap_api_ctx_t;
@@ -155,6 +156,7 @@ typedef struct {
     ngx_uint_t                 nlocations;   /* that answer the API */
     ngx_pcap_api_limits_main_t limits;
     ngx_pcap_api_audit_t      *audit;        /* NULL: none */
+    ngx_pcap_api_drain_conf_t  drain;
 } ngx_pcap_api_main_conf_t;
 
 typedef struct {
@@ -197,6 +199,7 @@ typedef struct {
     ngx_msec_t                 max_clock_skew;
     ngx_pcap_api_peers_conf_t  peers;
     ngx_pcap_api_limits_t      limits;
+    ngx_pcap_api_rights_conf_t rights;
 } ngx_pcap_api_loc_conf_t;
 
 
@@ -291,6 +294,14 @@ struct ngx_pcap_api_resolver_s {
      * again. By ctx->deadline it has to know. NULL: works always.
      */
     ngx_int_t                (*probe)(ngx_pcap_api_ctx_t *ctx,
+                                      ngx_pcap_api_ask_t *ask);
+
+    /*
+     * As resolve, of a capture that runs: has the caller still the right to
+     * it? No targets, which do not change; what is gone is none of its
+     * business either.
+     */
+    ngx_int_t                (*right)(ngx_pcap_api_ctx_t *ctx,
                                       ngx_pcap_api_ask_t *ask);
 };
 
@@ -625,6 +636,7 @@ typedef struct {
     uint64_t                   synced_ns;    /* when all this was so */
     ngx_pcap_api_ledger_t      ledger;
     ngx_uint_t                 audited;      /* 1: an end line is due */
+    ngx_pcap_api_token_slot_t  fresh;        /* for its worker */
 
     ngx_uint_t                 ntargets;
     ngx_uint_t                 nerrors;      /* texts of failed ones */
@@ -635,6 +647,8 @@ typedef struct {
 
 struct ngx_pcap_api_ctx_s {
     ngx_http_request_t        *request;
+    ngx_pcap_api_ctx_t        *capture;      /* beside which it runs, or NULL */
+    ngx_int_t                  verdict;      /* of one that runs beside */
     ngx_pcap_api_loc_conf_t   *conf;
     const ngx_pcap_api_phase_t *phase;       /* the last one has no run() */
     ngx_event_t                timer;
@@ -733,6 +747,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_pace_t        pace;
     ngx_pcap_api_limited_t     limited;
     ngx_pcap_api_audit_ctx_t   audit;
+    ngx_pcap_api_rights_t      rights;
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */

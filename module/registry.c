@@ -69,6 +69,8 @@ ngx_pcap_api_row_visible(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx,
 static void
 ngx_pcap_api_row_free(ngx_slab_pool_t *shpool, ngx_pcap_api_row_t *row)
 {
+    ngx_pcap_api_token_wipe(shpool, row);
+
     if (row->targets != NULL) {
         ngx_slab_free_locked(shpool, row->targets);
     }
@@ -96,6 +98,7 @@ ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
     ngx_pcap_api_row_t *row)
 {
     ngx_queue_remove(&row->queue);
+    ngx_pcap_api_token_wipe(shpool, row);
 
     row->ended = ngx_time();
     row->state = NGX_PCAP_API_ROW_ENDED;

@@ -74,6 +74,13 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_stop_phases[] = {
     { NULL, NULL }
 };
 
+static const ngx_pcap_api_phase_t  ngx_pcap_api_token_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "asking another node", ngx_pcap_api_forward_phase },
+    { "taking a fresh token", ngx_pcap_api_token_phase },
+    { NULL, NULL }
+};
+
 
 static ngx_pcap_api_ctx_t *
 ngx_pcap_api_create_ctx(ngx_http_request_t *r)
@@ -227,6 +234,7 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
     ngx_pcap_api_ctx_t  *ctx;
 
     static ngx_str_t  captures = ngx_string("captures/");
+    static ngx_str_t  token = ngx_string("/token");
 
     ctx = ngx_pcap_api_ctx(r);
 
@@ -266,6 +274,25 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
                    NGX_PCAP_API_ID_LEN);
         ctx->phase = r->method & NGX_HTTP_DELETE ? ngx_pcap_api_stop_phases
                                                  : ngx_pcap_api_show_phases;
+
+        return ngx_pcap_api_start(r, ctx);
+    }
+
+    if (path->len == captures.len + NGX_PCAP_API_ID_LEN + token.len
+        && ngx_strncmp(path->data, captures.data, captures.len) == 0
+        && ngx_strncmp(path->data + path->len - token.len, token.data,
+                       token.len) == 0
+        && pcapx_valid_capture_id((char *) path->data + captures.len,
+                                  NGX_PCAP_API_ID_LEN, err)
+           == PCAPX_OK)
+    {
+        if (!(r->method & NGX_HTTP_PUT)) {
+            return ngx_pcap_api_allow(r, ctx, "PUT");
+        }
+
+        ngx_memcpy(ctx->stop_id, path->data + captures.len,
+                   NGX_PCAP_API_ID_LEN);
+        ctx->phase = ngx_pcap_api_token_phases;
 
         return ngx_pcap_api_start(r, ctx);
     }
@@ -537,6 +564,7 @@ ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_fetch_drop(ctx->fetches);
     }
 
+    ngx_pcap_api_rights_release(ctx);
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
@@ -639,6 +667,7 @@ ngx_pcap_api_cleanup(void *data)
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
     ngx_pcap_api_stop_events(ctx);
+    ngx_pcap_api_rights_release(ctx);
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);

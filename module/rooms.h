@@ -123,6 +123,11 @@ ngx_int_t ngx_pcap_api_read_options(ngx_http_request_t *r,
 /* module/auth.c: who asks */
 
 ngx_int_t ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx);
+/*
+ * As take_token, for a token that is known; its bytes are kept, not copied.
+ * NGX_OK or what a phase says.
+ */
+ngx_int_t ngx_pcap_api_set_token(ngx_pcap_api_ctx_t *ctx, ngx_str_t *token);
 ngx_int_t ngx_pcap_api_auth_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 /* As refuse, with 401 and invalid_token. why is copied. */
@@ -417,6 +422,58 @@ void ngx_pcap_api_pace(ngx_pcap_api_ctx_t *ctx);
 void ngx_pcap_api_pace_take(ngx_pcap_api_ctx_t *ctx, size_t len);
 /* Says that it is held back, when it is. */
 void ngx_pcap_api_pace_tell(ngx_pcap_api_ctx_t *ctx);
+/* module/beside.c: requests of our own beside a capture */
+
+/*
+ * Makes one that will run phases for the capture, whose connection, group and
+ * options it uses: it has to be freed before the capture's request goes.
+ * NULL: no memory.
+ */
+ngx_pcap_api_ctx_t *ngx_pcap_api_beside_create(ngx_pcap_api_ctx_t *capture,
+    const ngx_pcap_api_phase_t *phases);
+/*
+ * Goes on; to be called with every tick. NGX_AGAIN, or what the last phase
+ * said: NGX_OK, NGX_ERROR, or a refusal with fail_detail.
+ */
+ngx_int_t ngx_pcap_api_beside_run(ngx_pcap_api_ctx_t *ctx);
+/* Ends it at any time, but not from within its phases. */
+void ngx_pcap_api_beside_free(ngx_pcap_api_ctx_t *ctx);
+
+/* module/rights.c: the right of a capture that runs */
+
+/* The stream begins. */
+void ngx_pcap_api_rights_begin(ngx_pcap_api_ctx_t *ctx);
+/* With every tick of it: checks, and ends it. */
+void ngx_pcap_api_rights_watch(ngx_pcap_api_ctx_t *ctx);
+/* The capture ends; idempotent. */
+void ngx_pcap_api_rights_release(ngx_pcap_api_ctx_t *ctx);
+
+/* module/token_slot.c: a fresh token for a capture that runs */
+
+/* As a phase, behind the token check: for ctx->stop_id; 204. */
+ngx_int_t ngx_pcap_api_token_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/*
+ * That of the capture's row, from the heap and the caller's from now on, and
+ * its exp; nothing of it is left in the row. NGX_DECLINED: there is none.
+ */
+ngx_int_t ngx_pcap_api_token_take(ngx_pcap_api_ctx_t *ctx, ngx_str_t *token,
+    time_t *exp);
+
+/* module/drain.c: the end of a worker */
+
+void ngx_pcap_api_drain_create(ngx_conf_t *cf, ngx_pcap_api_drain_conf_t *d);
+/* When all directives are read: NGX_OK, or NGX_ERROR, which is logged. */
+ngx_int_t ngx_pcap_api_drain_check(ngx_pcap_api_drain_conf_t *d);
+/* A new configuration; in the master. */
+ngx_int_t ngx_pcap_api_drain_module(ngx_cycle_t *cycle);
+/* A worker begins. */
+void ngx_pcap_api_drain_worker(ngx_cycle_t *cycle);
+/*
+ * With every step of a stream: ends it when this worker has to go. NGX_OK, or
+ * NGX_ERROR: there is no more time for anything.
+ */
+ngx_int_t ngx_pcap_api_drain(ngx_pcap_api_ctx_t *ctx);
 
 /* module/resolve.c: what resolvers share */
 

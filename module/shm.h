@@ -124,6 +124,9 @@ void ngx_pcap_api_row_copy(ngx_pcap_api_row_t *dst, u_char *text,
  */
 ngx_int_t ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
     u_char user_hash[32]);
+/* module/token_slot.c; under the lock: wipes and frees what nobody read. */
+void ngx_pcap_api_token_wipe(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_row_t *row);
 
 /* module/registry.c; under the lock */
 /* May the caller see it, and is it his own? */
@@ -143,7 +146,6 @@ void ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
 /* The row that ended first is forgotten. */
 void ngx_pcap_api_row_forget(ngx_slab_pool_t *shpool,
     ngx_pcap_api_shm_t *sh);
-
 
 /* module/registry.c; without the lock: who asks, as rows know him. */
 void ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32]);

@@ -66,6 +66,10 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_reap(ctx);
 
+    if (ngx_pcap_api_drain(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     for ( ;; ) {
         ngx_pcap_api_feed_dirty(ctx);
 
@@ -188,6 +192,7 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     ngx_pcap_api_tell_skew(ctx);
     ngx_pcap_api_row_run(ctx);
     ngx_pcap_api_pace_join(ctx);
+    ngx_pcap_api_rights_begin(ctx);
 
     ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
                   "pcap capture %*s of %V started by \"%V\", targets:%ui%s%V",

@@ -141,6 +141,7 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     }
 
     ngx_pcap_api_pace_tell(ctx);
+    ngx_pcap_api_rights_watch(ctx);
 
     if (ngx_current_msec - ctx->synced >= NGX_PCAP_API_SYNC_MS) {
         ngx_pcap_api_row_sync(ctx);
