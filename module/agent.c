@@ -29,6 +29,7 @@ static ngx_int_t ngx_pcap_api_agent_scan(ngx_pcap_api_agent_t *a,
 static ngx_int_t ngx_pcap_api_agent_block(ngx_pcap_api_agent_t *a,
     pcapx_block_t *b);
 static void ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a);
+static void ngx_pcap_api_agent_said(ngx_pcap_api_agent_t *a);
 
 
 void
@@ -683,13 +684,42 @@ ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a)
     a->left = !a->ctx->stopping && !a->ctx->limit_hit;
 
     if (a->ctx->header_sent && a->left) {
-        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
-                             a->scan.container_gone
-                             ? "the container is gone"
-                             : "the agent has ended the capture");
+        ngx_pcap_api_agent_said(a);
     }
 
     ngx_pcap_api_post(a->ctx);
+}
+
+
+/* What the agent's last ISBs say of its end (docs/PROTOCOL.md). */
+static void
+ngx_pcap_api_agent_said(ngx_pcap_api_agent_t *a)
+{
+    const char  *limit;
+
+    limit = pcapx_end_text(a->scan.end);
+
+    switch (a->scan.end) {
+
+    case PCAPX_END_UNSAID:
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
+                             "the agent has ended the capture");
+        break;
+
+    case PCAPX_END_CONTAINER:
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
+                             "the container is gone");
+        break;
+
+    case PCAPX_END_OFF:
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
+                             "captures were switched off at the agent");
+        break;
+
+    default:
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_LIMIT_REACHED,
+                             "the agent has ended the capture (%s)", limit);
+    }
 }
 
 

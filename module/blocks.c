@@ -112,6 +112,11 @@ ngx_pcap_api_put_shb(ngx_pcap_api_ctx_t *ctx, pcapx_out_t *o)
                          "filter: not the capture's own traffic") - p);
     }
 
+    if (ngx_pcap_api_limits_text(ctx)->len) {
+        ngx_pcap_api_add_comment(ngx_slprintf(p, last, "limits: %V",
+                         ngx_pcap_api_limits_text(ctx)) - p);
+    }
+
     for (i = 0; i < ctx->nagents; i++) {
         a = &ctx->agents[i];
 

@@ -172,22 +172,6 @@ ngx_pcap_api_ledger_sync(ngx_pcap_api_ctx_t *ctx)
 
     row->ledger = sum;
     row->dropped = ngx_pcap_api_ledger_dropped(&sum);
-    row->synced_ns = (uint64_t) ngx_time() * 1000000000
-                     + (uint64_t) ngx_timeofday()->msec * 1000000;
-}
-
-
-void
-ngx_pcap_api_ledger_lost(ngx_pcap_api_row_t *row)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < row->ntargets; i++) {
-        if (row->targets[i].state == NGX_PCAP_API_AGENT_READY) {
-            row->targets[i].ledger.unknown_since = row->synced_ns;
-            row->ledger.unknown_since = row->synced_ns;
-        }
-    }
 }
 
 

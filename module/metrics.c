@@ -175,7 +175,8 @@ ngx_pcap_api_count_lag(ngx_pcap_api_ctx_t *ctx)
     ngx_uint_t             i, n;
     ngx_pcap_api_agent_t  *a;
 
-    if (ctx->blocked || ctx->discarding || ctx->stopping
+    if (ctx->blocked || ctx->pace.throttled || ctx->discarding
+        || ctx->stopping
         || ctx->conf->max_clock_skew == 0)
     {
         return;
@@ -241,6 +242,10 @@ ngx_pcap_api_count_capture(ngx_pcap_api_ctx_t *ctx)
 
     if (ctx->blocked) {
         ngx_pcap_api_count(NGX_PCAP_API_C_BLOCKED_MS, ms);
+    }
+
+    if (ctx->pace.throttled) {
+        ngx_pcap_api_count(NGX_PCAP_API_C_THROTTLED_MS, ms);
     }
 
     if (!ctx->done) {

@@ -67,6 +67,7 @@ typedef enum {
     NGX_PCAP_API_C_INTROSPECTIONS_FAILED,
     NGX_PCAP_API_C_KEYS_FETCHES,
     NGX_PCAP_API_C_BLOCKED_MS,         /* clients that took nothing */
+    NGX_PCAP_API_C_THROTTLED_MS,       /* captures held back by a limit */
     NGX_PCAP_API_NC
 } ngx_pcap_api_counter_e;
 
@@ -120,8 +121,6 @@ extern const ngx_uint_t  ngx_pcap_api_refusals[NGX_PCAP_API_NREFUSALS];
 
 /* module/metrics_text.c */
 
-/* The number of this node. */
-#define ngx_pcap_api_node(pmcf)  ((ngx_uint_t) 0)
 
 /* Location handler: Prometheus' text format, version 0.0.4. */
 ngx_int_t ngx_pcap_api_metrics_handler(ngx_http_request_t *r);

@@ -147,33 +147,11 @@ ngx_pcap_api_put_head(ngx_pcap_api_text_t *t, const char *name,
 }
 
 
-static const ngx_str_t *
-ngx_pcap_api_resolver_name(ngx_uint_t number)
-{
-    ngx_uint_t  i;
-
-    static const ngx_str_t  none = ngx_string("other");
-
-    static const ngx_pcap_api_resolver_t  *const all[] = {
-        &ngx_pcap_api_static_resolver,
-        &ngx_pcap_api_bosh_resolver,
-        &ngx_pcap_api_cf_resolver
-    };
-
-    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        if (all[i]->number == number) {
-            return &all[i]->name;
-        }
-    }
-
-    return &none;
-}
-
-
 static void
 ngx_pcap_api_put_of_resolvers(ngx_pcap_api_text_t *t,
     ngx_pcap_api_counters_t *all)
 {
+    ngx_str_t                     name;
     ngx_uint_t                    i, k;
     const ngx_pcap_api_family_t  *f;
 
@@ -181,9 +159,11 @@ ngx_pcap_api_put_of_resolvers(ngx_pcap_api_text_t *t,
         ngx_pcap_api_put_head(t, f->name, f->help, "counter");
 
         for (i = 0; i < NGX_PCAP_API_RESOLVERS; i++) {
+            name = ngx_pcap_api_resolver_name(i);
+
             for (k = 0; k < f->n; k++) {
                 ngx_pcap_api_put(t, "pcap_api_%s{resolver=\"%V\"", f->name,
-                                 ngx_pcap_api_resolver_name(i));
+                                 &name);
 
                 if (f->label) {
                     ngx_pcap_api_put(t, ",%s=\"%s\"", f->label,
@@ -219,12 +199,21 @@ ngx_pcap_api_put_of_all(ngx_pcap_api_text_t *t, ngx_pcap_api_counters_t *all)
 }
 
 
+static void
+ngx_pcap_api_put_seconds(ngx_pcap_api_text_t *t, const char *name,
+    const char *help, ngx_atomic_t ms)
+{
+    ngx_pcap_api_put_head(t, name, help, "counter");
+    ngx_pcap_api_put(t, "pcap_api_%s %uA.%03uA\n", name, ms / 1000,
+                     ms % 1000);
+}
+
+
 /* Families whose labels are in no table of strings. */
 static void
 ngx_pcap_api_put_others(ngx_pcap_api_text_t *t, ngx_pcap_api_counters_t *all)
 {
-    ngx_uint_t    i;
-    ngx_atomic_t  ms;
+    ngx_uint_t  i;
 
     ngx_pcap_api_put_head(t, "refusals_total",
                           "Problem documents sent, by HTTP status.",
@@ -248,11 +237,12 @@ ngx_pcap_api_put_others(ngx_pcap_api_text_t *t, ngx_pcap_api_counters_t *all)
                          all->all[NGX_PCAP_API_C_ENDS + i]);
     }
 
-    ms = all->all[NGX_PCAP_API_C_BLOCKED_MS];
-    ngx_pcap_api_put_head(t, "client_blocked_seconds_total", "Time in which "
-                          "captures waited for their clients.", "counter");
-    ngx_pcap_api_put(t, "pcap_api_client_blocked_seconds_total "
-                     "%uA.%03uA\n", ms / 1000, ms % 1000);
+    ngx_pcap_api_put_seconds(t, "client_blocked_seconds_total", "Time in "
+                             "which captures waited for their clients.",
+                             all->all[NGX_PCAP_API_C_BLOCKED_MS]);
+    ngx_pcap_api_put_seconds(t, "throttled_seconds_total", "Time in which "
+                             "captures were held back by a limit.",
+                             all->all[NGX_PCAP_API_C_THROTTLED_MS]);
 }
 
 
@@ -261,6 +251,7 @@ ngx_pcap_api_put_time(ngx_pcap_api_text_t *t, ngx_uint_t h, ngx_uint_t i,
     ngx_pcap_api_histogram_t *time)
 {
     u_char        label[64], *p;
+    ngx_str_t     resolver;
     ngx_uint_t    k, with;
     const char   *name;
     ngx_atomic_t  sum, ms;
@@ -270,8 +261,9 @@ ngx_pcap_api_put_time(ngx_pcap_api_text_t *t, ngx_uint_t h, ngx_uint_t i,
     p = label;
 
     if (with) {
+        resolver = ngx_pcap_api_resolver_name(i);
         p = ngx_slprintf(label, label + sizeof(label) - 1,
-                         "resolver=\"%V\"", ngx_pcap_api_resolver_name(i));
+                         "resolver=\"%V\"", &resolver);
     }
 
     *p = '\0';
@@ -368,15 +360,18 @@ ngx_pcap_api_put_gauge(ngx_pcap_api_text_t *t, const char *name,
 static void
 ngx_pcap_api_put_gauges(ngx_pcap_api_text_t *t, ngx_pcap_api_gauges_t *g)
 {
+    ngx_str_t   name;
     ngx_uint_t  i, k;
 
     ngx_pcap_api_put_head(t, "captures", "Captures now, by state.", "gauge");
 
     for (i = 0; i < NGX_PCAP_API_RESOLVERS; i++) {
+        name = ngx_pcap_api_resolver_name(i);
+
         for (k = 0; k < NGX_PCAP_API_ROW_ENDED; k++) {
             ngx_pcap_api_put(t, "pcap_api_captures{resolver=\"%V\","
                              "state=\"%s\"} %ui\n",
-                             ngx_pcap_api_resolver_name(i),
+                             &name,
                              ngx_pcap_api_row_states[k], g->captures[i][k]);
         }
     }
@@ -401,18 +396,53 @@ ngx_pcap_api_put_gauges(ngx_pcap_api_text_t *t, ngx_pcap_api_gauges_t *g)
 }
 
 
-/* What other rooms have to say goes here: the node, the head of the audit. */
+/*
+ * The head of the audit log: with it `pcap-cli audit verify` finds a tail
+ * that was cut off. The code says nothing to who has not the key.
+ */
 static void
-ngx_pcap_api_put_rooms(ngx_pcap_api_text_t *t,
+ngx_pcap_api_put_audit(ngx_pcap_api_text_t *t,
     ngx_pcap_api_main_conf_t *pmcf)
 {
-    (void) pmcf;
+    ngx_int_t                  rc;
+    ngx_pcap_api_audit_head_t  head;
 
+    rc = ngx_pcap_api_audit_head(pmcf, &head);
+
+    ngx_pcap_api_put_gauge(t, "audit_up", "1 when the state of the audit log "
+                           "can be read, 0 when not or there is none.",
+                           rc == NGX_OK);
+
+    if (rc != NGX_OK) {
+        return;
+    }
+
+    ngx_pcap_api_put_head(t, "audit_lines_total", "Lines of the audit log: "
+                          "the number of the last one.", "counter");
+    ngx_pcap_api_put(t, "pcap_api_audit_lines_total %uL\n", head.seq);
+    ngx_pcap_api_put_head(t, "audit_lost_total", "Lines of the audit log "
+                          "that could not be written.", "counter");
+    ngx_pcap_api_put(t, "pcap_api_audit_lost_total %uL\n", head.lost);
+    ngx_pcap_api_put_head(t, "audit_suppressed_total", "Refusals above the "
+                          "rate that have no line of their own.", "counter");
+    ngx_pcap_api_put(t, "pcap_api_audit_suppressed_total %uL\n",
+                     head.suppressed);
+    ngx_pcap_api_put_head(t, "audit_head", "The number of the last line of "
+                          "the audit log, and its code.", "gauge");
+    ngx_pcap_api_put(t, "pcap_api_audit_head{mac=\"%*s\"} %uL\n",
+                     sizeof(head.mac), head.mac, head.seq);
+}
+
+
+static void
+ngx_pcap_api_put_build(ngx_pcap_api_text_t *t,
+    ngx_pcap_api_main_conf_t *pmcf)
+{
     ngx_pcap_api_put_head(t, "build_info", "Always 1; what runs here.",
                           "gauge");
     ngx_pcap_api_put(t, "pcap_api_build_info{version=\"" PCAP_VERSION "\","
                      "nginx=\"" NGINX_VERSION "\",node=\"%ui\"} 1\n",
-                     ngx_pcap_api_node(pmcf));
+                     pmcf->node);
 }
 
 
@@ -482,7 +512,8 @@ ngx_pcap_api_metrics_handler(ngx_http_request_t *r)
     t.last = b->end;
     ngx_pcap_api_gauges(pmcf->zone, &g);
 
-    ngx_pcap_api_put_rooms(&t, pmcf);
+    ngx_pcap_api_put_build(&t, pmcf);
+    ngx_pcap_api_put_audit(&t, pmcf);
     ngx_pcap_api_put_gauges(&t, &g);
     ngx_pcap_api_put_of_resolvers(&t, all);
     ngx_pcap_api_put_of_all(&t, all);

@@ -308,6 +308,7 @@ ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
 
     if (out != NULL) {
         ctx->tail->buf.flush = flush;
+        ngx_pcap_api_pace_take(ctx, ctx->out_bytes);
 
         *ctx->last_busy = out;
         ctx->last_busy = ctx->last_out;

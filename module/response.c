@@ -80,6 +80,14 @@ ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return NGX_ERROR;
     }
 
+    value = *ngx_pcap_api_limits_text(ctx);
+
+    if (value.len
+        && ngx_pcap_api_add_header(r, "X-Pcap-Limits", &value) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     ngx_str_set(&value, "X-Pcap-Status, X-Pcap-Packets, X-Pcap-Dropped, "
                         "X-Pcap-Ledger");
 

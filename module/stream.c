@@ -67,6 +67,10 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_reap(ctx);
 
+    if (ngx_pcap_api_drain(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     for ( ;; ) {
         ngx_pcap_api_feed_dirty(ctx);
 
@@ -77,6 +81,7 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         }
 
         rc = ctx->discarding ? NGX_DECLINED : NGX_OK;
+        ngx_pcap_api_pace(ctx);
 
         if (!ctx->blocked && !ctx->discarding) {
             rc = ngx_pcap_api_write_messages(ctx);
@@ -149,6 +154,11 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
+    rc = ngx_pcap_api_audit_start(ctx);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     if (ngx_pcap_api_output_init(ctx) != NGX_OK
         || ngx_pcap_api_set_headers(r, ctx) != NGX_OK)
     {
@@ -182,6 +192,8 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_tell_skew(ctx);
     ngx_pcap_api_row_run(ctx);
+    ngx_pcap_api_pace_join(ctx);
+    ngx_pcap_api_rights_begin(ctx);
 
     ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
                   "pcap capture %*s of %V started by \"%V\", targets:%ui%s%V",
@@ -217,7 +229,7 @@ ngx_pcap_api_run(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
         }
 
     } while (rc == NGX_OK
-             && ctx->out_bytes < NGX_PCAP_API_BATCH_BYTES
+             && ctx->out_bytes < ctx->pace.allowance
              && ctx->out_links < NGX_PCAP_API_BATCH_LINKS
              && pcapx_merge_follows(&ctx->merge, (uint32_t) a->index,
                                     a->head.ts_ns));
@@ -237,7 +249,11 @@ ngx_pcap_api_batch(ngx_pcap_api_ctx_t *ctx)
     ngx_int_t              rc;
     ngx_pcap_api_agent_t  *a;
 
-    while (ctx->out_bytes < NGX_PCAP_API_BATCH_BYTES
+    if (ctx->pace.throttled) {
+        return NGX_DECLINED;
+    }
+
+    while (ctx->out_bytes < ctx->pace.allowance
            && ctx->out_links < NGX_PCAP_API_BATCH_LINKS)
     {
         if (pcapx_merge_top(&ctx->merge, &i) != PCAPX_OK) {
@@ -269,7 +285,9 @@ ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
         return;
     }
 
+    end = ngx_pcap_api_limit_end(ctx, end);
     e = &ngx_pcap_api_ends[end];
+    detail = detail ? detail : ngx_pcap_api_limit_detail(ctx, end);
     ctx->stopping = 1;
     ctx->end = end;
     ctx->status = e->status;
@@ -291,11 +309,17 @@ ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
 void
 ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end)
 {
+    const char  *detail;
+
+    end = ngx_pcap_api_limit_end(ctx, end);
+    detail = ngx_pcap_api_limit_detail(ctx, end);
+
     ctx->limit_hit = 1;
     ctx->end = end;
     ctx->status = NGX_PCAP_API_LIMIT;
-    ngx_pcap_api_message(ctx, NULL, NGX_PCAP_API_MSG_LIMIT_REACHED, "%s",
-                         ngx_pcap_api_ends[end].text);
+    ngx_pcap_api_message(ctx, NULL, NGX_PCAP_API_MSG_LIMIT_REACHED,
+                         "%s%s%s", ngx_pcap_api_ends[end].text,
+                         detail ? ": " : "", detail ? detail : "");
 }
 
 
@@ -323,7 +347,9 @@ ngx_pcap_api_decide(ngx_pcap_api_ctx_t *ctx)
 
     } else if (ctx->failed_some
                || (left && (ctx->status != NGX_PCAP_API_COMPLETE
-                            || ctx->opts.duration_ms)))
+                            || (ctx->opts.duration_ms
+                                && !(ctx->limited.set
+                                     & NGX_PCAP_API_SET_DURATION)))))
     {
         ctx->status = NGX_PCAP_API_PARTIAL;  /* not all were there all along */
     }

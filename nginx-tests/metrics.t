@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use JSON::PP;
+use PcapTest::Audit;
 use PcapTest::Lab;
 
 
@@ -30,7 +31,14 @@ for f in text_string_to_metric_families(sys.stdin.read()):
 json.dump(out, sys.stdout)
 EOF_PY
 
-my $server = 'server { listen 127.0.0.1:9180; access_log off;'
+my $dir = work_dir() . '/audit';
+
+mkdir $dir;
+chmod 0755, $dir;
+
+my $key = audit_key("$dir/key");
+my $audit = "$dir/audit.log";
+my $server = "pcap_api_audit $audit key=$key;" . ' server { listen 127.0.0.1:9180; access_log off;'
     . ' location = /metrics { pcap_api_metrics on; } }';
 my $lab = lab(fakes => 2, nginx => { workers => 2, http => $server,
     pcap => 'pcap_api_client_stall 1s;' }, script => sub {
@@ -88,7 +96,7 @@ sub scrape
         grep { exists $now{$_} && exists $last{$_} } keys %last;
 
     is(join(' ', sort @fell), '', "$name: no counter fell");
-    is(join(' ', grep { !exists $now{$_} } sort keys %last), '',
+    is(join(' ', grep { !exists $now{$_} && !/audit_head/ } sort keys %last), '',
         "$name: none is gone");
     %last = %now;
 
@@ -111,6 +119,7 @@ sub risen_ok
 my $m0 = scrape('new');
 
 is((grep { $m0->{$_} && /_total/ } keys %$m0), 0, 'all counters are 0');
+is($m0->{pcap_api_audit_up}, 1, 'the audit log is ready');
 is($m0->{'pcap_api_captures{resolver=static,state=running}'}, 0, 'no capture');
 cmp_ok($m0->{pcap_api_zone_free_pages}, '>', 100, 'the zone has room');
 cmp_ok($m0->{pcap_api_zone_pages}, '>', $m0->{pcap_api_zone_free_pages},
@@ -282,9 +291,29 @@ risen_ok('killed', $before, $m,
     'capture_ends_total{reason=worker died}' => 1,
     'unknown_streams_total{resolver=static}' => 2);
 
+# --- the audit log ----------------------------------------------------------
+
+my @lines = audit_lines($audit);
+my ($head) = grep { /^pcap_api_audit_head/ } keys %$m;
+
+is($m->{pcap_api_audit_up}, 1, 'the audit log is there');
+is($m->{pcap_api_audit_lines_total}, scalar @lines, 'its lines');
+is($m->{pcap_api_audit_lost_total}, 0, 'none is lost');
+
+my ($mac) = ($head || '') =~ /mac=([0-9a-f]{64})\}$/;
+
+is($mac, audit_mac($lines[-1]{_}), 'its head');
+
+my @head = ('--head', $m->{$head || ''} . ":$mac");
+
+is((audit_verify('--key', $key, @head, $audit))[0], 0, 'whole up to there');
+spew("$dir/cut", join '', map { "$_->{_}\n" } @lines[ 0 .. $#lines - 1 ]);
+is((audit_verify('--key', $key, @head, "$dir/cut"))[0], 1,
+    'a cut tail is found by the head');
+
 # --- whose it is ----------------------------------------------------------
 
-$text =~ s/^#.*\n//mg;
+$text =~ s/^(?:#|pcap_api_audit_head).*\n//mg;
 
 for my $secret ('alice', 'good', capture_id($c), 'web/0', '127.1.0.1',
     'demo')
@@ -315,9 +344,9 @@ my $docs = slurp("$top/docs/METRICS.md");
 for my $file (qw(docs/METRICS.md docs/alerts.yml docs/dashboard.json)) {
     my %named = map { $_ => 1 } slurp("$top/$file") =~ /\b(pcap_api_[a-z_]+)/g;
 
-    # those of the configuration are not of this
-    delete @named{ grep { slurp("$top/docs/DIRECTIVES.md") =~ /`\Q$_\E\b/ }
-        keys %named };
+    # directives are none
+    delete @named{ grep { slurp("$top/ngx_pcap_api_module.c")
+        =~ /"$_"/ } keys %named };
     cmp_ok(scalar keys %named, '>', 5, "$file: names metrics");
     is(join(' ', grep { !$known{$_} } sort keys %named), '',
         "$file: all of them exist");
