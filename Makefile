@@ -178,8 +178,13 @@ test: deps
 unit functional: all tests
 	@tools/run-tests $@
 
+# The samples and what became of it: bench/out/soak.csv, bench/README.md.
+MINUTES ?= 2
+
 soak: all
-	@tools/run-tests soak
+	@mkdir -p bench/out
+	@SOAK_SECONDS=$$(($(MINUTES) * 60)) SOAK_CSV=$(CURDIR)/bench/out/soak.csv \
+	    tools/run-tests soak
 
 fuzz: fuzzers
 	@for t in $(notdir $(FUZZERS)); do \
