@@ -103,4 +103,40 @@ for my $verify ('off', 'optional', 'optional_no_ca') {
         'ssl_verify_client on', "ssl_verify_client $verify");
 }
 
+# the examples, put together as they say themselves
+my $dir = work_dir() . '/example';
+
+mkdir $dir;
+
+for my $name (qw(front pcap-api ca uaa-ca peers-ca peer peer-client)) {
+    spew("$dir/$name.crt", slurp($certs->file('front.crt')));
+    spew("$dir/$name.key", slurp($certs->file('front.key')));
+}
+
+spew("$dir/uaa-client.conf", 'proxy_set_header Authorization "Basic eDp5";');
+
+my %text;
+
+for my $name (qw(pcap-api pcap-api-peers pcap-api-peer-location)) {
+    $text{$name} = slurp(root_dir() . "/examples/$name.conf");
+    $text{$name} =~ s{/etc/pcap|/var/log/nginx}{$dir}g;
+    $text{$name} =~ s{\buaa\.example\.com/}{127.0.0.1/}g;
+    spew("$dir/$name.conf", $text{$name});
+}
+
+my @lines = $text{'pcap-api-peers'} =~ /^#   (\w.*)$/mg;
+
+is(scalar @lines, 5, 'the lines that the public server needs');
+$text{'pcap-api'} =~ s/(pcap_api +on;)/$1 @lines[0 .. 3]/;
+$text{'pcap-api'} =~ s/(location \/v1\/)/$lines[4]\n$1/;
+spew("$dir/nginx.conf", 'load_module ' . tool('module') . ";\npid $dir/pid;\n"
+    . "error_log $dir/log;\nevents {}\nhttp {\n$text{'pcap-api'}\n"
+    . "$text{'pcap-api-peers'}\n}\n");
+
+my @cmd = (tool('nginx'), '-t', '-p', "$dir/", '-c', "$dir/nginx.conf", '-e',
+    "$dir/log");
+my $said = `@cmd 2>&1`;
+
+is($?, 0, 'nginx takes the examples') or diag($said);
+
 finish();
