@@ -490,6 +490,8 @@ ngx_str_t ngx_pcap_api_resolver_name(ngx_uint_t number);
 /* The first configured resolver with that number or a higher one, or NULL. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver(
     ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i);
+/* The name of the one with that number, configured here or not. */
+const ngx_str_t *ngx_pcap_api_resolver_name(ngx_uint_t number);
 /* That of "capture/NAME/REST", or NULL; path becomes REST, which has bytes. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_of(
     ngx_pcap_api_loc_conf_t *conf, ngx_str_t *path);

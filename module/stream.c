@@ -45,6 +45,7 @@ ngx_pcap_api_push(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
         ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
                       "pcap client took nothing for %M ms",
                       ctx->conf->client_stall);
+        ctx->end = NGX_PCAP_API_END_STALL;
         return NGX_ERROR;
     }
 

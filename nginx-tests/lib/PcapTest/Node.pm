@@ -81,7 +81,6 @@ sub node
         . ' location /v1/ { pcap_api on; pcap_api_forwarded on;'
         . ' pcap_api_environment demo;'
         . " pcap_api_introspection_rate 1000;"
-        . ' pcap_api_static demo web/0 127.1.0.1:9494;'
         . " pcap_api_introspection /_pcap_introspect; } $introspect }";
 
     my $nginx = PcapTest::Nginx->new(port => 8460 + $n, %o,
