@@ -41,9 +41,10 @@ sub agent
 
 
 my $lab = lab(fakes => 3, script => \&agent, nginx => {
-    workers => 3, listen => 'reuseport', allow => [ qr/\[alert\].*exited on signal 9/ ],
-    http => "pcap_api_audit $log key=$key;",
-    pcap => 'pcap_api_stop_timeout 60s; pcap_api_issuer https://uaa.test/oauth/token;'
+    workers => 3, listen => 'reuseport',
+    allow => [ qr/\[alert\].*exited on signal 9/ ],
+    http => "pcap_api_audit $log key=$key;", pcap =>
+    'pcap_api_issuer https://uaa.test/oauth/token; pcap_api_stop_timeout 60s;'
     . ' pcap_api_trusted_routers 127.0.7.0/24;' });
 my ($nginx, $uaa) = @$lab{qw(nginx uaa)};
 my $path = '/v1/capture/static/demo';
@@ -418,8 +419,9 @@ my $other = audit_key("$dir/other", 'y' x 32);
 
 refuses('the usual', "$log key=$key");
 refuses('another key', "$log key=$other", qr/not written with this key/);
-refuses('another key, no state', "$log key=$other state=$dir/none2",
-    undef);
+refuses('another key, no state', "$log key=$other state=$dir/none",
+    qr/the log .* was not written with this key/);
+refuses('a new log and state', "$dir/none key=$other");
 refuses('no key', "$log state=$dir/s", qr/needs "key=FILE"/);
 refuses('key is not there', "$log key=$dir/no", qr/cannot be opened/);
 refuses('parameter', "$log key=$key keys=1", qr/invalid parameter "keys=1"/);
@@ -440,7 +442,8 @@ chmod 0644, $key;
 refuses('key of all', "$log key=$key", qr/may be used by others/);
 chmod 0600, $key;
 spew("$dir/strange", "some other log\n");
-refuses('strange log', "$dir/strange key=$key", undef);
+refuses('strange log', "$dir/strange key=$key",
+    qr/the log .*strange.* was not written with this key/);
 
 # --- no token, no packet --------------------------------------------------
 
