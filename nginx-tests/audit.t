@@ -23,10 +23,28 @@ my $key = audit_key("$dir/key");
 my $log = "$dir/audit.log";
 my $state = "$log.state";
 
-my $lab = lab(fakes => 3, script => sub { $_[0]->usual(1) }, nginx => {
-    workers => 3, allow => [ qr/\[alert\].*exited on signal 9/ ],
-    http => "pcap_api_audit $log key=$key;",
-    pcap => 'pcap_api_issuer https://uaa.test/oauth/token;'
+# with the filter "deaf" it goes on as if nothing had been said
+sub agent
+{
+    my ($c) = @_;
+
+    return $c->usual(1) if ($c->{args}{filter}[0] || '') ne 'deaf';
+
+    $c->begin();
+
+    while ($c->peer_state() ne 'rst') {
+        $c->traffic(1);
+        $c->beat();
+        select undef, undef, undef, 0.05;
+    }
+}
+
+
+my $lab = lab(fakes => 3, script => \&agent, nginx => {
+    workers => 3, listen => 'reuseport',
+    allow => [ qr/\[alert\].*exited on signal 9/ ],
+    http => "pcap_api_audit $log key=$key;", pcap =>
+    'pcap_api_issuer https://uaa.test/oauth/token; pcap_api_stop_timeout 60s;'
     . ' pcap_api_trusted_routers 127.0.7.0/24;' });
 my ($nginx, $uaa) = @$lab{qw(nginx uaa)};
 my $path = '/v1/capture/static/demo';
@@ -164,15 +182,27 @@ chain_ok('events');
 # --- several workers at once ----------------------------------------------
 
 my $before = audit_lines($log);
-my @kids = map { fork_child('many', sub {
-    quick_capture() for 1 .. 10;
-    $nginx->fetch('/v1/captures/' . 'cd' x 16, method => 'DELETE')
-        for 1 .. 10;
-}) } 1 .. 4;
 
-wait_exit($_, 30) for @kids;
-events('end', 41);
-is(scalar(audit_lines($log)) - $before, 120, 'each event has its line');
+# one that takes its time to stop, and is stopped again and again
+$c = $nginx->get("$path?instance=web/2&filter=deaf");
+$c->read_until(5, sub { seen_count($c, 1, 2) });
+
+my $uri = 'https://localhost:8443/v1/captures/' . capture_id($c);
+my @kids = map { my $n = $_; spawn("stops$n", [ 'curl', '-s', '-X', 'DELETE',
+    '--cacert', $lab->{certs}->file('ca.crt'), '-H',
+    'Authorization: bearer good', ($uri) x 60 ]) } 1 .. 6;
+
+push @kids, map { fork_child('many', sub { quick_capture() for 1 .. 6 }) }
+    1 .. 3;
+is(wait_exit($_, 30), 0, 'a client has done its work') for @kids;
+$c->vanish(1);
+events('end', 20);
+
+my %count;
+
+$count{ $_->{event} }++ for splice @{[ audit_lines($log) ]}, $before;
+is_deeply(\%count, { start => 19, end => 19, stop => 360 },
+    'each event has its line');
 chain_ok('three workers at once');
 
 # --- tampering ------------------------------------------------------------
@@ -242,7 +272,7 @@ is((audit_verify('--help'))[0], 0, '--help');
 
 $c = $nginx->get($path);
 $c->read_until(5, sub { seen_count($c, 1, 3) });
-@kids = map { fork_child('many', sub { quick_capture() for 1 .. 8 }) }
+@kids = map { fork_child('many', sub { quick_capture() for 1 .. 5 }) }
     1 .. 3;
 rename $log, "$log.1";
 kill 'USR1', $nginx->{pid};
@@ -389,8 +419,9 @@ my $other = audit_key("$dir/other", 'y' x 32);
 
 refuses('the usual', "$log key=$key");
 refuses('another key', "$log key=$other", qr/not written with this key/);
-refuses('another key, no state', "$log key=$other state=$dir/none2",
-    undef);
+refuses('another key, no state', "$log key=$other state=$dir/none",
+    qr/the log .* was not written with this key/);
+refuses('a new log and state', "$dir/none key=$other");
 refuses('no key', "$log state=$dir/s", qr/needs "key=FILE"/);
 refuses('key is not there', "$log key=$dir/no", qr/cannot be opened/);
 refuses('parameter', "$log key=$key keys=1", qr/invalid parameter "keys=1"/);
@@ -411,7 +442,8 @@ chmod 0644, $key;
 refuses('key of all', "$log key=$key", qr/may be used by others/);
 chmod 0600, $key;
 spew("$dir/strange", "some other log\n");
-refuses('strange log', "$dir/strange key=$key", undef);
+refuses('strange log', "$dir/strange key=$key",
+    qr/the log .*strange.* was not written with this key/);
 
 # --- no token, no packet --------------------------------------------------
 
