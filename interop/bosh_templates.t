@@ -80,7 +80,7 @@ sub api_templates
     $with->('logs and workers', { log_level => 'info', worker_processes => 2,
         worker_connections => 512 }, like => qr/worker_processes 2;/);
     $with->('drain.timeout', { drain => { timeout => 7 } },
-        like => qr/worker_shutdown_timeout 7s;/);
+        like => qr{worker_shutdown_timeout 17s;.*pcap_api_drain_timeout 7s;}s);
     $with->('routers', { trusted_routers => ['10.0.0.0/8', '2001:db8::/32'] },
         like => qr{trusted_routers 10\.0\.0\.0/8 2001:db8::/32;});
     $with->('no download', { cli => { enabled => JSON::PP::false } },

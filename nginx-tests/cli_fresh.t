@@ -60,9 +60,10 @@ sub against
         $c->end(Status => 'complete', Packets => $n, Dropped => 0);
     });
 
-    $director->tell(valid => [ $short, $fresh ], refresh => { 'REFRESH-SECRET' => $o{answer} || {
-        access_token => $fresh, refresh_token => 'NEXT-SECRET',
-        token_type => 'bearer', expires_in => 120 } });
+    $director->tell(valid => [ $short, $fresh ], refresh => {
+        'REFRESH-SECRET' => $o{answer} || { access_token => $fresh,
+        refresh_token => 'NEXT-SECRET', token_type => 'bearer',
+        expires_in => 120 } });
     mkdir $base;
     spew("$base/config", "environments:\n- url: https://localhost:25555\n"
         . "  alias: prod\n  ca_cert: |\n$pem"
