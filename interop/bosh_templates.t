@@ -118,7 +118,7 @@ sub api_templates
     $with->('logs and workers', { log_level => 'info', worker_processes => 2,
         worker_connections => 512 }, like => qr/worker_processes 2;/);
     $with->('drain.timeout', { drain => { timeout => 7 } }, like => qr/
-        worker_shutdown_timeout\ 12s;.*pcap_api_drain_timeout\ 7s;/xs);
+        worker_shutdown_timeout\ 17s;.*pcap_api_drain_timeout\ 7s;/xs);
     $with->('audit', { audit => { key => 'k' x 32 } },
         like => qr{pcap_api_audit /var/vcap/sys/log/pcap-api/audit\.log key=});
     $with->('metrics', { metrics => { port => 9100 } },

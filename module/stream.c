@@ -422,8 +422,11 @@ ngx_pcap_api_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         }
     }
 
+    /* nginx would wait for the client by send_timeout, which is too long */
+
     if (!ctx->finished
-        || (ctx->status == NGX_PCAP_API_ERROR && ctx->blocked))
+        || (ctx->blocked && (ctx->status == NGX_PCAP_API_ERROR
+                             || ngx_exiting)))
     {
         return NGX_AGAIN;
     }
