@@ -37,7 +37,7 @@
 
 /* Before drain_timeout is over what nobody takes is given up: for the last
  * ISBs, and for the parent to see it. */
-#define RUN_GIVE_UP_NS     (500 * MS)
+#define RUN_GIVE_UP_NS     (1000 * MS)
 
 /*
  * Records of a few milliseconds leave together: a turn costs two switches of
@@ -137,6 +137,7 @@ run_capture(run_t *run)
     }
 
     guard_init(&st->guard, st->now, seed);
+    stats_set(&run->stats->started, 1);
     limits_init(&st->limits, run->conf->max_bandwidth,
                 run->conf->max_cpu_percent, st->now, net_cpu());
 
