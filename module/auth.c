@@ -221,7 +221,7 @@ ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx)
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
     rc = ngx_pcap_api_slot_take(pmcf->zone, ctx->conf,
-                                ctx->request->connection->sockaddr);
+                                ngx_pcap_api_counted(ctx));
 
     if (rc == NGX_OK) {
         ctx->slot = 1;
