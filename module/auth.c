@@ -239,7 +239,7 @@ ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx)
 
     rc = ngx_pcap_api_slot_take(pmcf->zone, ctx->conf,
                                 ctx->capture
-                                ? NULL : ctx->request->connection->sockaddr);
+                                ? NULL : ngx_pcap_api_counted(ctx));
 
     if (rc == NGX_OK) {
         ctx->slot = 1;

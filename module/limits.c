@@ -29,7 +29,9 @@ ngx_pcap_api_meter(ngx_pcap_api_meters_t *meters, uint64_t key)
     ngx_uint_t             i;
     ngx_pcap_api_meter_t  *set, *m;
 
-    set = (*meters)[ngx_murmur_hash2((u_char *) &key, sizeof(uint64_t))
+    /* Fibonacci hashing: the high bits of the product are well mixed */
+
+    set = (*meters)[(key * 0x9e3779b97f4a7c15ULL >> 32)
                     % NGX_PCAP_API_METER_SETS];
     m = set;
 
@@ -142,6 +144,33 @@ ngx_pcap_api_shm_of(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+struct sockaddr *
+ngx_pcap_api_counted(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_addr_t           addr;
+    struct sockaddr     *sa;
+    ngx_http_request_t  *r;
+
+    if (ctx->limited.counted != NULL) {
+        return ctx->limited.counted;
+    }
+
+    r = ctx->request;
+    sa = r->connection->sockaddr;
+
+    if (ctx->conf->routers != NULL
+        && ngx_cidr_match(sa, ctx->conf->routers) == NGX_OK
+        && ngx_pcap_api_forwarded_for(r, &addr) == NGX_OK)
+    {
+        sa = addr.sockaddr;
+    }
+
+    ctx->limited.counted = sa;
+
+    return sa;
+}
+
+
 ngx_int_t
 ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx)
 {
@@ -154,7 +183,7 @@ ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx)
         return NGX_OK;
     }
 
-    key = ngx_pcap_api_address_key(ctx->request->connection->sockaddr);
+    key = ngx_pcap_api_address_key(ngx_pcap_api_counted(ctx));
 
     if (ngx_pcap_api_charge(ctx, &ngx_pcap_api_shm_of(ctx)->addresses, key,
                             rate, 1)
@@ -187,7 +216,7 @@ ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx)
         return;
     }
 
-    key = ngx_pcap_api_address_key(ctx->request->connection->sockaddr);
+    key = ngx_pcap_api_address_key(ngx_pcap_api_counted(ctx));
 
     (void) ngx_pcap_api_charge(ctx, &ngx_pcap_api_shm_of(ctx)->addresses, key,
                                rate, limits->failed_cost - 1);
