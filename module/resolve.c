@@ -51,13 +51,6 @@ ngx_pcap_api_resolver(ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i)
 }
 
 
-const ngx_str_t *
-ngx_pcap_api_resolver_name(ngx_uint_t number)
-{
-    return &ngx_pcap_api_resolvers[number]->name;
-}
-
-
 const ngx_pcap_api_resolver_t *
 ngx_pcap_api_resolver_named(ngx_str_t *name)
 {

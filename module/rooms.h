@@ -485,7 +485,6 @@ ngx_int_t ngx_pcap_api_drain(ngx_pcap_api_ctx_t *ctx);
 /* That of the table, configured or not, or NULL. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_named(ngx_str_t *name);
 
-
 ngx_int_t ngx_pcap_api_resolve_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
@@ -495,8 +494,6 @@ ngx_str_t ngx_pcap_api_resolver_name(ngx_uint_t number);
 /* The first configured resolver with that number or a higher one, or NULL. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver(
     ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i);
-/* The name of the one with that number, configured here or not. */
-const ngx_str_t *ngx_pcap_api_resolver_name(ngx_uint_t number);
 /* That of "capture/NAME/REST", or NULL; path becomes REST, which has bytes. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_of(
     ngx_pcap_api_loc_conf_t *conf, ngx_str_t *path);
