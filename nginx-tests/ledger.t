@@ -105,6 +105,26 @@ sub ledger_ok
 }
 
 
+# The same as the registry shows it, of the capture and of each target.
+sub shown_ok
+{
+    my ($id, $name) = @_;
+
+    my $doc = eval { decode_json($nginx->fetch("/v1/captures/$id")->{body}) };
+
+    ok($doc && $doc->{ledger}, "$name: it is shown") or return {};
+
+    for my $l ($doc->{ledger}, map { $_->{ledger} } @{ $doc->{targets} }) {
+        my $sum = $l->{delivered} + $l->{filtered} + $l->{in_flight};
+
+        $sum += $_ for values %{ $l->{dropped} };
+        is($l->{seen}, $sum, "$name: shown: the sum");
+    }
+
+    return $doc;
+}
+
+
 sub real
 {
     my ($query, %o) = @_;
@@ -135,10 +155,16 @@ my $c = real('');
 
 sent(1, 500, 5000);
 wait_seen($c, 1, 499, 2);
+ok(wait_for(5, sub { shown_ok(capture_id($c), 'running')->{ledger}{seen}
+    == 1000 }), 'running: all are shown');
 stop_capture($lab, $c);
 
 my $file = capture_ok($c, status => 'stopped', name => 'all');
 my ($v, $t) = ledger_ok($c, $file, 'all');
+my $doc = shown_ok(capture_id($c), 'all');
+
+is($doc->{ledger}{delivered}, 1000, 'all: shown');
+is($doc->{ledger}{unknown_since}, undef, 'all: shown: nothing unknown');
 
 is($v->{"web/$_"}{received}, 500, "all: web/$_ saw what was sent") for 0, 1;
 is($t->{$_}, 0, "all: nothing dropped: $_") for qw(kernel agent stop limit);
@@ -306,7 +332,7 @@ my $run = cli_start({ url => 'https://localhost:8443', certs =>
 
 is(wait_exit($run->{pid}, 10), 0, 'pcap-cli') or diag(slurp($run->{err}));
 
-my $doc = eval { decode_json(slurp($run->{out})) } || {};
+$doc = eval { decode_json(slurp($run->{out})) } || {};
 
 is_deeply($doc->{drops}, { kernel => 0, agent => 7, stop => 0, limit => 7 },
     'JSON: drops') or diag(slurp($run->{out}), slurp($run->{err}));
@@ -321,8 +347,6 @@ unlike(slurp($run->{err}), qr/by the kernel|at the stop/,
 
 # --- a client that is gone ------------------------------------------------
 
-# what is known then stands in the row of the capture (see registry.t, and
-# the log here)
 $c = real('');
 sent(10, 200, 5000);
 wait_seen($c, 10, 199, 2);
@@ -336,5 +360,12 @@ my ($bytes, $line) = $nginx->log() =~ /ended: cut, .* sent:(\d+) (\S.*)/;
 
 cmp_ok($bytes, '>', 2 * 200 * 100, 'gone: bytes handed to its socket');
 like($line, qr/unknown_since=\d{4}-/, 'gone: unknown since then');
+
+$doc = shown_ok(capture_id($c), 'gone');
+is($doc->{sent_bytes}, $bytes, 'gone: shown: bytes handed to its socket');
+is($doc->{ledger}{delivered}, 400, 'gone: shown: delivered');
+like($doc->{ledger}{unknown_since} || '', qr/^\d{4}-/,
+    'gone: shown: unknown since then');
+is($doc->{end_reason}, 'client gone', 'gone: shown: why');
 
 finish();

@@ -24,7 +24,7 @@ my $lab = lab(fakes => 2, nginx => { workers => 2, pcap =>
             $c->beat();
         }
 
-        $c->traffic(40, 1400) for 1 .. 500;
+        $c->traffic(40, 1400) for 1 .. 150;
         $c->end();
         return;
     }
