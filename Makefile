@@ -7,6 +7,7 @@
 #   SAN=1                 address and undefined-behaviour sanitizers, goes to
 #                         build/asan
 #   NGINX_SRC=path        build the module for this plain nginx source tree
+#   MINUTES=n             length of soak; of fuzz for each target
 #   V=1                   show the commands
 
 SHELL    = /bin/sh
