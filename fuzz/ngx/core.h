@@ -31,6 +31,7 @@ void fuzz_ngx_begin(fuzz_ngx_t *f);
 /* Frees the pool and what lies in it. */
 void fuzz_ngx_end(fuzz_ngx_t *f);
 
+
 /* Aborts unless cond: a finding. */
 static inline void
 fuzz_require(int cond)
