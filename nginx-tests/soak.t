@@ -309,7 +309,8 @@ sub kill_capture
 # Captures end as if they had been asked to.
 sub kill_agent
 {
-    my $a = $agents->[rand @$agents];
+    my ($a) = @_;
+
     my @served = children($a->{pid});
 
     kill 'KILL', $a->{pid};
@@ -366,7 +367,8 @@ sub due
 
 
 # Reloads in the first quarter only: what grows in a worker is to be seen in
-# the rest of its life.
+# the rest of its life. The same goes for the second agent; the first one is
+# killed until the end.
 sub events
 {
     my ($start) = @_;
@@ -377,8 +379,10 @@ sub events
         push @events, [ $t, \&kill_capture ];
     }
 
-    push @events, [ $SECONDS * $_, \&kill_agent ]
-        for map { ($_ + 0.5) / 12 } 0 .. 11;
+    for my $n (0 .. 11) {
+        my $a = $agents->[$n < 3 && $n % 2];
+        push @events, [ $SECONDS * ($n + 0.5) / 12, sub { kill_agent($a) } ];
+    }
 
     push @events, [ $_ * $STEP, sub { push @samples, snapshot($start) } ]
         for 1 .. $SECONDS / $STEP;
