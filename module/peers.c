@@ -300,7 +300,6 @@ static ngx_int_t
 ngx_pcap_api_peer_uri(ngx_pcap_api_ctx_t *ctx, ngx_str_t *path,
     ngx_str_t *uri)
 {
-    u_char                    *p;
     ngx_str_t                 *name;
     ngx_http_core_loc_conf_t  *clcf;
 
@@ -316,9 +315,8 @@ ngx_pcap_api_peer_uri(ngx_pcap_api_ctx_t *ctx, ngx_str_t *path,
         return NGX_ERROR;
     }
 
-    p = (u_char *) ngx_escape_uri(uri->data, name->data, name->len,
-                                  NGX_ESCAPE_URI);
-    ngx_memcpy(p, path->data, path->len);
+    (void) ngx_escape_uri(uri->data, name->data, name->len, NGX_ESCAPE_URI);
+    ngx_memcpy(uri->data + uri->len - path->len, path->data, path->len);
 
     return NGX_OK;
 }
