@@ -19,6 +19,7 @@
 #include "cf_plugin.h"
 #include "cli.h"
 #include "control.h"
+#include "list.h"
 #include "passthrough.h"
 #include "pcapx/version.h"
 
@@ -40,6 +41,8 @@ typedef cli_exit_t (*main_command_t)(const opt_t *opt, const conf_t *conf,
 static const main_command_t  main_commands[OPT_CMD_END] = {
     NULL,
     NULL,
+    list_captures,
+    list_show,
     capture_run,
     control_status,
     control_stop

@@ -52,6 +52,25 @@ ngx_pcap_api_resolver(ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i)
 
 
 const ngx_pcap_api_resolver_t *
+ngx_pcap_api_resolver_named(ngx_str_t *name)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; ngx_pcap_api_resolvers[i] != NULL; i++) {
+        if (ngx_pcap_api_resolvers[i]->name.len == name->len
+            && ngx_memcmp(ngx_pcap_api_resolvers[i]->name.data, name->data,
+                          name->len)
+               == 0)
+        {
+            return ngx_pcap_api_resolvers[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+const ngx_pcap_api_resolver_t *
 ngx_pcap_api_resolver_of(ngx_pcap_api_loc_conf_t *conf, ngx_str_t *path)
 {
     u_char                         *p;
@@ -157,7 +176,8 @@ ngx_pcap_api_agents_room(ngx_pcap_api_ctx_t *ctx, ngx_uint_t n)
 {
     if (n > ctx->conf->max_targets) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                   "%ui targets are asked for, at most %ui are allowed",
+                   "%ui targets are asked for, \"pcap_api_max_targets\" "
+                   "allows %ui",
                    n, ctx->conf->max_targets);
     }
 
