@@ -264,7 +264,7 @@ audit_summary(const audit_t *a, const audit_result_t *res)
 static cli_exit_t
 audit_verify(audit_t *a)
 {
-    audit_result_t  res;
+    audit_result_t  res = { 0 };
 
     a->rules.found = audit_found;
     a->rules.data = a;

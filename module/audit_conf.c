@@ -346,6 +346,7 @@ ngx_pcap_api_audit_resume(ngx_conf_t *cf, ngx_pcap_api_audit_t *a,
     ngx_file_info_t             fi;
     ngx_pcap_api_audit_state_t  st;
 
+    ngx_pcap_api_audit_state_init(&st);
     rc = NGX_ABORT;                        /* there is none */
 
     if (a->fd != NGX_INVALID_FILE) {
@@ -377,8 +378,6 @@ ngx_pcap_api_audit_resume(ngx_conf_t *cf, ngx_pcap_api_audit_t *a,
         return NGX_CONF_ERROR;
 
     } else {
-        ngx_pcap_api_audit_state_init(&st);
-
         if (tail->kind == NGX_PCAP_API_TAIL_LINE) {
             st.seq = tail->seq;
             ngx_memcpy(st.mac, tail->mac, NGX_PCAP_API_AUDIT_MAC);

@@ -43,7 +43,7 @@ sub agent
 my $lab = lab(fakes => 3, script => \&agent, nginx => {
     workers => 3, listen => 'reuseport',
     allow => [ qr/\[alert\].*exited on signal 9/ ],
-    http => "pcap_api_audit $log key=$key;", pcap =>
+    http => "pcap_api_audit $log key=$key; pcap_api_node 700;", pcap =>
     'pcap_api_issuer https://uaa.test/oauth/token; pcap_api_stop_timeout 60s;'
     . ' pcap_api_trusted_routers 127.0.7.0/24;' });
 my ($nginx, $uaa) = @$lab{qw(nginx uaa)};
@@ -117,7 +117,7 @@ my ($l) = events('start', 1);
 is_deeply([ @$l{qw(seq capture node request_id user_id user issuer server
     client via resolver target targets snaplen reason duration_limit_ms
     max_bytes)} ],
-    [ 1, $id, hex(substr $id, 0, 4), 'abcd-1234', 'u-1', 'al?"ice',
+    [ 1, $id, 700, 'abcd-1234', 'u-1', 'al?"ice',
     'https://uaa.test/oauth/token', 'localhost', '198.51.100.7', '127.0.7.1',
     'static', 'demo', 2, 77, "Ticket \"42\" \\ \x{e9}", 9000, 5242880 ],
     'start: fields');
@@ -130,6 +130,12 @@ like($l->{env}, qr/^[0-9a-f]{16}$/, 'start: environment');
 (my $shown = $filter) =~ tr/\t\xff/ ?/;
 is($l->{filter}, $shown, 'start: a filter of 5000 bytes is whole');
 
+is($nginx->fetch("/v1/captures/$id/token", method => 'PUT', token => $SECRET)
+    ->{status}, 204, 'a fresh token');
+($l) = events('token', 1);
+is_deeply([ @$l{qw(seq capture user)} ], [ 2, $id, 'al?"ice' ],
+    'token: fields');
+
 is($nginx->fetch("/v1/captures/$id", method => 'DELETE', token => 'boss')
     ->{status}, 202, 'stopped by an admin');
 $c->read_end(10);
@@ -138,12 +144,14 @@ capture_ok($c, status => 'stopped', packets =>
 
 ($l) = events('stop', 1);
 is_deeply([ @$l{qw(seq capture user client)} ],
-    [ 2, $id, 'root', '127.0.0.1' ], 'stop: fields');
+    [ 3, $id, 'root', '127.0.0.1' ], 'stop: fields');
 
 ($l) = events('end', 1);
 is_deeply([ @$l{qw(capture status end_reason packets dropped user target
     filter)} ], [ $id, 'stopped', 'admin', $c->{trailers}{'x-pcap-packets'},
     0, 'al?"ice', 'demo', $shown ], 'end: fields');
+is_deeply([ @{ $l->{ledger} }{qw(seen delivered drop_kernel)} ],
+    [ ($c->{trailers}{'x-pcap-packets'}) x 2, 0 ], 'end: ledger');
 ok($l->{bytes} > 0 && $l->{sent_bytes} > $l->{bytes}
     && $l->{duration_ms} > 0, 'end: bytes and duration');
 
@@ -156,6 +164,10 @@ for my $case (
     [ 404, '/v1/capture/static/nowhere', {}, 'alice' ],
     [ 400, "$path?snaplen=huge", {} ],
     [ 405, $path, { method => 'PUT' } ],
+    [ 401, '/v1/captures', { token => undef } ],
+    [ 404, '/v1/captures/' . 'ba' x 16, {}, 'alice' ],
+    [ 404, '/v1/captures/' . 'ba' x 16 . '/token', { method => 'PUT' },
+        'alice' ],
     [ 404, '/v1/captures/' . 'ab' x 16, { method => 'DELETE' }, 'alice' ])
 {
     my ($status, $uri, $o, $user) = @$case;
@@ -226,8 +238,8 @@ sub tampered
 
 
 tampered('nothing', undef, \@whole, '--head', $head);
-tampered('a user', qr/:3: line 3 was changed: its code is wrong$/m,
-    [ map { my $t = $_; $t =~ s/"user":"al\?/"user":"eve/ if /"seq":3,/; $t }
+tampered('a user', qr/:2: line 2 was changed: its code is wrong$/m,
+    [ map { my $t = $_; $t =~ s/"user":"al\?/"user":"eve/ if /"seq":2,/; $t }
     @whole ]);
 tampered('a number', qr/:5: line 6 was changed/,
     [ map { s/"seq":5,/"seq":6,/r } @whole ]);

@@ -8,7 +8,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use IO::Socket::UNIX;
-use Socket qw(SOCK_DGRAM SOL_SOCKET SO_RCVBUF);
+use Socket qw(SOCK_DGRAM);
+use Time::HiRes qw(time);
 use PcapTest::Audit;
 use PcapTest::Lab;
 
@@ -230,6 +231,21 @@ my $kid = fork_child('many', sub { quick_capture() for 1 .. 15 });
 wait_for(20, sub { drain_log($s) if -S $sock; !alive($kid) });
 wait_for(2, sub { drain_log($s); @got >= 30 });
 is(scalar @got, 30, 'nothing is lost with a slow daemon');
+
+# one that hangs
+my $hung;
+
+for (1 .. 400) {
+    $hung = quick_capture();
+    last if $hung->{status} != 200;
+}
+
+problem_is($hung, 503, qr/audit log cannot be written/, 'the daemon hangs');
+$start = time();
+is(quick_capture()->{status}, 503, 'it still does');
+cmp_ok(time() - $start, '<', limit(0.9), 'but is not waited for again');
+drain_log($s);
+is(quick_capture()->{status}, 200, 'it is at work again');
 
 close $s;
 problem_is(quick_capture(), 503, qr/audit log cannot be written/,
