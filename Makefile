@@ -39,7 +39,7 @@ COMPILE   = $(CC) $(BASEFLAGS) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK      = $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS)
 
 AGENT_LIBS = -lpcap -lssl -lcrypto -ljansson
-CLI_LIBS   = -lcurl -ljansson -lyaml
+CLI_LIBS   = -lcurl -ljansson -lyaml -lcrypto
 
 # A test, fuzz target or benchmark asks for further libraries by a line
 # "/* LDFLAGS: -lfoo */" of its own.
@@ -178,8 +178,13 @@ test: deps
 unit functional: all tests
 	@tools/run-tests $@
 
+# The samples and what became of it: bench/out/soak.csv, bench/README.md.
+MINUTES ?= 2
+
 soak: all
-	@tools/run-tests soak
+	@mkdir -p bench/out
+	@SOAK_SECONDS=$$(($(MINUTES) * 60)) SOAK_CSV=$(CURDIR)/bench/out/soak.csv \
+	    tools/run-tests soak
 
 fuzz: fuzzers
 	@for t in $(notdir $(FUZZERS)); do \

@@ -15,7 +15,9 @@ ngx_pcap_api_create_main_conf(ngx_conf_t *cf)
 
     pmcf = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_main_conf_t));
 
-    if (pmcf == NULL || RAND_bytes(pmcf->salt, sizeof(pmcf->salt)) != 1) {
+    if (pmcf == NULL || RAND_bytes(pmcf->salt, sizeof(pmcf->salt)) != 1
+        || ngx_pcap_api_limits_main_create(cf, &pmcf->limits) != NGX_OK)
+    {
         return NULL;
     }
 
@@ -35,6 +37,7 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    conf->metrics = NGX_CONF_UNSET;
     conf->enable = NGX_CONF_UNSET;
     conf->targets = NGX_CONF_UNSET_PTR;
     conf->scopes = NGX_CONF_UNSET_PTR;
@@ -60,6 +63,8 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->client_stall = NGX_CONF_UNSET_MSEC;
     conf->stop_timeout = NGX_CONF_UNSET_MSEC;
     conf->max_clock_skew = NGX_CONF_UNSET_MSEC;
+    ngx_pcap_api_peers_create(&conf->peers);
+    ngx_pcap_api_limits_create(&conf->limits);
     conf->rights.every = NGX_CONF_UNSET_MSEC;
     conf->rights.max_age = NGX_CONF_UNSET_MSEC;
 
@@ -172,6 +177,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->stop_timeout, prev->stop_timeout, 2000);
     ngx_conf_merge_msec_value(conf->max_clock_skew, prev->max_clock_skew,
                               5000);
+    ngx_pcap_api_peers_merge(&conf->peers, &prev->peers);
 
     ngx_conf_merge_msec_value(conf->rights.every, prev->rights.every, 300000);
     ngx_conf_merge_msec_value(conf->rights.max_age, prev->rights.max_age,
@@ -188,11 +194,24 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         }
     }
 
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
+
+    if (conf->metrics == 1 && pmcf->zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api_metrics on\" needs \"pcap_api_zone\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_pcap_api_limits_merge(cf, &conf->limits, &prev->limits)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     if (!conf->enable) {
         return NGX_CONF_OK;
     }
 
-    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
     conf->number = ++pmcf->nlocations;
 
     if (pmcf->zone == NULL) {
@@ -201,7 +220,9 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_pcap_api_check_token_check(cf, conf) != NGX_CONF_OK) {
+    if (ngx_pcap_api_check_token_check(cf, conf) != NGX_CONF_OK
+        || ngx_pcap_api_peers_check(cf, conf) != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 

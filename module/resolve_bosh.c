@@ -454,6 +454,12 @@ ngx_pcap_api_bosh_begin(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "%s", err);
     }
 
+    if (ngx_pcap_api_bosh_excluded(ctx, NULL)) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN, "deployment "
+                   "\"%V\" is never captured here: "
+                   "\"pcap_api_bosh_exclude\"", &ctx->group);
+    }
+
     return ngx_pcap_api_platform_begin(ctx, ask,
                                        sizeof(ngx_pcap_api_bosh_ctx_t))
            ? NGX_OK : NGX_ERROR;
