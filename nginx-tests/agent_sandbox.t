@@ -210,7 +210,8 @@ $agent = PcapTest::Agent->new(certs => $certs, name => 'netns',
     log_level => 'debug', exclude_filter => 'udp port 5353',
     interfaces => ['*'], off_file => '/nonexistent/off'));
 
-modes('netns', 'container=db-1&app=app-db&interface=any', 'interface=lo', 'interface=any', 'interface=lo&interface=any',
+modes('netns', 'container=db-1&app=app-db&interface=any', 'interface=lo',
+    'interface=any', 'interface=lo&interface=any',
     'interface=lo&format=pcap', 'interface=lo&promiscuous=1',
     'interface=lo&filter=udp%20and%20not%20port%20http', $inside,
     "$inside&interface=any", "$inside&interface=lo&interface=eth0"
