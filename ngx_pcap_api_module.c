@@ -1,5 +1,5 @@
 /*
- * ngx_pcap_api_module.c: the directive table, configuration and filter
+ * ngx_pcap_api_module.c: the directive table, simple setters and filter
  * registration, nothing else. What a request does is in module/.
  *
  * The module is a content handler, a header filter and a body filter in one:
@@ -9,16 +9,10 @@
 
 #include "ngx_pcap_api_module.h"
 
-#include <openssl/rand.h>
-
 
 static ngx_int_t ngx_pcap_api_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_pcap_api_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static void *ngx_pcap_api_create_main_conf(ngx_conf_t *cf);
-static void *ngx_pcap_api_create_loc_conf(ngx_conf_t *cf);
-static char *ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent,
-    void *child);
 static char *ngx_pcap_api_enable(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_problem(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -31,6 +25,7 @@ static char *ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data);
+static char *ngx_pcap_api_check_every(ngx_conf_t *cf, void *post, void *data);
 static ngx_int_t ngx_pcap_api_init(ngx_conf_t *cf);
 static ngx_int_t ngx_pcap_api_init_process(ngx_cycle_t *cycle);
 static void ngx_pcap_api_exit_process(ngx_cycle_t *cycle);
@@ -69,6 +64,13 @@ static ngx_pcap_api_range_t  ngx_pcap_api_count_range =
     { ngx_pcap_api_check_num, 1, 1024, "1 to 1024" };
 
 
+static ngx_pcap_api_range_t  ngx_pcap_api_every_range =
+    { ngx_pcap_api_check_every, 1000, 86400000, "0 (never), or 1s to 1d" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_second_range =
+    { ngx_pcap_api_check_msec, 1000, 86400000, "1s to 1d" };
+
+
 #define NGX_PCAP_API_ANY_CONF                                                 \
     (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
 
@@ -78,7 +80,16 @@ static ngx_pcap_api_range_t  ngx_pcap_api_count_range =
       set,                                                                    \
       NGX_HTTP_LOC_CONF_OFFSET,                                               \
       offsetof(ngx_pcap_api_loc_conf_t, field),                               \
-      post }
+      (void *) post }
+
+
+#define ngx_pcap_api_main_row(name, set, field, post)                         \
+    { ngx_string(name),                                                       \
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,                                      \
+      set,                                                                    \
+      NGX_HTTP_MAIN_CONF_OFFSET,                                              \
+      offsetof(ngx_pcap_api_main_conf_t, field),                              \
+      (void *) post }
 
 
 static ngx_command_t  ngx_pcap_api_commands[] = {
@@ -104,11 +115,39 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
       0,
       NULL },
 
+    { ngx_string("pcap_api_audit"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      ngx_pcap_api_audit_directive,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("pcap_api_static"),
       NGX_PCAP_API_ANY_CONF|NGX_CONF_TAKE3|NGX_CONF_TAKE4,
       ngx_pcap_api_static,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("pcap_api_node"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_pcap_api_node,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    ngx_pcap_api_row("pcap_api_peers", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, peers.uri, &ngx_pcap_api_uri_post),
+    ngx_pcap_api_row("pcap_api_peer", NGX_CONF_TAKE23,
+        ngx_pcap_api_peer, peers, NULL),
+    ngx_pcap_api_row("pcap_api_environment", NGX_CONF_TAKE1,
+        ngx_pcap_api_environment, peers, NULL),
+
+    { ngx_string("pcap_api_forwarded"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_pcap_api_loc_conf_t, peers.forwarded),
       NULL },
 
     ngx_pcap_api_row("pcap_api_introspection", NGX_CONF_TAKE1,
@@ -172,6 +211,58 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
         ngx_conf_set_msec_slot, stop_timeout, &ngx_pcap_api_timeout_range),
     ngx_pcap_api_row("pcap_api_max_clock_skew", NGX_CONF_TAKE1,
         ngx_conf_set_msec_slot, max_clock_skew, &ngx_pcap_api_skew_range),
+    ngx_pcap_api_row("pcap_api_reauth", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, rights.every, &ngx_pcap_api_every_range),
+    ngx_pcap_api_row("pcap_api_reauth_max_age", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, rights.max_age, &ngx_pcap_api_second_range),
+
+    { ngx_string("pcap_api_drain_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_pcap_api_main_conf_t, drain.timeout),
+      &ngx_pcap_api_second_range },
+
+    /* limits, module/limits_conf.c */
+
+    ngx_pcap_api_main_row("pcap_api_max_captures",
+        ngx_pcap_api_limit_slot, limits.captures, &ngx_pcap_api_kind_count),
+    ngx_pcap_api_main_row("pcap_api_worker_bandwidth",
+        ngx_pcap_api_limit_slot, limits.bandwidth,
+        &ngx_pcap_api_kind_bandwidth),
+    ngx_pcap_api_main_row("pcap_api_worker_cpu",
+        ngx_pcap_api_worker_cpu, limits.cpu, NULL),
+    ngx_pcap_api_row("pcap_api_max_captures_per_user", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.per_user,
+        &ngx_pcap_api_kind_count),
+    ngx_pcap_api_row("pcap_api_max_duration", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.max_duration,
+        &ngx_pcap_api_kind_duration),
+    ngx_pcap_api_row("pcap_api_max_bytes", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.max_bytes,
+        &ngx_pcap_api_kind_bytes),
+    ngx_pcap_api_row("pcap_api_max_packets", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.max_packets,
+        &ngx_pcap_api_kind_packets),
+    ngx_pcap_api_row("pcap_api_bandwidth", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.bandwidth,
+        &ngx_pcap_api_kind_bandwidth),
+    ngx_pcap_api_row("pcap_api_idle_timeout", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.idle_timeout,
+        &ngx_pcap_api_kind_duration),
+    ngx_pcap_api_row("pcap_api_request_rate", NGX_CONF_TAKE12,
+        ngx_pcap_api_rate_slot, limits.address_rate, NULL),
+    ngx_pcap_api_row("pcap_api_user_rate", NGX_CONF_TAKE12,
+        ngx_pcap_api_rate_slot, limits.user_rate, NULL),
+    ngx_pcap_api_row("pcap_api_failed_token_cost", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.failed_cost,
+        &ngx_pcap_api_kind_cost),
+    ngx_pcap_api_row("pcap_api_max_snaplen", NGX_CONF_1MORE,
+        ngx_pcap_api_max_snaplen, limits.max_snaplen, NULL),
+    ngx_pcap_api_row("pcap_api_require_reason", NGX_CONF_1MORE,
+        ngx_pcap_api_require_reason, limits.reason, NULL),
+    ngx_pcap_api_row("pcap_api_bosh_exclude", NGX_CONF_1MORE,
+        ngx_pcap_api_bosh_exclude, limits.bosh_exclude, NULL),
 
       ngx_null_command
 };
@@ -198,7 +289,7 @@ ngx_module_t  ngx_pcap_api_module = {
     ngx_pcap_api_commands,                 /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_pcap_api_drain_module,             /* init module */
     ngx_pcap_api_init_process,             /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -278,206 +369,6 @@ ngx_pcap_api_next_body(ngx_http_request_t *r, ngx_chain_t *in)
 }
 
 
-static void *
-ngx_pcap_api_create_main_conf(ngx_conf_t *cf)
-{
-    ngx_pcap_api_main_conf_t  *pmcf;
-
-    pmcf = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_main_conf_t));
-
-    if (pmcf == NULL || RAND_bytes(pmcf->salt, sizeof(pmcf->salt)) != 1) {
-        return NULL;
-    }
-
-    return pmcf;
-}
-
-
-static void *
-ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
-{
-    ngx_pcap_api_loc_conf_t  *conf;
-
-    conf = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_loc_conf_t));
-    if (conf == NULL) {
-        return NULL;
-    }
-
-    conf->enable = NGX_CONF_UNSET;
-    conf->targets = NGX_CONF_UNSET_PTR;
-    conf->scopes = NGX_CONF_UNSET_PTR;
-    conf->bosh = NGX_CONF_UNSET_PTR;
-    conf->bosh_scopes = NGX_CONF_UNSET_PTR;
-    conf->cf = NGX_CONF_UNSET_PTR;
-    conf->cf_scopes = NGX_CONF_UNSET_PTR;
-    conf->cf_exclude = NGX_CONF_UNSET_PTR;
-    conf->cf_opt_in = NGX_CONF_UNSET_UINT;
-    conf->ranges = NGX_CONF_UNSET_PTR;
-    conf->routers = NGX_CONF_UNSET_PTR;
-    conf->keys_valid = NGX_CONF_UNSET_MSEC;
-    conf->token_cache = NGX_CONF_UNSET_MSEC;
-    conf->rate = NGX_CONF_UNSET_UINT;
-    conf->burst = NGX_CONF_UNSET_UINT;
-    conf->inflight = NGX_CONF_UNSET_UINT;
-    conf->max_targets = NGX_CONF_UNSET_UINT;
-    conf->start_parallel = NGX_CONF_UNSET_UINT;
-    conf->start_timeout = NGX_CONF_UNSET_MSEC;
-    conf->heartbeat = NGX_CONF_UNSET_MSEC;
-    conf->heartbeat_timeout = NGX_CONF_UNSET_MSEC;
-    conf->reorder_window = NGX_CONF_UNSET_MSEC;
-    conf->client_stall = NGX_CONF_UNSET_MSEC;
-    conf->stop_timeout = NGX_CONF_UNSET_MSEC;
-    conf->max_clock_skew = NGX_CONF_UNSET_MSEC;
-
-    return conf;
-}
-
-
-/* The default of pcap_api_static_scope. */
-static ngx_array_t *
-ngx_pcap_api_default_scopes(ngx_conf_t *cf)
-{
-    ngx_str_t    *s;
-    ngx_array_t  *scopes;
-
-    scopes = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
-    if (scopes == NULL) {
-        return NULL;
-    }
-
-    s = ngx_array_push(scopes);
-    ngx_str_set(s, "pcap.capture");
-
-    return scopes;
-}
-
-
-/* Every address of a target has to lie in one of the ranges. */
-static char *
-ngx_pcap_api_check_targets(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
-{
-    ngx_addr_t              addr;
-    ngx_uint_t              i;
-    ngx_pcap_api_target_t  *t;
-
-    if (conf->targets == NULL || conf->ranges == NULL) {
-        return NGX_CONF_OK;
-    }
-
-    t = conf->targets->elts;
-
-    for (i = 0; i < conf->targets->nelts; i++) {
-        if (ngx_parse_addr_port(cf->pool, &addr, t[i].addr.data,
-                                t[i].addr.len)
-            != NGX_OK
-            || ngx_cidr_match(addr.sockaddr, conf->ranges) != NGX_OK)
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                "address \"%V\" of \"pcap_api_static %V %V\" is outside "
-                "of \"pcap_api_agent_ranges\"",
-                &t[i].addr, &t[i].group, &t[i].instance);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static void
-ngx_pcap_api_merge_cf(ngx_pcap_api_loc_conf_t *conf,
-    ngx_pcap_api_loc_conf_t *prev)
-{
-    ngx_conf_merge_ptr_value(conf->cf, prev->cf, NULL);
-    ngx_conf_merge_ptr_value(conf->cf_scopes, prev->cf_scopes, NULL);
-    ngx_conf_merge_ptr_value(conf->cf_exclude, prev->cf_exclude, NULL);
-
-    if (conf->cf_opt_in == NGX_CONF_UNSET_UINT) {
-        conf->cf_annotation = prev->cf_annotation;
-    }
-
-    ngx_conf_merge_uint_value(conf->cf_opt_in, prev->cf_opt_in,
-                              NGX_PCAP_API_CF_SSH);
-}
-
-
-static char *
-ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
-{
-    ngx_pcap_api_loc_conf_t   *prev = parent;
-    ngx_pcap_api_loc_conf_t   *conf = child;
-    ngx_pcap_api_main_conf_t  *pmcf;
-
-    ngx_conf_merge_value(conf->enable, prev->enable, 0);
-    ngx_pcap_api_merge_token_check(conf, prev);
-    ngx_conf_merge_str_value(conf->agents, prev->agents, "/_pcap_agent");
-    ngx_conf_merge_ptr_value(conf->targets, prev->targets, NULL);
-    ngx_conf_merge_ptr_value(conf->bosh, prev->bosh, NULL);
-    ngx_conf_merge_ptr_value(conf->bosh_scopes, prev->bosh_scopes, NULL);
-    ngx_pcap_api_merge_cf(conf, prev);
-    ngx_conf_merge_str_value(conf->admin_scope, prev->admin_scope,
-                             "pcap.admin");
-    ngx_conf_merge_str_value(conf->issuer, prev->issuer, "");
-    ngx_conf_merge_str_value(conf->audience, prev->audience, "");
-    ngx_conf_merge_ptr_value(conf->ranges, prev->ranges, NULL);
-    ngx_conf_merge_ptr_value(conf->routers, prev->routers, NULL);
-    ngx_conf_merge_msec_value(conf->keys_valid, prev->keys_valid, 600000);
-    ngx_conf_merge_msec_value(conf->token_cache, prev->token_cache, 10000);
-    ngx_conf_merge_uint_value(conf->rate, prev->rate, 10);
-    ngx_conf_merge_uint_value(conf->burst, prev->burst, 20);
-    ngx_conf_merge_uint_value(conf->inflight, prev->inflight, 32);
-    ngx_conf_merge_uint_value(conf->max_targets, prev->max_targets, 1000);
-    ngx_conf_merge_uint_value(conf->start_parallel, prev->start_parallel, 16);
-    ngx_conf_merge_msec_value(conf->start_timeout, prev->start_timeout, 5000);
-    ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 100);
-    ngx_conf_merge_msec_value(conf->heartbeat_timeout,
-                              prev->heartbeat_timeout, 3000);
-    ngx_conf_merge_msec_value(conf->reorder_window, prev->reorder_window,
-                              1000);
-    ngx_conf_merge_msec_value(conf->client_stall, prev->client_stall, 60000);
-    ngx_conf_merge_msec_value(conf->stop_timeout, prev->stop_timeout, 2000);
-    ngx_conf_merge_msec_value(conf->max_clock_skew, prev->max_clock_skew,
-                              5000);
-
-    if (conf->scopes == NGX_CONF_UNSET_PTR) {
-        conf->scopes = prev->scopes;
-    }
-
-    if (conf->scopes == NGX_CONF_UNSET_PTR) {
-        conf->scopes = ngx_pcap_api_default_scopes(cf);
-        if (conf->scopes == NULL) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    if (!conf->enable) {
-        return NGX_CONF_OK;
-    }
-
-    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
-    conf->number = ++pmcf->nlocations;
-
-    if (pmcf->zone == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"pcap_api on\" needs \"pcap_api_zone\"");
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_pcap_api_check_token_check(cf, conf) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    if ((conf->bosh != NULL || conf->cf != NULL) && conf->ranges == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%s\" needs "
-                           "\"pcap_api_agent_ranges\"",
-                           conf->bosh ? "pcap_api_bosh" : "pcap_api_cf");
-        return NGX_CONF_ERROR;
-    }
-
-    return ngx_pcap_api_check_targets(cf, conf);
-}
-
-
 static char *
 ngx_pcap_api_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -523,11 +414,11 @@ ngx_pcap_api_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
     size = ngx_parse_size(&value[2]);
 
-    if (size == NGX_ERROR || size < (ssize_t) (32 * ngx_pagesize)) {
+    if (size == NGX_ERROR || size < (ssize_t) (64 * ngx_pagesize)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid size \"%V\" of zone \"%V\", at least "
                            "%uz bytes are needed",
-                           &value[2], &value[1], 32 * ngx_pagesize);
+                           &value[2], &value[1], 64 * ngx_pagesize);
         return NGX_CONF_ERROR;
     }
 
@@ -706,6 +597,15 @@ ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data)
 
 
 static char *
+ngx_pcap_api_check_every(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *msec = data;
+
+    return *msec ? ngx_pcap_api_check_range(cf, post, *msec) : NGX_CONF_OK;
+}
+
+
+static char *
 ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data)
 {
     ngx_uint_t  *num = data;
@@ -723,45 +623,21 @@ ngx_pcap_api_init(ngx_conf_t *cf)
     ngx_http_next_body_filter = ngx_http_top_body_filter;
     ngx_http_top_body_filter = ngx_pcap_api_body_filter;
 
-    return NGX_OK;
+    return ngx_pcap_api_audit_open(cf) == NGX_CONF_OK ? NGX_OK : NGX_ERROR;
 }
 
 
-static ngx_shm_zone_t *
-ngx_pcap_api_cycle_zone(ngx_cycle_t *cycle)
-{
-    ngx_pcap_api_main_conf_t  *pmcf;
-
-    pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_pcap_api_module);
-
-    return pmcf ? pmcf->zone : NULL;
-}
-
-
-/* A new worker takes away what a crashed one left behind. */
 static ngx_int_t
 ngx_pcap_api_init_process(ngx_cycle_t *cycle)
 {
-    ngx_shm_zone_t  *zone;
+    ngx_pcap_api_drain_worker(cycle);
 
-    zone = ngx_pcap_api_cycle_zone(cycle);
-
-    if (zone) {
-        ngx_pcap_api_zone_sweep(zone, 0);
-    }
-
-    return NGX_OK;
+    return ngx_pcap_api_sweep_init(cycle);
 }
 
 
 static void
 ngx_pcap_api_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_shm_zone_t  *zone;
-
-    zone = ngx_pcap_api_cycle_zone(cycle);
-
-    if (zone) {
-        ngx_pcap_api_zone_sweep(zone, ngx_pid);
-    }
+    ngx_pcap_api_sweep_exit(cycle);
 }

@@ -223,7 +223,7 @@ ngx_pcap_api_emit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
     opts = &ctx->opts;
 
     if (opts->max_bytes && ctx->bytes + b->caplen > opts->max_bytes) {
-        ngx_pcap_api_limit(ctx, "max_bytes");
+        ngx_pcap_api_limit(ctx, NGX_PCAP_API_END_BYTES);
         return NGX_DONE;
     }
 
@@ -257,10 +257,10 @@ ngx_pcap_api_emit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
     ctx->bytes += b->caplen;
 
     if (ctx->packets == opts->max_packets) {
-        ngx_pcap_api_limit(ctx, "max_packets");
+        ngx_pcap_api_limit(ctx, NGX_PCAP_API_END_PACKETS);
 
     } else if (opts->max_bytes && ctx->bytes == opts->max_bytes) {
-        ngx_pcap_api_limit(ctx, "max_bytes");
+        ngx_pcap_api_limit(ctx, NGX_PCAP_API_END_BYTES);
     }
 
     return NGX_OK;

@@ -11,6 +11,7 @@
 #define NGX_PCAP_API_ISB_LONG     10000
 #define NGX_PCAP_API_ISB_FEW      64       /* interfaces, for the short one */
 #define NGX_PCAP_API_CONGESTED_MS 1000
+#define NGX_PCAP_API_SYNC_MS      250      /* ms between rows' updates */
 
 
 /* Is it we who wait for the agent, and not the agent for us? */
@@ -54,7 +55,9 @@ ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
         a->told = ngx_current_msec;
     }
 
-    if (ctx->blocked || a->state != NGX_PCAP_API_AGENT_READY) {
+    if (ctx->blocked || ctx->discarding || ctx->pace.throttled
+        || a->state != NGX_PCAP_API_AGENT_READY)
+    {
         return;
     }
 
@@ -104,7 +107,7 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     ngx_uint_t  i;
     ngx_msec_t  every;
 
-    if (ctx->blocked) {
+    if (ctx->blocked || ctx->pace.throttled) {
         ctx->unblocked = ngx_current_msec;
     }
 
@@ -112,16 +115,16 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
         && (ngx_msec_int_t) (ngx_current_msec - ctx->duration_end) >= 0)
     {
         ctx->duration_end = 0;
-        ngx_pcap_api_stop(ctx, NGX_PCAP_API_LIMIT,
-                          NGX_PCAP_API_MSG_LIMIT_REACHED,
-                          "duration is reached");
+        ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_DURATION, NULL);
     }
 
     if (ctx->stopping
         && (ngx_msec_int_t) (ngx_current_msec - ctx->stop_deadline) >= 0)
     {
-        ngx_pcap_api_cut_rest(ctx);
+        ngx_pcap_api_discard_begin(ctx);
     }
+
+    ngx_pcap_api_discard_watch(ctx);
 
     if (ngx_current_msec - ctx->watched < NGX_PCAP_API_TICK / 2) {
         return;
@@ -130,9 +133,18 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     ctx->watched = ngx_current_msec;
 
     if (ctx->row->stop) {
-        ngx_pcap_api_stop(ctx, NGX_PCAP_API_STOPPED,
-                          NGX_PCAP_API_MSG_CAPTURE_STOPPED,
-                          "stopped by request");
+        ngx_pcap_api_stop(ctx, ctx->row->stop, NULL);
+    }
+
+    if (ngx_pcap_api_idle(ctx)) {
+        ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_IDLE, NULL);
+    }
+
+    ngx_pcap_api_pace_tell(ctx);
+    ngx_pcap_api_rights_watch(ctx);
+
+    if (ngx_current_msec - ctx->synced >= NGX_PCAP_API_SYNC_MS) {
+        ngx_pcap_api_row_sync(ctx);
     }
 
     for (i = 0; i < ctx->nagents; i++) {

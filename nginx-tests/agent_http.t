@@ -132,6 +132,9 @@ my @bad = (
 
 for my $b (@bad) {
     my ($want, $words, $target) = @$b;
+
+    settled();
+
     my ($got, $problem) = $C->fetch($agent, $target);
     my $short = substr $target, 0, 60;
 

@@ -1,0 +1,154 @@
+/*
+ * module/shm.h: what lies in the zone, for the rooms that keep something there:
+ * zone.c, sweep.c, cache.c, slots.c, registry.c, snapshot.c.
+ *
+ * Nothing in the zone points to memory outside of it. The mutex is held for
+ * copying in and out only: no logging, no pool and no return without unlock
+ * in between. Functions that say "under the lock" are called with it.
+ */
+
+#ifndef NGX_PCAP_API_SHM_H
+#define NGX_PCAP_API_SHM_H
+
+#include "ngx_pcap_api_module.h"
+
+
+/* A verdict: the texts stand behind the node, id then name then scopes. */
+
+typedef struct {
+    ngx_rbtree_node_t   node;      /* key: the first bytes of hash */
+    ngx_queue_t         queue;     /* oldest last */
+    u_char              hash[32];
+    ngx_msec_t          expires;   /* ngx_current_msec */
+    time_t              exp;
+    ngx_uint_t          active;
+    uint16_t            id_len;
+    uint16_t            name_len;
+    uint16_t            scopes_len;
+    u_char              data[1];
+} ngx_pcap_api_verdict_t;
+
+/*
+ * Token buckets of client addresses, in sets of four; the bucket least
+ * recently used gives way. So the table is bounded, and whoever floods it
+ * from many addresses still meets the limit of introspections in flight.
+ */
+
+#define NGX_PCAP_API_BUCKET_SETS  256
+#define NGX_PCAP_API_BUCKET_WAYS  4
+
+typedef struct {
+    uint32_t            key;       /* 0: free */
+    ngx_msec_t          last;
+    ngx_uint_t          excess;    /* in thousandths of a request */
+} ngx_pcap_api_bucket_t;
+
+/* Slots of introspections in flight, by worker, so that they can be swept. */
+
+#define NGX_PCAP_API_MAX_INFLIGHT  1024
+
+/*
+ * Captures that have ended, so that a successor may name them: the rows they
+ * had while they ran, so that ending one needs no memory. Above the bound
+ * the oldest is forgotten early.
+ */
+
+#define NGX_PCAP_API_MAX_ENDED   1024
+#define NGX_PCAP_API_ENDED_KEPT  600      /* seconds */
+
+/*
+ * Whose things are whose: a worker by its place among nginx's processes. A
+ * number of a process comes again, with its start time it does not.
+ */
+
+typedef struct {
+    ngx_pid_t               pid;           /* 0: nobody */
+    uint64_t                born;          /* clock ticks; 0: not known */
+} ngx_pcap_api_worker_t;
+
+typedef struct {
+    ngx_queue_t             rows;
+    ngx_queue_t             ended;         /* oldest first */
+    ngx_uint_t              nended;
+    ngx_pcap_api_worker_t   workers[NGX_MAX_PROCESSES];
+    ngx_msec_t              swept;         /* looked for dead ones */
+    ngx_rbtree_t            verdicts;
+    ngx_rbtree_node_t       sentinel;
+    ngx_queue_t             verdict_queue;
+    ngx_pid_t               inflight[NGX_PCAP_API_MAX_INFLIGHT];
+    ngx_pcap_api_bucket_t   buckets[NGX_PCAP_API_BUCKET_SETS]
+                                   [NGX_PCAP_API_BUCKET_WAYS];
+    ngx_pcap_api_meters_t   addresses;     /* module/limits.c */
+    ngx_pcap_api_meters_t   users;
+} ngx_pcap_api_shm_t;
+
+
+static ngx_inline ngx_slab_pool_t *
+ngx_pcap_api_shpool(ngx_shm_zone_t *zone)
+{
+    return (ngx_slab_pool_t *) zone->shm.addr;
+}
+
+
+/* The root is found through the slab pool: zone->data is the configuration. */
+static ngx_inline ngx_pcap_api_shm_t *
+ngx_pcap_api_shm(ngx_shm_zone_t *zone)
+{
+    return ngx_pcap_api_shpool(zone)->data;
+}
+
+
+/* The zone of the cycle, or NULL. */
+ngx_shm_zone_t *ngx_pcap_api_cycle_zone(ngx_cycle_t *cycle);
+
+/*
+ * module/zone.c; under the lock: zeroed memory, for which ended captures, then
+ * verdicts give way; NULL: there is none.
+ */
+void *ngx_pcap_api_shm_alloc(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
+    size_t size);
+
+/* module/cache.c; under the lock */
+void ngx_pcap_api_verdict_insert(ngx_rbtree_node_t *temp,
+    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
+void ngx_pcap_api_verdict_delete(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_shm_t *sh, ngx_pcap_api_verdict_t *v);
+
+/* module/snapshot.c; under the lock */
+/* dst is row, with its texts in text, which has row->text_len bytes. */
+void ngx_pcap_api_row_copy(ngx_pcap_api_row_t *dst, u_char *text,
+    ngx_pcap_api_row_t *row);
+/*
+ * module/limits.c; under the lock: may a capture be added to the rows? NGX_OK,
+ * or NGX_BUSY, which ngx_pcap_api_not_admitted() says behind it.
+ */
+ngx_int_t ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
+    u_char user_hash[32]);
+/* module/token_slot.c; under the lock: wipes and frees what nobody read. */
+void ngx_pcap_api_token_wipe(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_row_t *row);
+
+/* module/registry.c; under the lock */
+/* May the caller see it, and is it his own? */
+ngx_uint_t ngx_pcap_api_row_of_user(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_ctx_t *ctx, u_char user_hash[32]);
+ngx_uint_t ngx_pcap_api_row_visible(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_ctx_t *ctx, u_char user_hash[32], ngx_uint_t admin);
+/* The running or ended row of that capture, or NULL. */
+ngx_pcap_api_row_t *ngx_pcap_api_row_find(ngx_pcap_api_shm_t *sh,
+    u_char *id);
+/* Ended rows that are too old are forgotten. */
+void ngx_pcap_api_rows_expire(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_shm_t *sh);
+/* From the running to the ended ones. */
+void ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
+    ngx_pcap_api_row_t *row);
+/* The row that ended first is forgotten. */
+void ngx_pcap_api_row_forget(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_shm_t *sh);
+
+/* module/registry.c; without the lock: who asks, as rows know him. */
+void ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32]);
+
+
+#endif /* NGX_PCAP_API_SHM_H */
