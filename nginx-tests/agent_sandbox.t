@@ -137,6 +137,9 @@ sub confined
 {
     my ($name, %want) = @_;
 
+    # not one that is just ending
+    ok(wait_for(5, sub { $agent->connections() == 1 }), "$name: one process");
+
     my ($pid) = children($agent->{pid});
     my $s = status_of($pid);
 
