@@ -137,6 +137,9 @@ sub confined
 {
     my ($name, %want) = @_;
 
+    # not one that is just ending
+    ok(wait_for(5, sub { $agent->connections() == 1 }), "$name: one process");
+
     my ($pid) = children($agent->{pid});
     my $s = status_of($pid);
 
@@ -210,7 +213,8 @@ $agent = PcapTest::Agent->new(certs => $certs, name => 'netns',
     log_level => 'debug', exclude_filter => 'udp port 5353',
     interfaces => ['*'], off_file => '/nonexistent/off'));
 
-modes('netns', 'container=db-1&app=app-db&interface=any', 'interface=lo', 'interface=any', 'interface=lo&interface=any',
+modes('netns', 'container=db-1&app=app-db&interface=any', 'interface=lo',
+    'interface=any', 'interface=lo&interface=any',
     'interface=lo&format=pcap', 'interface=lo&promiscuous=1',
     'interface=lo&filter=udp%20and%20not%20port%20http', $inside,
     "$inside&interface=any", "$inside&interface=lo&interface=eth0"
