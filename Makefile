@@ -39,7 +39,7 @@ COMPILE   = $(CC) $(BASEFLAGS) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK      = $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS)
 
 AGENT_LIBS = -lpcap -lssl -lcrypto -ljansson
-CLI_LIBS   = -lcurl -ljansson -lyaml
+CLI_LIBS   = -lcurl -ljansson -lyaml -lcrypto
 
 # A test, fuzz target or benchmark asks for further libraries by a line
 # "/* LDFLAGS: -lfoo */" of its own.

@@ -8,7 +8,6 @@
  */
 
 #include "ngx_pcap_api_module.h"
-#include "module/shm.h"
 
 
 static ngx_int_t ngx_pcap_api_header_filter(ngx_http_request_t *r);
@@ -26,6 +25,7 @@ static char *ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data);
+static char *ngx_pcap_api_check_every(ngx_conf_t *cf, void *post, void *data);
 static ngx_int_t ngx_pcap_api_init(ngx_conf_t *cf);
 static ngx_int_t ngx_pcap_api_init_process(ngx_cycle_t *cycle);
 static void ngx_pcap_api_exit_process(ngx_cycle_t *cycle);
@@ -62,6 +62,13 @@ static ngx_pcap_api_range_t  ngx_pcap_api_targets_range =
 
 static ngx_pcap_api_range_t  ngx_pcap_api_count_range =
     { ngx_pcap_api_check_num, 1, 1024, "1 to 1024" };
+
+
+static ngx_pcap_api_range_t  ngx_pcap_api_every_range =
+    { ngx_pcap_api_check_every, 1000, 86400000, "0 (never), or 1s to 1d" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_second_range =
+    { ngx_pcap_api_check_msec, 1000, 86400000, "1s to 1d" };
 
 
 #define NGX_PCAP_API_ANY_CONF                                                 \
@@ -108,11 +115,39 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
       0,
       NULL },
 
+    { ngx_string("pcap_api_audit"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      ngx_pcap_api_audit_directive,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("pcap_api_static"),
       NGX_PCAP_API_ANY_CONF|NGX_CONF_TAKE3|NGX_CONF_TAKE4,
       ngx_pcap_api_static,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("pcap_api_node"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_pcap_api_node,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    ngx_pcap_api_row("pcap_api_peers", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, peers.uri, &ngx_pcap_api_uri_post),
+    ngx_pcap_api_row("pcap_api_peer", NGX_CONF_TAKE23,
+        ngx_pcap_api_peer, peers, NULL),
+    ngx_pcap_api_row("pcap_api_environment", NGX_CONF_TAKE1,
+        ngx_pcap_api_environment, peers, NULL),
+
+    { ngx_string("pcap_api_forwarded"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_pcap_api_loc_conf_t, peers.forwarded),
       NULL },
 
     ngx_pcap_api_row("pcap_api_introspection", NGX_CONF_TAKE1,
@@ -176,6 +211,17 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
         ngx_conf_set_msec_slot, stop_timeout, &ngx_pcap_api_timeout_range),
     ngx_pcap_api_row("pcap_api_max_clock_skew", NGX_CONF_TAKE1,
         ngx_conf_set_msec_slot, max_clock_skew, &ngx_pcap_api_skew_range),
+    ngx_pcap_api_row("pcap_api_reauth", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, rights.every, &ngx_pcap_api_every_range),
+    ngx_pcap_api_row("pcap_api_reauth_max_age", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, rights.max_age, &ngx_pcap_api_second_range),
+
+    { ngx_string("pcap_api_drain_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_pcap_api_main_conf_t, drain.timeout),
+      &ngx_pcap_api_second_range },
 
     /* limits, module/limits_conf.c */
 
@@ -243,7 +289,7 @@ ngx_module_t  ngx_pcap_api_module = {
     ngx_pcap_api_commands,                 /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_pcap_api_drain_module,             /* init module */
     ngx_pcap_api_init_process,             /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -551,6 +597,15 @@ ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data)
 
 
 static char *
+ngx_pcap_api_check_every(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *msec = data;
+
+    return *msec ? ngx_pcap_api_check_range(cf, post, *msec) : NGX_CONF_OK;
+}
+
+
+static char *
 ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data)
 {
     ngx_uint_t  *num = data;
@@ -568,34 +623,21 @@ ngx_pcap_api_init(ngx_conf_t *cf)
     ngx_http_next_body_filter = ngx_http_top_body_filter;
     ngx_http_top_body_filter = ngx_pcap_api_body_filter;
 
-    return NGX_OK;
+    return ngx_pcap_api_audit_open(cf) == NGX_CONF_OK ? NGX_OK : NGX_ERROR;
 }
 
 
-/* A new worker takes away what a crashed one left behind. */
 static ngx_int_t
 ngx_pcap_api_init_process(ngx_cycle_t *cycle)
 {
-    ngx_shm_zone_t  *zone;
+    ngx_pcap_api_drain_worker(cycle);
 
-    zone = ngx_pcap_api_cycle_zone(cycle);
-
-    if (zone) {
-        ngx_pcap_api_zone_sweep(zone, 0);
-    }
-
-    return NGX_OK;
+    return ngx_pcap_api_sweep_init(cycle);
 }
 
 
 static void
 ngx_pcap_api_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_shm_zone_t  *zone;
-
-    zone = ngx_pcap_api_cycle_zone(cycle);
-
-    if (zone) {
-        ngx_pcap_api_zone_sweep(zone, ngx_pid);
-    }
+    ngx_pcap_api_sweep_exit(cycle);
 }

@@ -30,6 +30,9 @@
 #define NGX_PCAP_API_MAX_ERROR       4096     /* of an agent's error body */
 #define NGX_PCAP_API_MAX_INSTANCES   256      /* instance= in one request */
 #define NGX_PCAP_API_MAX_REASON      1024
+#define NGX_PCAP_API_MAX_GROUP       255      /* bytes, of what is captured */
+#define NGX_PCAP_API_LABEL_LEN       64
+#define NGX_PCAP_API_ROW_ERRORS      32       /* texts kept per capture */
 #define NGX_PCAP_API_MAX_FORM        65536    /* of a POST */
 
 /* Output: records up to COPY_MAX bytes are gathered in stages. */
@@ -59,6 +62,7 @@
 
 
 #include "module/limits.h"
+#include "module/rights.h"
 
 
 typedef struct ngx_pcap_api_ctx_s    ngx_pcap_api_ctx_t;
@@ -66,6 +70,7 @@ typedef struct ngx_pcap_api_agent_s  ngx_pcap_api_agent_t;
 typedef struct ngx_pcap_api_fetch_s  ngx_pcap_api_fetch_t;
 typedef struct ngx_pcap_api_resolver_s  ngx_pcap_api_resolver_t;
 typedef struct ngx_pcap_api_keys_s   ngx_pcap_api_keys_t;
+typedef struct ngx_pcap_api_audit_s  ngx_pcap_api_audit_t;
 typedef struct ngx_pcap_api_client_token_s  ngx_pcap_api_client_token_t;
 
 
@@ -125,12 +130,33 @@ typedef enum {
     NGX_PCAP_API_CF_ALL
 } ngx_pcap_api_cf_opt_in_e;
 
+/* The other nodes of this API, see module/peers.c. */
+
+typedef struct {
+    ngx_uint_t                 node;
+    ngx_str_t                  addr;         /* literal ip:port */
+    ngx_str_t                  tls_name;
+} ngx_pcap_api_peer_t;
+
+typedef struct {
+    ngx_str_t                  uri;          /* location that asks them */
+    ngx_array_t               *list;         /* ngx_pcap_api_peer_t */
+    ngx_flag_t                 forwarded;    /* a peer asks here */
+    ngx_str_t                  environment;  /* or empty */
+} ngx_pcap_api_peers_conf_t;
+
 typedef struct {
     ngx_shm_zone_t            *zone;
+    ngx_uint_t                 node;
+    ngx_uint_t                 node_set;     /* unsigned  node_set:1 */
+    ngx_event_t                sweep;        /* the worker's */
+    ngx_connection_t           sweep_ident;  /* of its log lines */
     ngx_int_t                  secrets[NGX_PCAP_API_SECRETS];
     u_char                     salt[16];     /* of this configuration */
     ngx_uint_t                 nlocations;   /* that answer the API */
     ngx_pcap_api_limits_main_t limits;
+    ngx_pcap_api_audit_t      *audit;        /* NULL: none */
+    ngx_pcap_api_drain_conf_t  drain;
 } ngx_pcap_api_main_conf_t;
 
 typedef struct {
@@ -171,7 +197,9 @@ typedef struct {
     ngx_msec_t                 client_stall;
     ngx_msec_t                 stop_timeout;
     ngx_msec_t                 max_clock_skew;
+    ngx_pcap_api_peers_conf_t  peers;
     ngx_pcap_api_limits_t      limits;
+    ngx_pcap_api_rights_conf_t rights;
 } ngx_pcap_api_loc_conf_t;
 
 
@@ -219,6 +247,14 @@ typedef struct {
     void                      *data;         /* the resolver's own */
 } ngx_pcap_api_ask_t;
 
+/* What peers are asked, all at once. */
+
+typedef struct {
+    ngx_pcap_api_fetch_t       fetch;
+    ngx_pcap_api_peer_t       *peer;
+    ngx_str_t                  uri;          /* $pcap_peer_uri */
+} ngx_pcap_api_peer_ask_t;
+
 /*
  * A question: ask() says NGX_AGAIN, or NGX_OK when it is needless; take()
  * NGX_OK, or NGX_DECLINED (the same one once more), for the answer. Both else
@@ -259,6 +295,14 @@ struct ngx_pcap_api_resolver_s {
      */
     ngx_int_t                (*probe)(ngx_pcap_api_ctx_t *ctx,
                                       ngx_pcap_api_ask_t *ask);
+
+    /*
+     * As resolve, of a capture that runs: has the caller still the right to
+     * it? No targets, which do not change; what is gone is none of its
+     * business either.
+     */
+    ngx_int_t                (*right)(ngx_pcap_api_ctx_t *ctx,
+                                      ngx_pcap_api_ask_t *ask);
 };
 
 
@@ -290,6 +334,7 @@ typedef struct {
     uint32_t                   snaplen;
     uint16_t                   linktype;
     uint64_t                   packets;      /* written to the client */
+    uint64_t                   discarded;    /* came, was not written */
     pcapx_stats_t              stats;        /* of the last ISB */
     uint64_t                   stats_ts;
 } ngx_pcap_api_iface_t;
@@ -391,7 +436,8 @@ struct ngx_pcap_api_agent_s {
     unsigned                   unverified:1; /* by our configuration */
     unsigned                   in_file:1;    /* its IDBs are written */
     unsigned                   timed_out:1;  /* it did not answer at all */
-    unsigned                   cut:1;        /* at the stop, not drained */
+    unsigned                   cut:1;        /* at the end, no last report */
+    unsigned                   uncounted:1;  /* its last report is wrong */
     unsigned                   left:1;       /* it ended well, on its own */
     unsigned                   congested:1;  /* a CONGESTED is due */
     unsigned                   moved:1;      /* not where it should be */
@@ -481,7 +527,9 @@ typedef struct {
 
 /*
  * What has become of the packets that passed the filter: seen = delivered +
- * filtered + in_flight + all drops. Running totals.
+ * filtered + in_flight + all drops, always and exactly. Running totals. Once
+ * unknown_since is set, in_flight is what was on its way then, and more may
+ * have been seen since.
  */
 
 typedef struct {
@@ -492,9 +540,33 @@ typedef struct {
     uint64_t                   drop_kernel;
     uint64_t                   drop_agent;
     uint64_t                   drop_stop;    /* not drained in time */
-    uint64_t                   drop_limit;   /* above an exact limit */
+    uint64_t                   drop_limit;   /* behind an exact limit; nobody
+                                                wanted it: not in "dropped" */
     uint64_t                   unknown_since;  /* ns; 0: all is known */
 } ngx_pcap_api_ledger_t;
+
+
+/* The audit, see module/audit.h */
+
+typedef enum {
+    NGX_PCAP_API_AUDIT_START = 0,
+    NGX_PCAP_API_AUDIT_REFUSAL,
+    NGX_PCAP_API_AUDIT_STOP,
+    NGX_PCAP_API_AUDIT_TOKEN,
+    NGX_PCAP_API_AUDIT_END
+} ngx_pcap_api_audit_e;
+
+typedef struct {
+    uint64_t                   seq;          /* of the last line; 0: none */
+    uint64_t                   lost;         /* could not be written */
+    uint64_t                   suppressed;   /* refusals above the rate */
+    u_char                     mac[64];      /* hex digits, no NUL */
+} ngx_pcap_api_audit_head_t;
+
+typedef struct {
+    ngx_msec_t                 started;
+    unsigned                   begun:1;      /* an end line is due */
+} ngx_pcap_api_audit_ctx_t;
 
 
 /*
@@ -519,12 +591,13 @@ typedef struct {
     uint64_t                   bytes;        /* captured packet bytes */
     uint64_t                   late;
     ngx_pcap_api_ledger_t      ledger;
-    u_char                     error_text[NGX_PCAP_API_TEXT_LEN];
 } ngx_pcap_api_row_target_t;
 
 typedef struct {
     ngx_queue_t                queue;
+    ngx_uint_t                 slot;         /* whose it is: see sweep.c */
     ngx_pid_t                  pid;
+    uint64_t                   born;         /* that process */
     ngx_pcap_api_row_state_e   state;
     ngx_pcap_api_status_e      status;       /* once it has ended */
     ngx_atomic_t               stop;         /* ngx_pcap_api_end_e */
@@ -539,6 +612,7 @@ typedef struct {
     ngx_uint_t                 resolver;     /* its number */
 
     u_char                    *text;
+    size_t                     text_len;
     ngx_str_t                  user;
     ngx_str_t                  client;       /* its address */
     ngx_str_t                  request_id;
@@ -546,6 +620,8 @@ typedef struct {
     ngx_str_t                  interfaces;   /* separated by "," */
     ngx_str_t                  filter;
     ngx_str_t                  reason;
+    ngx_uint_t                 label_len;    /* 0: none */
+    u_char                     label[NGX_PCAP_API_LABEL_LEN];
 
     uint32_t                   snaplen;
     uint64_t                   duration_ms;  /* limits; 0: none */
@@ -556,16 +632,23 @@ typedef struct {
     uint64_t                   bytes;
     uint64_t                   late;
     uint64_t                   dropped;
-    uint64_t                   sent;         /* bytes, to the client */
+    uint64_t                   sent;         /* bytes, to its socket */
+    uint64_t                   synced_ns;    /* when all this was so */
     ngx_pcap_api_ledger_t      ledger;
+    ngx_uint_t                 audited;      /* 1: an end line is due */
+    ngx_pcap_api_token_slot_t  fresh;        /* for its worker */
 
     ngx_uint_t                 ntargets;
+    ngx_uint_t                 nerrors;      /* texts of failed ones */
+    size_t                     targets_len;  /* bytes, with their texts */
     ngx_pcap_api_row_target_t *targets;      /* NULL: not yet known */
 } ngx_pcap_api_row_t;
 
 
 struct ngx_pcap_api_ctx_s {
     ngx_http_request_t        *request;
+    ngx_pcap_api_ctx_t        *capture;      /* beside which it runs, or NULL */
+    ngx_int_t                  verdict;      /* of one that runs beside */
     ngx_pcap_api_loc_conf_t   *conf;
     const ngx_pcap_api_phase_t *phase;       /* the last one has no run() */
     ngx_event_t                timer;
@@ -595,6 +678,10 @@ struct ngx_pcap_api_ctx_s {
     ngx_msec_t                 client_used;  /* which token: since when */
     ngx_pcap_api_fetch_t       keys_fetch;
     ngx_msec_t                 keys_deadline;
+
+    /* other nodes */
+    ngx_pcap_api_peer_ask_t   *peer_asks;    /* NULL: none was asked */
+    ngx_uint_t                 npeer_asks;
 
     /* what fail() says */
     ngx_uint_t                 fail_status;
@@ -644,6 +731,8 @@ struct ngx_pcap_api_ctx_s {
     size_t                     held_len;     /* 0: none */
     ngx_msec_t                 duration_end; /* 0: none */
     ngx_msec_t                 stop_deadline;
+    ngx_msec_t                 discard_began;
+    ngx_msec_t                 discard_end;
     ngx_msec_t                 took;         /* client took a byte last */
     ngx_msec_t                 unblocked;    /* client took all last */
     ngx_msec_t                 watched;
@@ -657,6 +746,8 @@ struct ngx_pcap_api_ctx_s {
     ngx_msec_t                 synced;       /* its numbers, last */
     ngx_pcap_api_pace_t        pace;
     ngx_pcap_api_limited_t     limited;
+    ngx_pcap_api_audit_ctx_t   audit;
+    ngx_pcap_api_rights_t      rights;
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */
@@ -664,6 +755,7 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   header_sent:1;
     unsigned                   stopping:1;
     unsigned                   limit_hit:1;
+    unsigned                   discarding:1; /* records go nowhere */
     unsigned                   hold:1;
     unsigned                   failed_some:1;
     unsigned                   ended:1;      /* no record will follow */

@@ -17,8 +17,7 @@
 #define CONTROL_MAX_RESOLVERS  20
 
 
-/* Runs one request. CLI_OK when there is an answer, whatever it says. */
-static cli_exit_t
+cli_exit_t
 control_ask(api_request_t *q, const api_t *api, const char *method,
     const char *path)
 {
@@ -41,8 +40,7 @@ control_ask(api_request_t *q, const api_t *api, const char *method,
 }
 
 
-/* Says what was refused; with --json the document goes to standard output. */
-static cli_exit_t
+cli_exit_t
 control_refused(const api_t *api, const api_request_t *q, size_t json)
 {
     char     text[320];
@@ -68,33 +66,52 @@ control_refused(const api_t *api, const api_request_t *q, size_t json)
 }
 
 
-cli_exit_t
-control_stop(const opt_t *opt, const conf_t *conf, msg_t *msg)
+static cli_exit_t
+control_stop_one(const api_t *api, const char *id, size_t json)
 {
-    api_t          api = { conf, msg };
     char           path[API_MAX_PATH];
-    size_t         json;
     cli_exit_t     code;
     api_request_t  q = { 0 };
 
-    json = opt_count(opt, OPT_JSON);
-    snprintf(path, sizeof(path), "/v1/captures/%s", opt->target);
+    snprintf(path, sizeof(path), "/v1/captures/%s", id);
 
-    code = control_ask(&q, &api, "DELETE", path);
+    code = control_ask(&q, api, "DELETE", path);
 
     if (code == CLI_OK && (q.reply.status < 200 || q.reply.status >= 300)) {
-        code = control_refused(&api, &q, json);
+        code = control_refused(api, &q, json);
 
     } else if (code == CLI_OK) {
-        msg_note(msg, "the capture %s is being stopped", opt->target);
+        msg_note(api->msg, "the capture %s is being stopped", id);
 
         if (json) {
             printf("{\"exit_code\":0,\"http_status\":%ld,"
-                   "\"capture_id\":\"%s\"}\n", q.reply.status, opt->target);
+                   "\"capture_id\":\"%s\"}\n", q.reply.status, id);
         }
     }
 
     api_request_free(&q);
+
+    return code;
+}
+
+
+cli_exit_t
+control_stop(const opt_t *opt, const conf_t *conf, msg_t *msg)
+{
+    api_t       api = { conf, msg };
+    size_t      i;
+    cli_exit_t  code, rc;
+
+    code = CLI_OK;
+
+    for (i = 0; i < opt->ntargets; i++) {
+        rc = control_stop_one(&api, opt->targets[i],
+                              opt_count(opt, OPT_JSON));
+
+        if (code == CLI_OK) {
+            code = rc;
+        }
+    }
 
     return code;
 }

@@ -6,13 +6,26 @@
 #ifndef CLI_CONTROL_H
 #define CLI_CONTROL_H
 
-#include "cli.h"
-#include "conf.h"
-#include "msg.h"
+#include "api.h"
 
 
 /*
- * `pcap-cli stop ID`: CLI_OK when the API has taken the request to stop.
+ * Runs one request; CLI_OK when there is an answer, whatever it says, else
+ * CLI_FAILED (told). Call api_request_free(q) in both cases.
+ */
+cli_exit_t control_ask(api_request_t *q, const api_t *api,
+    const char *method, const char *path);
+
+/*
+ * Says what the API has refused; with json the document goes to standard
+ * output as well. The exit code.
+ */
+cli_exit_t control_refused(const api_t *api, const api_request_t *q,
+    size_t json);
+
+/*
+ * `pcap-cli stop ID...`: CLI_OK when the API has taken every request to stop;
+ * else what came of the first one that it has not taken. All are asked.
  */
 cli_exit_t control_stop(const opt_t *opt, const conf_t *conf, msg_t *msg);
 

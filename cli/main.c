@@ -12,12 +12,14 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "audit.h"
 #include "bosh.h"
 #include "capture.h"
 #include "cf.h"
 #include "cf_plugin.h"
 #include "cli.h"
 #include "control.h"
+#include "list.h"
 #include "passthrough.h"
 #include "pcapx/version.h"
 
@@ -39,6 +41,8 @@ typedef cli_exit_t (*main_command_t)(const opt_t *opt, const conf_t *conf,
 static const main_command_t  main_commands[OPT_CMD_END] = {
     NULL,
     NULL,
+    list_captures,
+    list_show,
     capture_run,
     control_status,
     control_stop
@@ -369,6 +373,11 @@ main(int argc, char **argv)
             msg_error(&msg, "%s", err);
             return CLI_FAILED;
         }
+    }
+
+    if (called == CALLED_PCAP_CLI && audit_called(argc, argv)) {
+        main_forbid_core();
+        return (int) audit_run(argc, argv);
     }
 
     if (called != CALLED_PCAP_CLI

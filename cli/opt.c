@@ -273,7 +273,8 @@ opt_take_operand(opt_t *o, const char *arg)
         }
 
         return opt_wrong(o, "there is no command \"", arg,
-                         "\"; there are: bosh, cf, static, status, stop");
+                         "\"; there are: bosh, cf, list, show, static,"
+                         " status, stop");
     }
 
     id = opt_cmds[o->cmd].operands;
@@ -281,7 +282,9 @@ opt_take_operand(opt_t *o, const char *arg)
         return opt_add(o, &opt_table[id], opt_table[id].cmds, arg);
     }
 
-    if (opt_cmds[o->cmd].target == NULL || o->target != NULL) {
+    if (opt_cmds[o->cmd].target == NULL
+        || (o->target != NULL && !opt_cmds[o->cmd].many))
+    {
         return opt_wrong(o, "\"", arg, "\" is one argument too many");
     }
 
@@ -291,7 +294,8 @@ opt_take_operand(opt_t *o, const char *arg)
         return OPT_WRONG;
     }
 
-    o->target = arg;
+    o->targets[o->ntargets++] = arg;
+    o->target = o->targets[0];
 
     return OPT_RUN;
 }
@@ -312,8 +316,8 @@ opt_finish(opt_t *o)
     }
 
     if (o->cmd == OPT_CMD_END) {
-        return opt_wrong(o, "which command? There are: bosh, cf, static,"
-                         " status, stop", "", "");
+        return opt_wrong(o, "which command? There are: bosh, cf, list, show,"
+                         " static, status, stop", "", "");
     }
 
     for (i = 0; i < o->nargs; i++) {
@@ -358,7 +362,9 @@ opt_parse(opt_t *o, int argc, char **argv)
     }
 
     o->args = calloc(words, sizeof(opt_arg_t));
-    if (o->args == NULL) {
+    o->targets = calloc(words, sizeof(char *));
+
+    if (o->args == NULL || o->targets == NULL) {
         return opt_wrong(o, "out of memory", "", "");
     }
 
@@ -397,8 +403,11 @@ void
 opt_free(opt_t *o)
 {
     free(o->args);
+    free(o->targets);
     o->args = NULL;
+    o->targets = NULL;
     o->nargs = 0;
+    o->ntargets = 0;
 }
 
 
@@ -514,9 +523,10 @@ opt_help(FILE *f, opt_cmd_t cmd)
     size_t  i;
 
     if (cmd != OPT_CMD_END) {
-        fprintf(f, "usage: pcap-cli %s%s%s [OPTION]...\n%s.\n\n",
+        fprintf(f, "usage: pcap-cli %s%s%s%s [OPTION]...\n%s.\n\n",
                 opt_cmds[cmd].name, opt_cmds[cmd].target ? " " : "",
                 opt_cmds[cmd].target ? opt_cmds[cmd].target : "",
+                opt_cmds[cmd].many ? "..." : "",
                 opt_cmds[cmd].help);
         opt_help_options(f, cmd);
         opt_help_aliases(f, cmd);
@@ -532,6 +542,9 @@ opt_help(FILE *f, opt_cmd_t cmd)
                 opt_cmds[i].target ? opt_cmds[i].target : "",
                 opt_cmds[i].help);
     }
+
+    fprintf(f, "  %-7s%-17s %s\n", "audit", "verify FILE...",
+            "is an audit log of the API whole");
 
     fprintf(f, "\n  pcap-cli COMMAND --help shows a command's options,\n"
                "  pcap-cli --version the version. See also pcap-cli(1).\n");

@@ -105,6 +105,8 @@ extern const opt_alias_t  opt_aliases[];
 typedef enum {
     OPT_CMD_BOSH = 0,
     OPT_CMD_CF,
+    OPT_CMD_LIST,
+    OPT_CMD_SHOW,
     OPT_CMD_STATIC,
     OPT_CMD_STATUS,
     OPT_CMD_STOP,
@@ -117,6 +119,7 @@ typedef struct {
     opt_check_t   check;       /* of the operand; def is NULL */
     opt_id_t      operands;    /* each is a value of this option, or OPT_END */
     const char   *help;
+    unsigned      many;        /* unsigned  many:1, takes several targets */
 } opt_cmd_def_t;
 
 extern const opt_cmd_def_t  opt_cmds[OPT_CMD_END];
@@ -131,6 +134,8 @@ typedef struct {
 typedef struct {
     opt_cmd_t    cmd;          /* OPT_CMD_END: none was given */
     const char  *target;       /* aliases argv; of bosh and cf: set by them */
+    const char **targets;      /* all of them, where there may be several */
+    size_t       ntargets;
     const char  *title;        /* of the file's name; NULL: the target */
     opt_arg_t   *args;         /* in the order given */
     size_t       nargs;

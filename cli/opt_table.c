@@ -10,7 +10,7 @@
 
 
 #define ON(cmd)     (1u << OPT_CMD_##cmd)
-#define ON_ALL      (ON(BOSH) | ON(CF) | ON(STATIC) | ON(STATUS) | ON(STOP))
+#define ON_ALL      (ON_CAPTURE | ON(LIST) | ON(SHOW) | ON(STATUS) | ON(STOP))
 #define ON_CAPTURE  (ON(BOSH) | ON(CF) | ON(STATIC))
 
 
@@ -180,18 +180,25 @@ const opt_def_t  opt_table[OPT_END] = {
 const opt_cmd_def_t  opt_cmds[OPT_CMD_END] = {
 
     { "bosh", "[GROUP[/ID]]...", NULL, OPT_INSTANCE,
-      "capture VMs of a BOSH deployment" },
+      "capture VMs of a BOSH deployment", 0 },
 
     { "cf", "APP", opt_check_app, OPT_END,
-      "capture containers of a Cloud Foundry app" },
+      "capture containers of a Cloud Foundry app", 0 },
+
+    { "list", NULL, NULL, OPT_END,
+      "your captures that run or ended lately", 0 },
+
+    { "show", "ID", opt_check_id, OPT_END,
+      "the capture ID and its instances", 0 },
 
     { "static", "GROUP", opt_check_group, OPT_END,
-      "capture the instances that the API lists under GROUP" },
+      "capture the instances that the API lists under GROUP", 0 },
 
     { "status", NULL, NULL, OPT_END,
-      "is the API well, and what can it capture" },
+      "is the API well, and what can it capture", 0 },
 
-    { "stop", "ID", opt_check_id, OPT_END, "end the running capture ID" },
+    { "stop", "ID", opt_check_id, OPT_END, "end the running captures ID",
+      1 },
 };
 
 

@@ -119,6 +119,33 @@ ngx_pcap_api_forwarded_for(ngx_http_request_t *r, ngx_addr_t *addr)
 }
 
 
+void
+ngx_pcap_api_client_addr(ngx_http_request_t *r,
+    ngx_pcap_api_loc_conf_t *conf, ngx_str_t *text)
+{
+    u_char      *p;
+    ngx_addr_t   addr;
+
+    *text = r->connection->addr_text;
+
+    if (conf->routers == NULL
+        || ngx_cidr_match(r->connection->sockaddr, conf->routers) != NGX_OK
+        || ngx_pcap_api_forwarded_for(r, &addr) != NGX_OK)
+    {
+        return;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_SOCKADDR_STRLEN);
+    if (p == NULL) {
+        return;
+    }
+
+    text->len = ngx_sock_ntop(addr.sockaddr, addr.socklen, p,
+                              NGX_SOCKADDR_STRLEN, 0);
+    text->data = p;
+}
+
+
 /*
  * What the agents have to leave out, because it is the capture itself: our
  * listener, the peer of this request, and the leg from the router to its

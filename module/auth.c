@@ -94,11 +94,38 @@ ngx_pcap_api_token_wrong(ngx_str_t *token)
 
 
 ngx_int_t
+ngx_pcap_api_set_token(ngx_pcap_api_ctx_t *ctx, ngx_str_t *token)
+{
+    size_t       n;
+    const char  *why;
+
+    ctx->token = *token;
+
+    why = ngx_pcap_api_token_wrong(&ctx->token);
+    if (why != NULL) {
+        return ngx_pcap_api_unauthorized(ctx, why);
+    }
+
+    n = 3 * ctx->token.len;
+
+    ctx->token_encoded.data = ngx_pnalloc(ctx->request->pool, n);
+    if (ctx->token_encoded.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->token_encoded.len = pcapx_form_encode(
+                                 (char *) ctx->token_encoded.data, n,
+                                 (char *) ctx->token.data, ctx->token.len);
+
+    return ngx_pcap_api_hash_token(ctx);
+}
+
+
+ngx_int_t
 ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx)
 {
-    size_t               i, n;
+    size_t               i;
     ngx_str_t            s;
-    const char          *why;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -117,26 +144,10 @@ ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx)
 
     for (i = 7; i < s.len && s.data[i] == ' '; i++) { /* void */ }
 
-    ctx->token.data = s.data + i;
-    ctx->token.len = s.len - i;
+    s.data += i;
+    s.len -= i;
 
-    why = ngx_pcap_api_token_wrong(&ctx->token);
-    if (why != NULL) {
-        return ngx_pcap_api_unauthorized(ctx, why);
-    }
-
-    n = 3 * ctx->token.len;
-
-    ctx->token_encoded.data = ngx_pnalloc(r->pool, n);
-    if (ctx->token_encoded.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ctx->token_encoded.len = pcapx_form_encode(
-                                 (char *) ctx->token_encoded.data, n,
-                                 (char *) ctx->token.data, ctx->token.len);
-
-    return ngx_pcap_api_hash_token(ctx);
+    return ngx_pcap_api_set_token(ctx, &s);
 }
 
 
@@ -220,8 +231,11 @@ ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx)
 
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
+    /* what we ask ourselves, beside a capture, is no request of its client */
+
     rc = ngx_pcap_api_slot_take(pmcf->zone, ctx->conf,
-                                ngx_pcap_api_counted(ctx));
+                                ctx->capture ? NULL
+                                             : ngx_pcap_api_counted(ctx));
 
     if (rc == NGX_OK) {
         ctx->slot = 1;

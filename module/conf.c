@@ -21,6 +21,8 @@ ngx_pcap_api_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    ngx_pcap_api_drain_create(cf, &pmcf->drain);
+
     return pmcf;
 }
 
@@ -60,7 +62,10 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->client_stall = NGX_CONF_UNSET_MSEC;
     conf->stop_timeout = NGX_CONF_UNSET_MSEC;
     conf->max_clock_skew = NGX_CONF_UNSET_MSEC;
+    ngx_pcap_api_peers_create(&conf->peers);
     ngx_pcap_api_limits_create(&conf->limits);
+    conf->rights.every = NGX_CONF_UNSET_MSEC;
+    conf->rights.max_age = NGX_CONF_UNSET_MSEC;
 
     return conf;
 }
@@ -171,6 +176,11 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->stop_timeout, prev->stop_timeout, 2000);
     ngx_conf_merge_msec_value(conf->max_clock_skew, prev->max_clock_skew,
                               5000);
+    ngx_pcap_api_peers_merge(&conf->peers, &prev->peers);
+
+    ngx_conf_merge_msec_value(conf->rights.every, prev->rights.every, 300000);
+    ngx_conf_merge_msec_value(conf->rights.max_age, prev->rights.max_age,
+                              3600000);
 
     if (conf->scopes == NGX_CONF_UNSET_PTR) {
         conf->scopes = prev->scopes;
@@ -202,7 +212,9 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_pcap_api_check_token_check(cf, conf) != NGX_CONF_OK) {
+    if (ngx_pcap_api_check_token_check(cf, conf) != NGX_CONF_OK
+        || ngx_pcap_api_peers_check(cf, conf) != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 

@@ -80,7 +80,7 @@ typedef struct {
     ngx_uint_t                 load;         /* of a core, per mille */
     uint64_t                   capacity;     /* bytes/s by CPU; 0: any */
     uint64_t                   level;        /* bytes/s of one; 0: any */
-} ngx_pcap_api_worker_t;
+} ngx_pcap_api_share_t;
 
 /* The directives of all workers, or of each worker as a whole. */
 
@@ -88,7 +88,7 @@ typedef struct {
     uint64_t                   captures;     /* in all workers */
     uint64_t                   bandwidth;    /* bytes per second */
     uint64_t                   cpu;          /* per cent of a core */
-    ngx_pcap_api_worker_t     *worker;
+    ngx_pcap_api_share_t     *worker;
 } ngx_pcap_api_limits_main_t;
 
 
@@ -96,7 +96,7 @@ typedef struct {
 
 typedef struct {
     ngx_queue_t                queue;        /* in the worker's */
-    ngx_pcap_api_worker_t     *worker;       /* NULL: not in it */
+    ngx_pcap_api_share_t     *worker;       /* NULL: not in it */
     ngx_msec_t                 at;           /* filled up last */
     ngx_msec_t                 told;         /* that it is held back */
     int64_t                    own;          /* of pcap_api_bandwidth */

@@ -444,7 +444,7 @@ ngx_pcap_api_limits_main_create(ngx_conf_t *cf,
     limits->bandwidth = NGX_PCAP_API_LIMIT_UNSET;
     limits->cpu = NGX_PCAP_API_LIMIT_UNSET;
 
-    limits->worker = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_worker_t));
+    limits->worker = ngx_pcalloc(cf->pool, sizeof(ngx_pcap_api_share_t));
     if (limits->worker == NULL) {
         return NGX_ERROR;
     }

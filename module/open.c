@@ -621,7 +621,10 @@ ngx_pcap_api_agent_fail(ngx_pcap_api_agent_t *a, ngx_pcap_api_msg_e type,
 
     a->state = NGX_PCAP_API_AGENT_FAILED;
     a->ctx->nalive--;
-    a->ctx->failed_some = 1;
+
+    if (!a->ctx->limit_hit) {              /* else it is late for that */
+        a->ctx->failed_some = 1;
+    }
 
     ngx_pcap_api_agent_abort(a);
     pcapx_merge_end(&a->ctx->merge, a->index);

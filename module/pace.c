@@ -49,7 +49,7 @@ void
 ngx_pcap_api_pace_join(ngx_pcap_api_ctx_t *ctx)
 {
     ngx_pcap_api_pace_t    *p;
-    ngx_pcap_api_worker_t  *w;
+    ngx_pcap_api_share_t   *w;
 
     p = &ctx->pace;
     w = ngx_pcap_api_shared(ctx)->worker;
@@ -97,7 +97,7 @@ ngx_pcap_api_wanted(ngx_pcap_api_pace_t *p)
  * round settles at least one capture below the level, or ends.
  */
 static uint64_t
-ngx_pcap_api_level(ngx_pcap_api_worker_t *w, uint64_t capacity)
+ngx_pcap_api_level(ngx_pcap_api_share_t *w, uint64_t capacity)
 {
     uint64_t      below, level, next, wanted;
     ngx_uint_t    above;
@@ -141,7 +141,7 @@ ngx_pcap_api_level(ngx_pcap_api_worker_t *w, uint64_t capacity)
 
 /* What was sent since the last measure, in bytes/s of all. */
 static uint64_t
-ngx_pcap_api_rates(ngx_pcap_api_worker_t *w, ngx_msec_t ms)
+ngx_pcap_api_rates(ngx_pcap_api_share_t *w, ngx_msec_t ms)
 {
     uint64_t              sum, rate;
     ngx_queue_t          *q;
@@ -171,7 +171,7 @@ ngx_pcap_api_rates(ngx_pcap_api_worker_t *w, ngx_msec_t ms)
  * One capture alone harms nobody and is never held back by it.
  */
 static void
-ngx_pcap_api_measure_cpu(ngx_pcap_api_worker_t *w, ngx_uint_t max,
+ngx_pcap_api_measure_cpu(ngx_pcap_api_share_t *w, ngx_uint_t max,
     uint64_t sum)
 {
     uint64_t    cpu, wall, least;
@@ -224,7 +224,7 @@ ngx_pcap_api_measure(ngx_pcap_api_limits_main_t *shared)
     ngx_msec_t              ms;
     ngx_queue_t            *q;
     ngx_pcap_api_pace_t    *p;
-    ngx_pcap_api_worker_t  *w;
+    ngx_pcap_api_share_t   *w;
 
     w = shared->worker;
     ms = ngx_current_msec - w->at;
@@ -310,7 +310,7 @@ ngx_pcap_api_pace(ngx_pcap_api_ctx_t *ctx)
     ngx_msec_t              ms;
     ngx_uint_t              own;
     ngx_pcap_api_pace_t    *p;
-    ngx_pcap_api_worker_t  *w;
+    ngx_pcap_api_share_t   *w;
 
     p = &ctx->pace;
     w = p->worker;

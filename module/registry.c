@@ -12,7 +12,10 @@
 #include <openssl/evp.h>
 
 
-static void
+#define NGX_PCAP_API_ROW_TEXTS  7
+
+
+void
 ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32])
 {
     ngx_memzero(hash, 32);
@@ -33,7 +36,7 @@ ngx_pcap_api_what_hash(ngx_pcap_api_ctx_t *ctx, u_char hash[32])
 
 
 /* A user is one of an environment: another one may use the same ids. */
-static ngx_uint_t
+ngx_uint_t
 ngx_pcap_api_row_of_user(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx,
     u_char user_hash[32])
 {
@@ -42,10 +45,32 @@ ngx_pcap_api_row_of_user(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx,
 }
 
 
+ngx_uint_t
+ngx_pcap_api_row_is_own(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx)
+{
+    u_char  hash[32];
+
+    ngx_pcap_api_user_hash(&ctx->identity, hash);
+
+    return ngx_pcap_api_row_of_user(row, ctx, hash);
+}
+
+
+ngx_uint_t
+ngx_pcap_api_row_visible(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx,
+    u_char user_hash[32], ngx_uint_t admin)
+{
+    return admin ? ngx_memcmp(row->env, ctx->conf->env, 32) == 0
+                 : ngx_pcap_api_row_of_user(row, ctx, user_hash);
+}
+
+
 /* Frees a row that is in no queue; under the lock. */
 static void
 ngx_pcap_api_row_free(ngx_slab_pool_t *shpool, ngx_pcap_api_row_t *row)
 {
+    ngx_pcap_api_token_wipe(shpool, row);
+
     if (row->targets != NULL) {
         ngx_slab_free_locked(shpool, row->targets);
     }
@@ -73,6 +98,7 @@ ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
     ngx_pcap_api_row_t *row)
 {
     ngx_queue_remove(&row->queue);
+    ngx_pcap_api_token_wipe(shpool, row);
 
     row->ended = ngx_time();
     row->state = NGX_PCAP_API_ROW_ENDED;
@@ -138,11 +164,13 @@ ngx_pcap_api_row_interfaces(ngx_pcap_api_ctx_t *ctx, ngx_str_t *text)
 /* What does not change while it runs. */
 static void
 ngx_pcap_api_row_fill(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row,
-    ngx_str_t *interfaces)
+    ngx_pcap_api_worker_t *worker, ngx_str_t texts[])
 {
     u_char  *p;
 
-    row->pid = ngx_pid;
+    row->slot = ngx_process_slot;
+    row->pid = worker->pid;
+    row->born = worker->born;
     row->started = ngx_time();
     row->resolver = ctx->resolver->number;
     row->snaplen = ctx->opts.snaplen;
@@ -153,14 +181,33 @@ ngx_pcap_api_row_fill(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row,
     ngx_memcpy(row->id, ctx->id, NGX_PCAP_API_ID_LEN);
     ngx_memcpy(row->env, ctx->conf->env, 32);
 
-    p = ngx_pcap_api_row_text(row->text, &row->user, &ctx->identity.name);
-    p = ngx_pcap_api_row_text(p, &row->client,
-                              &ctx->request->connection->addr_text);
-    p = ngx_pcap_api_row_text(p, &row->request_id, &ctx->request_id);
-    p = ngx_pcap_api_row_text(p, &row->group, &ctx->group);
-    p = ngx_pcap_api_row_text(p, &row->interfaces, interfaces);
-    p = ngx_pcap_api_row_text(p, &row->filter, &ctx->opts.filter);
-    (void) ngx_pcap_api_row_text(p, &row->reason, &ctx->opts.reason);
+    p = ngx_pcap_api_row_text(row->text, &row->user, &texts[0]);
+    p = ngx_pcap_api_row_text(p, &row->client, &texts[1]);
+    p = ngx_pcap_api_row_text(p, &row->request_id, &texts[2]);
+    p = ngx_pcap_api_row_text(p, &row->group, &texts[3]);
+    p = ngx_pcap_api_row_text(p, &row->interfaces, &texts[4]);
+    p = ngx_pcap_api_row_text(p, &row->filter, &texts[5]);
+    (void) ngx_pcap_api_row_text(p, &row->reason, &texts[6]);
+}
+
+
+/* In the order in which they stand in a row. */
+static ngx_int_t
+ngx_pcap_api_row_texts(ngx_pcap_api_ctx_t *ctx,
+    ngx_str_t texts[NGX_PCAP_API_ROW_TEXTS])
+{
+    texts[0] = ctx->identity.name;
+    ngx_pcap_api_client_addr(ctx->request, ctx->conf, &texts[1]);
+    texts[2] = ctx->request_id;
+    texts[3] = ctx->group;
+    texts[5] = ctx->opts.filter;
+    texts[6] = ctx->opts.reason;
+
+    /* a longer one is nobody's: the resolver will refuse it */
+
+    texts[3].len = ngx_min(texts[3].len, NGX_PCAP_API_MAX_GROUP);
+
+    return ngx_pcap_api_row_interfaces(ctx, &texts[4]);
 }
 
 
@@ -180,7 +227,8 @@ ngx_pcap_api_row_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     size_t                     len;
     u_char                     hash[32], what[32];
-    ngx_str_t                  interfaces;
+    ngx_str_t                  texts[NGX_PCAP_API_ROW_TEXTS];
+    ngx_uint_t                 i;
     ngx_slab_pool_t           *shpool;
     ngx_pcap_api_row_t        *row;
     ngx_pcap_api_shm_t        *sh;
@@ -190,15 +238,16 @@ ngx_pcap_api_row_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     shpool = ngx_pcap_api_shpool(pmcf->zone);
     sh = ngx_pcap_api_shm(pmcf->zone);
 
-    if (ngx_pcap_api_row_interfaces(ctx, &interfaces) != NGX_OK) {
+    if (ngx_pcap_api_row_texts(ctx, texts) != NGX_OK) {
         return NGX_ERROR;
     }
 
     ngx_pcap_api_user_hash(&ctx->identity, hash);
     ngx_pcap_api_what_hash(ctx, what);
-    len = ctx->identity.name.len + r->connection->addr_text.len
-          + ctx->request_id.len + ctx->group.len + interfaces.len
-          + ctx->opts.filter.len + ctx->opts.reason.len + 1;
+
+    for (i = 0, len = 0; i < NGX_PCAP_API_ROW_TEXTS; i++) {
+        len += texts[i].len;
+    }
 
     ngx_shmtx_lock(&shpool->mutex);
 
@@ -210,7 +259,8 @@ ngx_pcap_api_row_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     row = ngx_pcap_api_shm_alloc(shpool, sh, sizeof(ngx_pcap_api_row_t));
 
     if (row != NULL) {
-        row->text = ngx_pcap_api_shm_alloc(shpool, sh, len);
+        row->text_len = len;
+        row->text = ngx_pcap_api_shm_alloc(shpool, sh, len + 1);
 
         if (row->text == NULL) {
             ngx_slab_free_locked(shpool, row);
@@ -221,7 +271,8 @@ ngx_pcap_api_row_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     if (row != NULL) {
         ngx_memcpy(row->user_hash, hash, 32);
         ngx_memcpy(row->what, what, 32);
-        ngx_pcap_api_row_fill(ctx, row, &interfaces);
+        ngx_pcap_api_row_fill(ctx, row, &sh->workers[ngx_process_slot],
+                              texts);
         ngx_queue_insert_tail(&sh->rows, &row->queue);
     }
 
@@ -233,6 +284,14 @@ ngx_pcap_api_row_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* Behind the targets: room for the words of those that fail first. */
+static u_char *
+ngx_pcap_api_row_errors(ngx_pcap_api_row_target_t *t, ngx_uint_t n)
+{
+    return (u_char *) (t + n);
+}
+
+
 ngx_int_t
 ngx_pcap_api_row_targets_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx)
@@ -241,12 +300,16 @@ ngx_pcap_api_row_targets_phase(ngx_http_request_t *r,
     u_char                     *p;
     ngx_uint_t                  i;
     ngx_slab_pool_t            *shpool;
+    ngx_pcap_api_row_t         *row;
     ngx_pcap_api_main_conf_t   *pmcf;
     ngx_pcap_api_row_target_t  *t;
 
+    row = ctx->row;
     pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
     shpool = ngx_pcap_api_shpool(pmcf->zone);
-    len = ctx->nagents * sizeof(ngx_pcap_api_row_target_t);
+    len = ctx->nagents * sizeof(ngx_pcap_api_row_target_t)
+          + ngx_min(ctx->nagents, NGX_PCAP_API_ROW_ERRORS)
+            * NGX_PCAP_API_TEXT_LEN;
 
     for (i = 0; i < ctx->nagents; i++) {
         len += ctx->agents[i].target->instance.len
@@ -255,10 +318,17 @@ ngx_pcap_api_row_targets_phase(ngx_http_request_t *r,
 
     ngx_shmtx_lock(&shpool->mutex);
 
+    if (ctx->label.len) {
+        row->label_len = ngx_min(ctx->label.len, NGX_PCAP_API_LABEL_LEN);
+        ngx_memcpy(row->label, ctx->label.data, row->label_len);
+    }
+
     t = ngx_pcap_api_shm_alloc(shpool, ngx_pcap_api_shm(pmcf->zone), len);
 
     if (t != NULL) {
-        p = (u_char *) (t + ctx->nagents);
+        p = ngx_pcap_api_row_errors(t, ctx->nagents)
+            + ngx_min(ctx->nagents, NGX_PCAP_API_ROW_ERRORS)
+              * NGX_PCAP_API_TEXT_LEN;
 
         for (i = 0; i < ctx->nagents; i++) {
             p = ngx_pcap_api_row_text(p, &t[i].name,
@@ -267,8 +337,9 @@ ngx_pcap_api_row_targets_phase(ngx_http_request_t *r,
                                       &ctx->agents[i].target->addr);
         }
 
-        ctx->row->ntargets = ctx->nagents;
-        ctx->row->targets = t;
+        row->ntargets = ctx->nagents;
+        row->targets_len = len;
+        row->targets = t;
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
@@ -285,9 +356,31 @@ ngx_pcap_api_row_run(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* Its length comes last: a reader sees nothing or all of it. */
+static void
+ngx_pcap_api_row_error(ngx_pcap_api_row_t *row, ngx_pcap_api_row_target_t *t,
+    ngx_str_t *text)
+{
+    u_char  *p;
+
+    if (row->nerrors == ngx_min(row->ntargets, NGX_PCAP_API_ROW_ERRORS)) {
+        return;
+    }
+
+    p = ngx_pcap_api_row_errors(row->targets, row->ntargets)
+        + row->nerrors++ * NGX_PCAP_API_TEXT_LEN;
+
+    ngx_memcpy(p, text->data, ngx_min(text->len, NGX_PCAP_API_TEXT_LEN));
+    t->error.data = p;
+    ngx_memory_barrier();
+    t->error.len = ngx_min(text->len, NGX_PCAP_API_TEXT_LEN);
+}
+
+
 void
 ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
 {
+    ngx_time_t                 *tp;
     ngx_uint_t                  i;
     ngx_pcap_api_row_t         *row;
     ngx_pcap_api_agent_t       *a;
@@ -299,8 +392,11 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
     row->packets = ctx->packets;
     row->bytes = ctx->bytes;
     row->late = ctx->late;
-    row->dropped = ngx_pcap_api_dropped(ctx);
     row->sent = (uint64_t) ctx->sent;
+
+    tp = ngx_timeofday();
+    row->synced_ns = (uint64_t) tp->sec * 1000000000
+                     + (uint64_t) tp->msec * 1000000;
 
     if (ctx->stopping || ctx->limit_hit) {
         row->state = NGX_PCAP_API_ROW_STOPPING;
@@ -309,11 +405,18 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
     for (i = 0; i < row->ntargets; i++) {
         a = &ctx->agents[i];
         t = &row->targets[i];
+
+        if (a->state == NGX_PCAP_API_AGENT_FAILED && t->state != a->state) {
+            ngx_pcap_api_row_error(row, t, &a->fail_text);
+        }
+
         t->state = a->state;
         t->packets = a->packets;
         t->bytes = a->bytes;
         t->late = a->late;
     }
+
+    ngx_pcap_api_ledger_sync(ctx);
 }
 
 
@@ -330,6 +433,10 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_row_sync(ctx);
         row->status = ctx->finished ? ctx->status : NGX_PCAP_API_ERROR;
         row->end = ctx->end;
+
+        if (!ctx->finished && ctx->end == NGX_PCAP_API_END_NONE) {
+            row->end = NGX_PCAP_API_END_CLIENT;
+        }
     }
 
     ngx_shmtx_lock(&shpool->mutex);
@@ -348,9 +455,8 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* The row of that capture, or NULL; under the lock. */
 static ngx_pcap_api_row_t *
-ngx_pcap_api_row_find(ngx_queue_t *rows, u_char *id)
+ngx_pcap_api_row_in(ngx_queue_t *rows, u_char *id)
 {
     ngx_queue_t         *q;
     ngx_pcap_api_row_t  *row;
@@ -370,13 +476,42 @@ ngx_pcap_api_row_find(ngx_queue_t *rows, u_char *id)
 }
 
 
+ngx_pcap_api_row_t *
+ngx_pcap_api_row_find(ngx_pcap_api_shm_t *sh, u_char *id)
+{
+    ngx_pcap_api_row_t  *row;
+
+    row = ngx_pcap_api_row_in(&sh->rows, id);
+
+    return row ? row : ngx_pcap_api_row_in(&sh->ended, id);
+}
+
+
+void
+ngx_pcap_api_rows_expire(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh)
+{
+    ngx_queue_t         *q;
+    ngx_pcap_api_row_t  *row;
+
+    while (!ngx_queue_empty(&sh->ended)) {
+        q = ngx_queue_head(&sh->ended);
+        row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
+
+        if (ngx_time() - row->ended <= NGX_PCAP_API_ENDED_KEPT) {
+            break;
+        }
+
+        ngx_pcap_api_row_forget(shpool, sh);
+    }
+}
+
+
 ngx_int_t
 ngx_pcap_api_row_known(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx,
     u_char *id)
 {
     u_char               hash[32], what[32];
     ngx_int_t            rc;
-    ngx_queue_t         *q;
     ngx_slab_pool_t     *shpool;
     ngx_pcap_api_row_t  *row;
     ngx_pcap_api_shm_t  *sh;
@@ -390,21 +525,8 @@ ngx_pcap_api_row_known(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx,
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    while (!ngx_queue_empty(&sh->ended)) {
-        q = ngx_queue_head(&sh->ended);
-        row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
-
-        if (ngx_time() - row->ended <= NGX_PCAP_API_ENDED_KEPT) {
-            break;
-        }
-
-        ngx_pcap_api_row_forget(shpool, sh);
-    }
-
-    row = ngx_pcap_api_row_find(&sh->rows, id);
-    if (row == NULL) {
-        row = ngx_pcap_api_row_find(&sh->ended, id);
-    }
+    ngx_pcap_api_rows_expire(shpool, sh);
+    row = ngx_pcap_api_row_find(sh, id);
 
     if (row != NULL && ngx_pcap_api_row_of_user(row, ctx, hash)) {
         rc = ngx_memcmp(row->what, what, 32) == 0 ? NGX_OK : NGX_ABORT;
@@ -433,7 +555,7 @@ ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    row = ngx_pcap_api_row_find(&sh->rows, ctx->stop_id);
+    row = ngx_pcap_api_row_in(&sh->rows, ctx->stop_id);
 
     if (row != NULL) {
         owner = ngx_pcap_api_row_of_user(row, ctx, hash);

@@ -32,8 +32,6 @@ static void ngx_pcap_api_yield(ngx_event_t *ev);
 static void ngx_pcap_api_cleanup(void *data);
 static void ngx_pcap_api_free(void *data);
 static void ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc);
-static ngx_int_t ngx_pcap_api_continue_phase(ngx_http_request_t *r,
-    ngx_pcap_api_ctx_t *ctx);
 static ngx_int_t ngx_pcap_api_stop_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
@@ -56,9 +54,32 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_status_phases[] = {
     { NULL, NULL }
 };
 
+static const ngx_pcap_api_phase_t  ngx_pcap_api_list_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
+    { "listing captures", ngx_pcap_api_list_phase },
+    { NULL, NULL }
+};
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_show_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
+    { "asking another node", ngx_pcap_api_forward_phase },
+    { "showing a capture", ngx_pcap_api_show_phase },
+    { NULL, NULL }
+};
+
 static const ngx_pcap_api_phase_t  ngx_pcap_api_stop_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "asking another node", ngx_pcap_api_forward_phase },
     { "stopping a capture", ngx_pcap_api_stop_phase },
+    { NULL, NULL }
+};
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_token_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "asking another node", ngx_pcap_api_forward_phase },
+    { "taking a fresh token", ngx_pcap_api_token_phase },
     { NULL, NULL }
 };
 
@@ -66,10 +87,11 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_stop_phases[] = {
 static ngx_pcap_api_ctx_t *
 ngx_pcap_api_create_ctx(ngx_http_request_t *r)
 {
-    u_char                bytes[NGX_PCAP_API_ID_LEN / 2];
-    ngx_pcap_api_ctx_t   *ctx;
-    ngx_pool_cleanup_t   *pcln;
-    ngx_http_cleanup_t   *cln;
+    u_char                     bytes[NGX_PCAP_API_ID_LEN / 2];
+    ngx_pcap_api_ctx_t        *ctx;
+    ngx_pool_cleanup_t        *pcln;
+    ngx_http_cleanup_t        *cln;
+    ngx_pcap_api_main_conf_t  *pmcf;
 
     ctx = ngx_pcalloc(r->pool, sizeof(ngx_pcap_api_ctx_t));
     cln = ngx_http_cleanup_add(r, 0);
@@ -81,6 +103,11 @@ ngx_pcap_api_create_ctx(ngx_http_request_t *r)
         return NULL;
     }
 
+    /* so that any node knows which one has it */
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
+    bytes[0] = (u_char) (pmcf->node >> 8);
+    bytes[1] = (u_char) pmcf->node;
     ngx_hex_dump(ctx->id, bytes, sizeof(bytes));
 
     ctx->request = r;
@@ -112,6 +139,18 @@ ngx_pcap_api_create_ctx(ngx_http_request_t *r)
 }
 
 
+/* Paths that are none, and the status, are of no interest. */
+static void
+ngx_pcap_api_refused(ngx_pcap_api_ctx_t *ctx, ngx_int_t status)
+{
+    if (ctx->phase != ngx_pcap_api_status_phases
+        && (ctx->phase != NULL || status != NGX_HTTP_NOT_FOUND))
+    {
+        (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_REFUSAL);
+    }
+}
+
+
 ngx_int_t
 ngx_pcap_api_handler(ngx_http_request_t *r)
 {
@@ -138,6 +177,7 @@ ngx_pcap_api_handler(ngx_http_request_t *r)
         ngx_pcap_api_ctx_t  *ctx = ngx_pcap_api_ctx(r);
 
         (void) ngx_http_discard_request_body(r);
+        ngx_pcap_api_refused(ctx, rc);
         ctx->done = 1;
 
         return ngx_pcap_api_send_problem(r, ctx, rc, &ctx->fail_detail);
@@ -163,6 +203,32 @@ ngx_pcap_api_allow(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 }
 
 
+/* What is only read: the status, or the list of captures. */
+static ngx_int_t
+ngx_pcap_api_route_read(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
+    ngx_uint_t list)
+{
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return ngx_pcap_api_allow(r, ctx, "GET, HEAD");
+    }
+
+    if (!list) {
+        ctx->phase = ngx_pcap_api_status_phases;
+
+        return ngx_pcap_api_take_over(r, ctx);
+    }
+
+    if (r->args.len) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                                   "the list takes no options");
+    }
+
+    ctx->phase = ngx_pcap_api_list_phases;
+
+    return ngx_pcap_api_start(r, ctx);
+}
+
+
 static ngx_int_t
 ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
 {
@@ -170,20 +236,20 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
     ngx_pcap_api_ctx_t  *ctx;
 
     static ngx_str_t  captures = ngx_string("captures/");
+    static ngx_str_t  token = ngx_string("/token");
 
     ctx = ngx_pcap_api_ctx(r);
 
-    if (path->len == 6 && ngx_strncmp(path->data, "status", 6) == 0) {
-        if (!(r->method & NGX_HTTP_GET)) {
-            return ngx_pcap_api_allow(r, ctx, "GET");
-        }
-
-        ctx->phase = ngx_pcap_api_status_phases;
-
-        return ngx_pcap_api_take_over(r, ctx);
+    if ((path->len == 6 && ngx_strncmp(path->data, "status", 6) == 0)
+        || (path->len == 8 && ngx_strncmp(path->data, "captures", 8) == 0))
+    {
+        return ngx_pcap_api_route_read(r, ctx, path->len == 8);
     }
 
-    ctx->resolver = ngx_pcap_api_resolver_of(ctx->conf, path);
+    /* a peer asks about captures, it begins none */
+
+    ctx->resolver = ctx->conf->peers.forwarded
+                    ? NULL : ngx_pcap_api_resolver_of(ctx->conf, path);
 
     if (ctx->resolver != NULL) {
         if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_POST))) {
@@ -202,13 +268,33 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
                                   NGX_PCAP_API_ID_LEN, err)
            == PCAPX_OK)
     {
-        if (!(r->method & NGX_HTTP_DELETE)) {
-            return ngx_pcap_api_allow(r, ctx, "DELETE");
+        if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_DELETE))) {
+            return ngx_pcap_api_allow(r, ctx, "GET, HEAD, DELETE");
         }
 
         ngx_memcpy(ctx->stop_id, path->data + captures.len,
                    NGX_PCAP_API_ID_LEN);
-        ctx->phase = ngx_pcap_api_stop_phases;
+        ctx->phase = r->method & NGX_HTTP_DELETE ? ngx_pcap_api_stop_phases
+                                                 : ngx_pcap_api_show_phases;
+
+        return ngx_pcap_api_start(r, ctx);
+    }
+
+    if (path->len == captures.len + NGX_PCAP_API_ID_LEN + token.len
+        && ngx_strncmp(path->data, captures.data, captures.len) == 0
+        && ngx_strncmp(path->data + path->len - token.len, token.data,
+                       token.len) == 0
+        && pcapx_valid_capture_id((char *) path->data + captures.len,
+                                  NGX_PCAP_API_ID_LEN, err)
+           == PCAPX_OK)
+    {
+        if (!(r->method & NGX_HTTP_PUT)) {
+            return ngx_pcap_api_allow(r, ctx, "PUT");
+        }
+
+        ngx_memcpy(ctx->stop_id, path->data + captures.len,
+                   NGX_PCAP_API_ID_LEN);
+        ctx->phase = ngx_pcap_api_token_phases;
 
         return ngx_pcap_api_start(r, ctx);
     }
@@ -480,6 +566,7 @@ ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_fetch_drop(ctx->fetches);
     }
 
+    ngx_pcap_api_rights_release(ctx);
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
@@ -533,6 +620,7 @@ ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "pcap request refused with %ui: %V", status,
                   &ctx->fail_detail);
+    ngx_pcap_api_refused(ctx, (ngx_int_t) status);
 
     ngx_pcap_api_abort_all(ctx);
 
@@ -542,6 +630,28 @@ ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
 
     rc = ngx_pcap_api_send_problem(r, ctx, status, &ctx->fail_detail);
     ngx_pcap_api_finalize(ctx, rc);
+}
+
+
+static void
+ngx_pcap_api_log_end(ngx_pcap_api_ctx_t *ctx)
+{
+    u_char                 *p, text[256];
+    ngx_pcap_api_ledger_t   sum;
+
+    ngx_pcap_api_ledger_sum(ctx, &sum);
+    p = ngx_pcap_api_ledger_text(&sum, ' ', text, text + sizeof(text));
+
+    ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
+                  "pcap capture %*s of %V ended: %s, packets:%uL "
+                  "dropped:%uL%s%V sent:%O %*s",
+                  (size_t) NGX_PCAP_API_ID_LEN, ctx->id, &ctx->group,
+                  ctx->finished ? ngx_pcap_api_status_names[ctx->status]
+                                : "cut",
+                  ctx->packets, ngx_pcap_api_ledger_dropped(&sum),
+                  ctx->opts.continues.len ? " continues:" : "",
+                  &ctx->opts.continues, ctx->sent,
+                  (size_t) (p - text), text);
 }
 
 
@@ -559,27 +669,21 @@ ngx_pcap_api_cleanup(void *data)
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
     ngx_pcap_api_stop_events(ctx);
+    ngx_pcap_api_rights_release(ctx);
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
     ngx_pcap_api_pace_leave(ctx);
+
+    (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_END);
 
     if (ctx->row != NULL) {
         ngx_pcap_api_row_remove(pmcf->zone, ctx);
     }
 
     if (ctx->header_sent) {
-        ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
-                      "pcap capture %*s of %V ended: %s, "
-                      "packets:%uL dropped:%uL%s%V",
-                      (size_t) NGX_PCAP_API_ID_LEN, ctx->id, &ctx->group,
-                      ctx->finished ? ngx_pcap_api_status_names[ctx->status]
-                                    : "cut",
-                      ctx->packets, ngx_pcap_api_dropped(ctx),
-                      ctx->opts.continues.len ? " continues:" : "",
-                      &ctx->opts.continues);
+        ngx_pcap_api_log_end(ctx);
     }
-
 }
 
 
@@ -608,42 +712,6 @@ ngx_pcap_api_free(void *data)
 }
 
 
-/*
- * The predecessor has to be the caller's own; somebody else's is as unknown
- * as one that never was. Nothing is done to it.
- */
-static ngx_int_t
-ngx_pcap_api_continue_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
-{
-    ngx_int_t                  rc;
-    ngx_pcap_api_main_conf_t  *pmcf;
-
-    if (ctx->opts.continues.len == 0) {
-        return NGX_OK;
-    }
-
-    pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
-
-    rc = ngx_pcap_api_row_known(pmcf->zone, ctx, ctx->opts.continues.data);
-
-    if (rc == NGX_OK) {
-        return NGX_OK;
-    }
-
-    if (rc == NGX_ABORT) {
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_CONFLICT,
-                                   "option \"continues\": capture %V is of "
-                                   "other targets than \"%V\"",
-                                   &ctx->opts.continues, &ctx->group);
-    }
-
-    return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
-                               "option \"continues\": there is no capture "
-                               "%V, running or ended within 10 minutes",
-                               &ctx->opts.continues);
-}
-
-
 static ngx_int_t
 ngx_pcap_api_stop_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
@@ -660,6 +728,8 @@ ngx_pcap_api_stop_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                                    (size_t) NGX_PCAP_API_ID_LEN,
                                    ctx->stop_id);
     }
+
+    (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_STOP);
 
     doc = json_object();
     json_object_set_new(doc, "id", json_stringn((char *) ctx->stop_id,

@@ -15,6 +15,23 @@ static const ngx_pcap_api_resolver_t  *const ngx_pcap_api_resolvers[] = {
 };
 
 
+ngx_str_t
+ngx_pcap_api_resolver_name(ngx_uint_t number)
+{
+    ngx_uint_t  i;
+
+    static const ngx_str_t  none = ngx_null_string;
+
+    for (i = 0; ngx_pcap_api_resolvers[i] != NULL; i++) {
+        if (ngx_pcap_api_resolvers[i]->number == number) {
+            return ngx_pcap_api_resolvers[i]->name;
+        }
+    }
+
+    return none;
+}
+
+
 const ngx_pcap_api_resolver_t *
 ngx_pcap_api_resolver(ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i)
 {

@@ -123,6 +123,11 @@ ngx_int_t ngx_pcap_api_read_options(ngx_http_request_t *r,
 /* module/auth.c: who asks */
 
 ngx_int_t ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx);
+/*
+ * As take_token, for a token that is known; its bytes are kept, not copied.
+ * NGX_OK or what a phase says.
+ */
+ngx_int_t ngx_pcap_api_set_token(ngx_pcap_api_ctx_t *ctx, ngx_str_t *token);
 ngx_int_t ngx_pcap_api_auth_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 /* As refuse, with 401 and invalid_token. why is copied. */
@@ -209,7 +214,13 @@ char *ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 /* module/zone.c: shared memory */
 
 ngx_int_t ngx_pcap_api_zone_init(ngx_shm_zone_t *zone, void *data);
-void ngx_pcap_api_zone_sweep(ngx_shm_zone_t *zone, ngx_pid_t pid);
+
+/* module/sweep.c: what workers leave that are gone */
+
+/* A worker begins: sweeps, takes its place, will sweep again. */
+ngx_int_t ngx_pcap_api_sweep_init(ngx_cycle_t *cycle);
+/* It ends. */
+void ngx_pcap_api_sweep_exit(ngx_cycle_t *cycle);
 
 /* module/cache.c: verdicts on tokens */
 
@@ -243,6 +254,9 @@ void ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx);
  * while, but is ours no more. One that never ran is taken away.
  */
 void ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx);
+/* Is a copy of a row the caller's own? */
+ngx_uint_t ngx_pcap_api_row_is_own(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_ctx_t *ctx);
 /*
  * NGX_OK: id runs or ended lately, is the caller's, and of what he asks for
  * now; NGX_ABORT: it is of something else; NGX_DECLINED: it is not there.
@@ -256,6 +270,82 @@ ngx_int_t ngx_pcap_api_row_known(ngx_shm_zone_t *zone,
 ngx_int_t ngx_pcap_api_row_stop(ngx_shm_zone_t *zone,
     ngx_pcap_api_ctx_t *ctx);
 
+/* module/snapshot.c: copies of rows, for those who read at leisure */
+
+/*
+ * A copy of the row ctx->stop_id, with its targets, in pool memory. NGX_OK;
+ * NGX_DECLINED: not there, or not for the caller's eyes; NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_snapshot_one(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_row_t *row);
+/*
+ * Copies of all rows that the caller may see, those that run first, without
+ * targets (targets is NULL, ntargets right); more is set when there are more
+ * than are copied. NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_snapshot_all(ngx_pcap_api_ctx_t *ctx,
+    ngx_array_t *rows, ngx_uint_t *more);
+
+/* module/capture_json.c: a row as JSON */
+
+/* Of the copy row; with its targets, if it has them. NULL: no memory. */
+json_t *ngx_pcap_api_capture_json(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_row_t *row);
+
+/* module/captures.c: lists and shows captures */
+
+ngx_int_t ngx_pcap_api_list_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_show_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+
+/* module/peers.c: the other nodes of this API */
+
+char *ngx_pcap_api_node(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_environment(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void ngx_pcap_api_peers_create(ngx_pcap_api_peers_conf_t *conf);
+void ngx_pcap_api_peers_merge(ngx_pcap_api_peers_conf_t *conf,
+    ngx_pcap_api_peers_conf_t *prev);
+/* For an enabled location, behind the merge of its server. */
+char *ngx_pcap_api_peers_check(ngx_conf_t *cf,
+    ngx_pcap_api_loc_conf_t *conf);
+/* The node of a capture id: its first four digits. */
+ngx_uint_t ngx_pcap_api_node_of(u_char *id);
+/* The peer that a capture is of, or NULL: ours, or nobody's. */
+ngx_pcap_api_peer_t *ngx_pcap_api_peer_of(ngx_pcap_api_ctx_t *ctx,
+    u_char *id);
+/* What a subrequest asks a peer for, or NULL. */
+ngx_pcap_api_peer_ask_t *ngx_pcap_api_peer_ask_of(ngx_http_request_t *r);
+/*
+ * Asks one peer, or all of them (NULL), as the method of the request says or
+ * GET, for what stands below our location as path; answers of at most max
+ * bytes, within ms. NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_peers_ask(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_peer_t *peer, ngx_str_t *path, size_t max, ngx_msec_t ms);
+/* NGX_AGAIN while an answer may still come, else NGX_OK. */
+ngx_int_t ngx_pcap_api_peers_wait(ngx_pcap_api_ctx_t *ctx);
+/*
+ * The JSON object that a peer has answered with, the caller's; 204 has none.
+ * *why: NULL, or what is wrong with the peer, as a clause.
+ */
+json_t *ngx_pcap_api_peer_answer(ngx_pcap_api_peer_ask_t *ask,
+    const char **why);
+
+/* module/forward.c: requests about captures of other nodes */
+
+/*
+ * As a phase, behind the token check: NGX_OK when ctx->stop_id is of this
+ * node, or of none there is; else the node that has it is asked the same, and
+ * the request is answered with what it says.
+ */
+ngx_int_t ngx_pcap_api_forward_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* As a phase: the predecessor is known, here or to its own node. */
+ngx_int_t ngx_pcap_api_continue_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
 /* module/limits.c: what requests and users may use up */
 
 /*
@@ -337,6 +427,58 @@ void ngx_pcap_api_pace(ngx_pcap_api_ctx_t *ctx);
 void ngx_pcap_api_pace_take(ngx_pcap_api_ctx_t *ctx, size_t len);
 /* Says that it is held back, when it is. */
 void ngx_pcap_api_pace_tell(ngx_pcap_api_ctx_t *ctx);
+/* module/beside.c: requests of our own beside a capture */
+
+/*
+ * Makes one that will run phases for the capture, whose connection, group and
+ * options it uses: it has to be freed before the capture's request goes.
+ * NULL: no memory.
+ */
+ngx_pcap_api_ctx_t *ngx_pcap_api_beside_create(ngx_pcap_api_ctx_t *capture,
+    const ngx_pcap_api_phase_t *phases);
+/*
+ * Goes on; to be called with every tick. NGX_AGAIN, or what the last phase
+ * said: NGX_OK, NGX_ERROR, or a refusal with fail_detail.
+ */
+ngx_int_t ngx_pcap_api_beside_run(ngx_pcap_api_ctx_t *ctx);
+/* Ends it at any time, but not from within its phases. */
+void ngx_pcap_api_beside_free(ngx_pcap_api_ctx_t *ctx);
+
+/* module/rights.c: the right of a capture that runs */
+
+/* The stream begins. */
+void ngx_pcap_api_rights_begin(ngx_pcap_api_ctx_t *ctx);
+/* With every tick of it: checks, and ends it. */
+void ngx_pcap_api_rights_watch(ngx_pcap_api_ctx_t *ctx);
+/* The capture ends; idempotent. */
+void ngx_pcap_api_rights_release(ngx_pcap_api_ctx_t *ctx);
+
+/* module/token_slot.c: a fresh token for a capture that runs */
+
+/* As a phase, behind the token check: for ctx->stop_id; 204. */
+ngx_int_t ngx_pcap_api_token_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/*
+ * That of the capture's row, from the heap and the caller's from now on, and
+ * its exp; nothing of it is left in the row. NGX_DECLINED: there is none.
+ */
+ngx_int_t ngx_pcap_api_token_take(ngx_pcap_api_ctx_t *ctx, ngx_str_t *token,
+    time_t *exp);
+
+/* module/drain.c: the end of a worker */
+
+void ngx_pcap_api_drain_create(ngx_conf_t *cf, ngx_pcap_api_drain_conf_t *d);
+/* When all directives are read: NGX_OK, or NGX_ERROR, which is logged. */
+ngx_int_t ngx_pcap_api_drain_check(ngx_pcap_api_drain_conf_t *d);
+/* A new configuration; in the master. */
+ngx_int_t ngx_pcap_api_drain_module(ngx_cycle_t *cycle);
+/* A worker begins. */
+void ngx_pcap_api_drain_worker(ngx_cycle_t *cycle);
+/*
+ * With every step of a stream: ends it when this worker has to go. NGX_OK, or
+ * NGX_ERROR: there is no more time for anything.
+ */
+ngx_int_t ngx_pcap_api_drain(ngx_pcap_api_ctx_t *ctx);
 
 /* module/resolve.c: what resolvers share */
 
@@ -346,6 +488,9 @@ const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_named(ngx_str_t *name);
 
 ngx_int_t ngx_pcap_api_resolve_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+
+/* "static", also where no location has it; empty for no such number. */
+ngx_str_t ngx_pcap_api_resolver_name(ngx_uint_t number);
 
 /* The first configured resolver with that number or a higher one, or NULL. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver(
@@ -510,6 +655,13 @@ ngx_int_t ngx_pcap_api_agent_uri(ngx_http_request_t *r,
 ngx_int_t ngx_pcap_api_forwarded_for(ngx_http_request_t *r,
     ngx_addr_t *addr);
 
+/*
+ * The client's address: of a trusted router's client the one that the router
+ * reports. Of the connection or of the pool.
+ */
+void ngx_pcap_api_client_addr(ngx_http_request_t *r,
+    ngx_pcap_api_loc_conf_t *conf, ngx_str_t *text);
+
 /* module/open.c: the subrequests to agents */
 
 ngx_int_t ngx_pcap_api_open_phase(ngx_http_request_t *r,
@@ -575,8 +727,45 @@ void ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
 /* Ends at once: a limit that is exact to the record is reached. */
 void ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end);
 
-/* The time to drain is over: what is still out there counts as dropped. */
-void ngx_pcap_api_cut_rest(ngx_pcap_api_ctx_t *ctx);
+/* module/discard.c: when records are no longer taken */
+
+/*
+ * The time to drain is over, or a limit is reached: agents are asked to end,
+ * what still comes of them is counted and dropped. Idempotent. Not from
+ * within emit().
+ */
+void ngx_pcap_api_discard_begin(ngx_pcap_api_ctx_t *ctx);
+/* Cuts agents that do not come to their end. */
+void ngx_pcap_api_discard_watch(ngx_pcap_api_ctx_t *ctx);
+/* The agent has ended: says how much was dropped. */
+void ngx_pcap_api_discard_tell(ngx_pcap_api_agent_t *a);
+
+/* module/ledger.c: what has become of every packet */
+
+/* What an agent's interface has seen, at least. */
+uint64_t ngx_pcap_api_ledger_seen(ngx_pcap_api_iface_t *f);
+/* 1: its last reports agree with the records that came. */
+ngx_uint_t ngx_pcap_api_ledger_fits(ngx_pcap_api_agent_t *a);
+/* That of one agent, as far as it is known now. */
+void ngx_pcap_api_ledger(ngx_pcap_api_agent_t *a, ngx_pcap_api_ledger_t *l);
+/* That of the capture. */
+void ngx_pcap_api_ledger_sum(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ledger_t *sum);
+void ngx_pcap_api_ledger_add(ngx_pcap_api_ledger_t *sum,
+    ngx_pcap_api_ledger_t *l);
+/* What was lost of what was asked for: kernel, agent, stop. */
+uint64_t ngx_pcap_api_ledger_dropped(ngx_pcap_api_ledger_t *l);
+uint64_t ngx_pcap_api_dropped(ngx_pcap_api_ctx_t *ctx);
+/* Into the capture's row and its targets. */
+void ngx_pcap_api_ledger_sync(ngx_pcap_api_ctx_t *ctx);
+/*
+ * "kernel=1 agent=0 ...", with sep between, and when it is not all known how
+ * much was in flight and since when; returns the end.
+ */
+u_char *ngx_pcap_api_ledger_text(ngx_pcap_api_ledger_t *l, char sep,
+    u_char *p, u_char *last);
+/* RFC 3339 in UTC with milliseconds, 24 bytes; the length. */
+size_t ngx_pcap_api_time(u_char *dst, size_t max, uint64_t ns);
 
 /* module/ends.c: why captures end */
 
@@ -627,6 +816,11 @@ void ngx_pcap_api_output_free(ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush);
 /* Takes back what the client has taken. */
 void ngx_pcap_api_reap(ngx_pcap_api_ctx_t *ctx);
+/*
+ * What the client still has of the agents' memory is no longer theirs: their
+ * carries become the chain's, upstream buffers stay until the request ends.
+ */
+void ngx_pcap_api_detach(ngx_pcap_api_ctx_t *ctx);
 
 /* module/blocks.c: what we write ourselves */
 
@@ -642,9 +836,34 @@ ngx_int_t ngx_pcap_api_write_end(ngx_pcap_api_ctx_t *ctx);
 /* The comments of the next packet: one more. */
 void ngx_pcap_api_attach(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len);
 size_t ngx_pcap_api_verdict(ngx_pcap_api_ctx_t *ctx, u_char *dst, size_t max);
-uint64_t ngx_pcap_api_dropped(ngx_pcap_api_ctx_t *ctx);
 extern const char *const ngx_pcap_api_status_names[];
 extern const char *const ngx_pcap_api_msg_names[];
+
+/* module/audit.c: who did what, see docs/AUDIT.md */
+
+/*
+ * Writes the event's line, of what ctx says. NGX_OK; NGX_ERROR: the log cannot
+ * be written and is not allowed to be left out. END is written once, and only
+ * for what START was.
+ */
+ngx_int_t ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_audit_e event);
+/* As a phase would: START, or a refusal, for there is no capture without. */
+ngx_int_t ngx_pcap_api_audit_start(ngx_pcap_api_ctx_t *ctx);
+/*
+ * The line of a capture whose worker died; row is a copy, with its texts. Not
+ * with the zone's lock held.
+ */
+void ngx_pcap_api_audit_row(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_audit_e event);
+/* module/audit_log.c: NGX_OK; NGX_DECLINED: there is no audit; NGX_ERROR */
+ngx_int_t ngx_pcap_api_audit_head(ngx_pcap_api_main_conf_t *pmcf,
+    ngx_pcap_api_audit_head_t *head);
+/* module/audit_conf.c: pcap_api_audit */
+char *ngx_pcap_api_audit_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* Behind the configuration: finds out where the chain goes on. */
+char *ngx_pcap_api_audit_open(ngx_conf_t *cf);
 
 /* module/variables.c: $pcap_* */
 

@@ -254,18 +254,27 @@ ngx_pcap_api_merge_token_check(ngx_pcap_api_loc_conf_t *conf,
 
 /*
  * Where the users of a location come from: the same user id elsewhere is
- * somebody else. Servers without a name are told apart by their place. All
- * of it is the same after a reload, which leaves running captures to their
- * owners.
+ * somebody else. A name that was given says it all; else servers without a
+ * name are told apart by their place. All of it is the same after a reload,
+ * which leaves running captures to their owners.
  */
 static char *
 ngx_pcap_api_set_env(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
 {
     int                         ok;
+    ngx_str_t                  *name;
     EVP_MD_CTX                 *md;
     ngx_uint_t                  i;
     ngx_http_core_srv_conf_t   *cscf, **servers;
     ngx_http_core_main_conf_t  *cmcf;
+
+    name = &conf->peers.environment;
+
+    if (name->len) {
+        return EVP_Digest(name->data, name->len, conf->env, NULL,
+                          EVP_sha256(), NULL)
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
 
     cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);

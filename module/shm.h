@@ -1,6 +1,6 @@
 /*
  * module/shm.h: what lies in the zone, for the rooms that keep something there:
- * zone.c, cache.c, slots.c, registry.c.
+ * zone.c, sweep.c, cache.c, slots.c, registry.c, snapshot.c.
  *
  * Nothing in the zone points to memory outside of it. The mutex is held for
  * copying in and out only: no logging, no pool and no return without unlock
@@ -56,10 +56,22 @@ typedef struct {
 #define NGX_PCAP_API_MAX_ENDED   1024
 #define NGX_PCAP_API_ENDED_KEPT  600      /* seconds */
 
+/*
+ * Whose things are whose: a worker by its place among nginx's processes. A
+ * number of a process comes again, with its start time it does not.
+ */
+
+typedef struct {
+    ngx_pid_t               pid;           /* 0: nobody */
+    uint64_t                born;          /* clock ticks; 0: not known */
+} ngx_pcap_api_worker_t;
+
 typedef struct {
     ngx_queue_t             rows;
     ngx_queue_t             ended;         /* oldest first */
     ngx_uint_t              nended;
+    ngx_pcap_api_worker_t   workers[NGX_MAX_PROCESSES];
+    ngx_msec_t              swept;         /* looked for dead ones */
     ngx_rbtree_t            verdicts;
     ngx_rbtree_node_t       sentinel;
     ngx_queue_t             verdict_queue;
@@ -102,20 +114,41 @@ void ngx_pcap_api_verdict_insert(ngx_rbtree_node_t *temp,
 void ngx_pcap_api_verdict_delete(ngx_slab_pool_t *shpool,
     ngx_pcap_api_shm_t *sh, ngx_pcap_api_verdict_t *v);
 
+/* module/snapshot.c; under the lock */
+/* dst is row, with its texts in text, which has row->text_len bytes. */
+void ngx_pcap_api_row_copy(ngx_pcap_api_row_t *dst, u_char *text,
+    ngx_pcap_api_row_t *row);
 /*
  * module/limits.c; under the lock: may a capture be added to the rows? NGX_OK,
  * or NGX_BUSY, which ngx_pcap_api_not_admitted() says behind it.
  */
 ngx_int_t ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
     u_char user_hash[32]);
+/* module/token_slot.c; under the lock: wipes and frees what nobody read. */
+void ngx_pcap_api_token_wipe(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_row_t *row);
 
 /* module/registry.c; under the lock */
+/* May the caller see it, and is it his own? */
+ngx_uint_t ngx_pcap_api_row_of_user(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_ctx_t *ctx, u_char user_hash[32]);
+ngx_uint_t ngx_pcap_api_row_visible(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_ctx_t *ctx, u_char user_hash[32], ngx_uint_t admin);
+/* The running or ended row of that capture, or NULL. */
+ngx_pcap_api_row_t *ngx_pcap_api_row_find(ngx_pcap_api_shm_t *sh,
+    u_char *id);
+/* Ended rows that are too old are forgotten. */
+void ngx_pcap_api_rows_expire(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_shm_t *sh);
 /* From the running to the ended ones. */
 void ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
     ngx_pcap_api_row_t *row);
 /* The row that ended first is forgotten. */
 void ngx_pcap_api_row_forget(ngx_slab_pool_t *shpool,
     ngx_pcap_api_shm_t *sh);
+
+/* module/registry.c; without the lock: who asks, as rows know him. */
+void ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32]);
 
 
 #endif /* NGX_PCAP_API_SHM_H */

@@ -1,7 +1,7 @@
 /*
  * module/variables.c: the $pcap_* variables. None but $pcap_token,
  * $pcap_client_token and $pcap_bearer hold a token, and these are there for
- * the introspection location and for questions to a platform only.
+ * the introspection location and for questions to platforms and peers only.
  */
 
 #include "ngx_pcap_api_module.h"
@@ -10,6 +10,8 @@
 static ngx_int_t ngx_pcap_api_variable_agent(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_pcap_api_variable_ask(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_pcap_api_variable_peer(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_pcap_api_variable_capture(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -26,6 +28,9 @@ enum {
     NGX_PCAP_API_VAR_DIRECTOR_URI,
     NGX_PCAP_API_VAR_CC_URI,
     NGX_PCAP_API_VAR_BEARER,
+    NGX_PCAP_API_VAR_PEER_ADDR,
+    NGX_PCAP_API_VAR_PEER_URI,
+    NGX_PCAP_API_VAR_PEER_NAME,
     NGX_PCAP_API_VAR_KEYS_ETAG,
     NGX_PCAP_API_VAR_ID,
     NGX_PCAP_API_VAR_USER,
@@ -66,6 +71,15 @@ static ngx_http_variable_t  ngx_pcap_api_vars[] = {
 
     { ngx_string("pcap_bearer"), NULL, ngx_pcap_api_variable_ask,
       NGX_PCAP_API_VAR_BEARER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_peer_addr"), NULL, ngx_pcap_api_variable_peer,
+      NGX_PCAP_API_VAR_PEER_ADDR, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_peer_uri"), NULL, ngx_pcap_api_variable_peer,
+      NGX_PCAP_API_VAR_PEER_URI, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_peer_name"), NULL, ngx_pcap_api_variable_peer,
+      NGX_PCAP_API_VAR_PEER_NAME, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("pcap_keys_etag"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_KEYS_ETAG, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -174,12 +188,62 @@ ngx_pcap_api_variable_of_other(ngx_pcap_api_ask_t *ask, uintptr_t data)
 }
 
 
+/*
+ * Of a question to a peer. It gets the token only when its certificate will
+ * be verified: nginx asks for the variable when it knows whom it connects to.
+ */
+static ngx_int_t
+ngx_pcap_api_variable_peer(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_uint_t                verified;
+    ngx_pcap_api_peer_ask_t  *ask;
+
+    ask = ngx_pcap_api_peer_ask_of(r);
+    verified = 0;
+
+#if (NGX_HTTP_SSL)
+
+    verified = r->upstream != NULL && r->upstream->ssl
+               && r->upstream->conf->ssl_verify;
+
+#endif
+
+    if (ask == NULL || (data == NGX_PCAP_API_VAR_BEARER && !verified)) {
+        v->not_found = 1;
+        v->no_cacheable = 1;
+        return NGX_OK;
+    }
+
+    switch (data) {
+
+    case NGX_PCAP_API_VAR_PEER_ADDR:
+        return ngx_pcap_api_variable_set(v, &ask->peer->addr);
+
+    case NGX_PCAP_API_VAR_PEER_URI:
+        return ngx_pcap_api_variable_set(v, &ask->uri);
+
+    case NGX_PCAP_API_VAR_PEER_NAME:
+        return ngx_pcap_api_variable_set(v, &ask->peer->tls_name);
+
+    default: /* NGX_PCAP_API_VAR_BEARER */
+        return ngx_pcap_api_variable_set(v, &ask->fetch.ctx->token);
+    }
+}
+
+
 /* Of a question to a platform; no other subrequest sees the token. */
 static ngx_int_t
 ngx_pcap_api_variable_ask(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_pcap_api_ask_t  *ask;
+
+    if (data == NGX_PCAP_API_VAR_BEARER
+        && ngx_pcap_api_peer_ask_of(r) != NULL)
+    {
+        return ngx_pcap_api_variable_peer(r, v, data);
+    }
 
     ask = ngx_pcap_api_ask_of(r);
 

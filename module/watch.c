@@ -55,7 +55,7 @@ ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
         a->told = ngx_current_msec;
     }
 
-    if (ctx->blocked || ctx->pace.throttled
+    if (ctx->blocked || ctx->discarding || ctx->pace.throttled
         || a->state != NGX_PCAP_API_AGENT_READY)
     {
         return;
@@ -121,8 +121,10 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     if (ctx->stopping
         && (ngx_msec_int_t) (ngx_current_msec - ctx->stop_deadline) >= 0)
     {
-        ngx_pcap_api_cut_rest(ctx);
+        ngx_pcap_api_discard_begin(ctx);
     }
+
+    ngx_pcap_api_discard_watch(ctx);
 
     if (ngx_current_msec - ctx->watched < NGX_PCAP_API_TICK / 2) {
         return;
@@ -139,6 +141,7 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     }
 
     ngx_pcap_api_pace_tell(ctx);
+    ngx_pcap_api_rights_watch(ctx);
 
     if (ngx_current_msec - ctx->synced >= NGX_PCAP_API_SYNC_MS) {
         ngx_pcap_api_row_sync(ctx);

@@ -1,7 +1,7 @@
 /*
  * module/zone.c: the shared memory of the workers, as a whole: it is made here,
- * and what a worker that is gone left in it is taken away here. A crashed
- * worker's things carry its pid.
+ * and what gives way when it is full is decided here. What a worker that is
+ * gone left in it is taken away in sweep.c.
  */
 
 #include "module/shm.h"
@@ -13,7 +13,15 @@ ngx_pcap_api_zone_init(ngx_shm_zone_t *zone, void *data)
     ngx_slab_pool_t     *shpool;
     ngx_pcap_api_shm_t  *sh;
 
+    ngx_pcap_api_main_conf_t  *pmcf = zone->data;
+
     shpool = ngx_pcap_api_shpool(zone);
+
+    /* here, since worker_shutdown_timeout may stand behind us */
+
+    if (ngx_pcap_api_drain_check(&pmcf->drain) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (data || zone->shm.exists) {
         return NGX_OK;                     /* a reload keeps what is there */
@@ -34,51 +42,6 @@ ngx_pcap_api_zone_init(ngx_shm_zone_t *zone, void *data)
     shpool->log_nomem = 0;
 
     return NGX_OK;
-}
-
-
-/*
- * Removes what a worker left: pid, or for 0 every worker that is gone.
- */
-void
-ngx_pcap_api_zone_sweep(ngx_shm_zone_t *zone, ngx_pid_t pid)
-{
-    ngx_uint_t           i;
-    ngx_queue_t         *q, *next;
-    ngx_slab_pool_t     *shpool;
-    ngx_pcap_api_row_t  *row;
-    ngx_pcap_api_shm_t  *sh;
-
-#define ngx_pcap_api_gone(p)                                                  \
-    (pid ? (p) == pid : ((p) != ngx_pid && kill(p, 0) == -1                   \
-                         && ngx_errno == NGX_ESRCH))
-
-    shpool = ngx_pcap_api_shpool(zone);
-    sh = ngx_pcap_api_shm(zone);
-
-    ngx_shmtx_lock(&shpool->mutex);
-
-    for (q = ngx_queue_head(&sh->rows);
-         q != ngx_queue_sentinel(&sh->rows);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
-
-        if (ngx_pcap_api_gone(row->pid)) {
-            row->status = NGX_PCAP_API_ERROR;
-            row->end = NGX_PCAP_API_END_WORKER;
-            ngx_pcap_api_row_end(shpool, sh, row);
-        }
-    }
-
-    for (i = 0; i < NGX_PCAP_API_MAX_INFLIGHT; i++) {
-        if (sh->inflight[i] && ngx_pcap_api_gone(sh->inflight[i])) {
-            sh->inflight[i] = 0;
-        }
-    }
-
-    ngx_shmtx_unlock(&shpool->mutex);
 }
 
 

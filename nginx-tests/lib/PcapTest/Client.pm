@@ -120,9 +120,12 @@ sub decode
 {
     my ($self) = @_;
 
-    if (!defined $self->{status}) {
+    while (!defined $self->{status}) {
         $self->{raw} =~ s/^(.*?)\r\n\r\n//s or return;
-        $self->decode_head($1);
+
+        # "100 Continue" is not the answer yet
+        my $head = $1;
+        $self->decode_head($head) if $head !~ m{^HTTP/1\.1 1\d\d };
     }
 
     if ($self->{chunked}) {

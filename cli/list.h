@@ -1,0 +1,25 @@
+/*
+ * cli/list.h: the commands that print what captures there are. Everything
+ * printed came from a server: cleaned, bounded, and absent where it is of a
+ * wrong type.
+ */
+
+#ifndef CLI_LIST_H
+#define CLI_LIST_H
+
+#include "cli.h"
+#include "conf.h"
+#include "msg.h"
+
+
+/*
+ * `pcap-cli list`: CLI_OK; CLI_PARTIAL when some node of the API could not be
+ * asked, or there is more than it told.
+ */
+cli_exit_t list_captures(const opt_t *opt, const conf_t *conf, msg_t *msg);
+
+/* `pcap-cli show ID`. */
+cli_exit_t list_show(const opt_t *opt, const conf_t *conf, msg_t *msg);
+
+
+#endif /* CLI_LIST_H */

@@ -1,0 +1,201 @@
+/*
+ * module/captures.c: GET /v1/captures and GET /v1/captures/{id}. What there
+ * is comes from the registry, by copies, and for the list from all other
+ * nodes: those that do not answer as they should are named in it.
+ *
+ * Somebody else's capture is not there, for whoever is no admin of its
+ * environment.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+
+#define NGX_PCAP_API_LIST_MS   2000        /* for all peers */
+#define NGX_PCAP_API_LIST_MAX  (4 * 1024 * 1024)   /* bytes of each */
+
+
+/* A whole JSON answer that nobody keeps; json is given up. */
+static ngx_int_t
+ngx_pcap_api_captures_reply(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
+    json_t *doc)
+{
+    ngx_int_t  rc;
+    ngx_str_t  value;
+
+    ngx_str_set(&value, "no-store");
+    (void) ngx_pcap_api_add_header(r, "Cache-Control", &value);
+    (void) ngx_pcap_api_add_header(r, "X-Vcap-Request-Id",
+                                   &ctx->request_id);
+
+    rc = ngx_pcap_api_reply(r, NGX_HTTP_OK, "application/json", doc);
+    ngx_pcap_api_finalize(ctx, rc);
+
+    return NGX_DONE;
+}
+
+
+ngx_int_t
+ngx_pcap_api_show_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t           rc;
+    ngx_pcap_api_row_t  row;
+
+    rc = ngx_pcap_api_snapshot_one(ctx, &row);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
+                                   "there is no capture %*s, running or "
+                                   "ended within 10 minutes",
+                                   (size_t) NGX_PCAP_API_ID_LEN,
+                                   ctx->stop_id);
+    }
+
+    return rc == NGX_OK
+           ? ngx_pcap_api_captures_reply(r, ctx,
+                                     ngx_pcap_api_capture_json(ctx, &row))
+           : rc;
+}
+
+
+/* Is that a list of captures of that node? */
+static ngx_uint_t
+ngx_pcap_api_list_fits(json_t *list, ngx_uint_t node)
+{
+    char         err[PCAPX_ERR_LEN];
+    size_t       i;
+    json_t      *id;
+    const char  *s;
+
+    if (!json_is_array(list)) {
+        return 0;
+    }
+
+    for (i = 0; i < json_array_size(list); i++) {
+        id = json_object_get(json_array_get(list, i), "id");
+        s = json_string_value(id);
+
+        if (s == NULL
+            || pcapx_valid_capture_id(s, json_string_length(id), err)
+               != PCAPX_OK
+            || ngx_pcap_api_node_of((u_char *) s) != node)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_pcap_api_list_unreachable(ngx_pcap_api_ctx_t *ctx, json_t *list,
+    ngx_pcap_api_peer_ask_t *ask, const char *why)
+{
+    json_t  *doc;
+
+    ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                  "pcap node %ui at %V, asked by \"%V\": %s",
+                  ask->peer->node, &ask->peer->addr, &ctx->conf->peers.uri,
+                  why);
+
+    doc = json_object();
+    json_object_set_new(doc, "node",
+                        json_integer((json_int_t) ask->peer->node));
+    json_object_set_new(doc, "detail", json_string(why));
+    json_array_append_new(list, doc);
+}
+
+
+/* 1: the peer itself had more than it said. */
+static ngx_uint_t
+ngx_pcap_api_list_take(ngx_pcap_api_ctx_t *ctx, json_t *captures,
+    json_t *unreachable, ngx_pcap_api_peer_ask_t *ask)
+{
+    json_t      *doc, *list;
+    ngx_uint_t   more;
+    const char  *why;
+
+    doc = ngx_pcap_api_peer_answer(ask, &why);
+    list = json_object_get(doc, "captures");
+    more = 0;
+
+    if (why != NULL) {
+        /* it says so itself */
+
+    } else if (ask->fetch.status == NGX_HTTP_UNAUTHORIZED
+               || ask->fetch.status == NGX_HTTP_FORBIDDEN)
+    {
+        why = "it does not take the token";
+
+    } else if (ask->fetch.status != NGX_HTTP_OK) {
+        why = "it did not answer with 200";
+
+    } else if (!ngx_pcap_api_list_fits(list, ask->peer->node)) {
+        why = "its answer is not what a node says";
+    }
+
+    if (why == NULL) {
+        json_array_extend(captures, list);
+        more = json_is_true(json_object_get(doc, "truncated"));
+
+    } else {
+        ngx_pcap_api_list_unreachable(ctx, unreachable, ask, why);
+    }
+
+    json_decref(doc);
+    ngx_pcap_api_fetch_drop(&ask->fetch);
+
+    return more;
+}
+
+
+ngx_int_t
+ngx_pcap_api_list_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    json_t              *doc, *captures, *unreachable;
+    ngx_uint_t           i, more;
+    ngx_array_t          rows;
+    ngx_pcap_api_row_t  *row;
+
+    static ngx_str_t  path = ngx_string("captures");
+
+    if (ctx->peer_asks == NULL
+        && ngx_pcap_api_peers_ask(ctx, NULL, &path, NGX_PCAP_API_LIST_MAX,
+                                  NGX_PCAP_API_LIST_MS)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_pcap_api_peers_wait(ctx) != NGX_OK) {
+        return NGX_AGAIN;
+    }
+
+    if (ngx_pcap_api_snapshot_all(ctx, &rows, &more) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    captures = json_array();
+    unreachable = json_array();
+    row = rows.elts;
+
+    for (i = 0; i < rows.nelts; i++) {
+        json_array_append_new(captures,
+                              ngx_pcap_api_capture_json(ctx, &row[i]));
+    }
+
+    for (i = 0; i < ctx->npeer_asks; i++) {
+        more |= ngx_pcap_api_list_take(ctx, captures, unreachable,
+                                       &ctx->peer_asks[i]);
+    }
+
+    doc = json_object();
+    json_object_set_new(doc, "captures", captures);
+    json_object_set_new(doc, "unreachable", unreachable);
+
+    if (more) {
+        json_object_set_new(doc, "truncated", json_true());
+    }
+
+    return ngx_pcap_api_captures_reply(r, ctx, doc);
+}

@@ -1,0 +1,142 @@
+# What workers leave that are gone: their captures have ended, their agents
+# stop, everybody else goes on. Also an old worker of a reload, whose place
+# nobody takes, and a worker whose pid is somebody else's now.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use JSON::PP;
+use PcapTest::AgentClient;
+use PcapTest::Lab;
+
+
+my $lab = hosts_lab(nginx => { workers => 2, listen => 'reuseport',
+    allow => [ qr/\[alert\].*exited on signal 9/ ] });
+my $nginx = $lab->{nginx};
+my $path = '/v1/capture/static/demo?interface=eth0';
+
+
+sub show
+{
+    my ($id, %o) = @_;
+
+    my $c = $nginx->fetch("/v1/captures/$id", %o);
+
+    return $c->{status} == 200 ? decode_json($c->{body}) : {};
+}
+
+
+# Captures until each of @workers has one; what is too many is stopped.
+sub on_workers
+{
+    my (@workers) = @_;
+    my %on;
+
+    for my $try (1 .. 40) {
+        my $c = $nginx->get($path);
+        my $id = capture_id($c);
+        my $pid = wait_for(5, sub { ($nginx->log()
+            =~ /(\d+)#\d+: \*\d+ pcap capture $id of \S+ started/)[0] });
+
+        if (!grep { $_ == $pid && !$on{$pid} } @workers) {
+            stop_capture($lab, $c);
+            next;
+        }
+
+        $on{$pid} = $c;
+        last if keys %on == @workers;
+    }
+
+    return @on{@workers};
+}
+
+
+# How many captures the agents serve, as they say themselves.
+sub running
+{
+    return join ' ', map { (PcapTest::AgentClient->fetch($_,
+        '/v1/status'))[1]{captures_running} } @{ $lab->{agents} };
+}
+
+
+sub swept_ok
+{
+    my ($id, $name) = @_;
+
+    my $doc;
+
+    ok(wait_for(5, sub { ($doc = show($id))->{state} eq 'ended' }),
+        "$name: swept");
+    is("$doc->{status} $doc->{end_reason}", 'error worker died', $name);
+    like($doc->{ledger}{unknown_since}, qr/^20\S+\.\d{3}Z$/,
+        "$name: what it has lost is not known");
+    like($_->{ledger}{unknown_since}, qr/^20\S+\.\d{3}Z$/,
+        "$name: of $_->{name}") for @{ $doc->{targets} };
+    ok(wait_for(3, sub { $nginx->log()
+        =~ /\[warn\].*pcap capture $id of demo ended: worker died/ }),
+        "$name: somebody said so");
+    problem_is($nginx->fetch("/v1/captures/$id", method => 'DELETE'), 404,
+        undef, "$name: it cannot be stopped");
+}
+
+my @workers = $nginx->workers();
+my @c = on_workers(@workers);
+my @id = map { capture_id($_) } @c;
+
+is(running(), '2 2', 'two captures at each agent');
+
+# --- one dies -------------------------------------------------------------
+
+kill 'KILL', $workers[0];
+ok($c[0]->gone(5) && !$c[0]->{complete}, 'its client sees a cut');
+swept_ok($id[0], 'killed');
+ok(wait_for(5, sub { running() eq '1 1' }), 'its agents have stopped')
+    or diag(running());
+is(show($id[1])->{state}, 'running', 'the other one runs');
+ok(wait_for(5, sub { $nginx->workers() == 2 }), 'a new worker is there');
+
+# --- an old worker dies ---------------------------------------------------
+
+ok($nginx->reload(), 'reload');
+is(show($id[1])->{state}, 'running', 'it is seen by the new ones');
+kill 'KILL', $workers[1];
+swept_ok($id[1], 'an old one killed');
+ok(wait_for(5, sub { running() eq '0 0' }), 'its agents have stopped, too');
+is(scalar $nginx->workers(), 2, 'nobody took its place');
+
+# --- and its pid is somebody else's before that is seen -------------------
+
+@workers = $nginx->workers();
+
+my ($c2) = on_workers($workers[0]);
+my $id = capture_id($c2);
+
+ok($nginx->reload(), 'reload');
+
+my @new = grep { $_ != $workers[0] } $nginx->workers();
+
+kill 'STOP', @new;
+kill 'KILL', $workers[0];
+ok(wait_for(5, sub { !-e "/proc/$workers[0]" }), 'an old one is gone');
+open my $last, '+<', '/proc/sys/kernel/ns_last_pid' or die "last pid: $!";
+syswrite $last, $workers[0] - 1;
+
+my $heir = fork_child('heir', sub { sleep 60 });
+
+is($heir, $workers[0], 'another process has its pid');
+kill 'CONT', @new;
+swept_ok($id, 'with an heir');
+ok(alive($heir), 'who lives on');
+stop_child($heir, 'TERM', 5);
+
+# --- new ones go on as if nothing had been --------------------------------
+
+my $c = $nginx->get($path);
+
+is(show(capture_id($c))->{state}, 'running', 'a new one');
+stop_capture($lab, $c);
+
+finish();

@@ -1,0 +1,144 @@
+# What gives way when the registry is full: ended captures, the oldest first,
+# above 1024 of them or when the zone has no room; never one that runs.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Socket::INET;
+use JSON::PP;
+use PcapTest::Lab;
+use PcapTest::Pcapng qw(shb idb epb isb);
+
+
+# An agent without TLS, for speed: each answer is a whole small capture.
+my $listen = IO::Socket::INET->new(Listen => 128, ReuseAddr => 1,
+    LocalAddr => '127.3.0.1', LocalPort => 9495) or die "listen: $!";
+my $quick = fork_child('quick', sub {
+    while (my $s = $listen->accept()) {
+        my $text = '';
+
+        while ($text !~ /\r\n\r\n/) {
+            sysread $s, $text, 4096, length $text or last;
+        }
+
+        my $t = now_ns();
+        my $body = shb() . idb(name => 'eth0', snaplen => 262144)
+            . isb(0, $t, endtime => $t, filteraccept => 0, osdrop => 0,
+            usrdeliv => 0) . epb(0, $t, 'x' x 60)
+            . isb(0, $t + 1, endtime => $t, filteraccept => 1, osdrop => 0,
+            usrdeliv => 1);
+
+        syswrite $s, "HTTP/1.1 200 OK\r\nContent-Type: application/x-pcapng"
+            . "\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            . sprintf("%x\r\n", length $body) . $body . "\r\n0\r\n\r\n";
+        close $s;
+    }
+}, keep => [$listen]);
+
+close $listen;
+at_end(sub { stop_child($quick, 'TERM', 2) });
+
+my $certs = PcapTest::Certs->new();
+my $lab = lab(certs => $certs, groups => [ [ 'demo', 'web/0',
+    '127.3.0.1:9495' ] ], nginx => { agent => { proxy_pass =>
+    'http://$pcap_agent_addr$pcap_agent_uri' }, conns => 4096 });
+my $nginx = $lab->{nginx};
+
+
+sub listed
+{
+    my $c = $nginx->fetch('/v1/captures');
+
+    return map { $_->{id} } @{ decode_json($c->{body})->{captures} };
+}
+
+
+sub status
+{
+    my ($id) = @_;
+
+    return $nginx->fetch("/v1/captures/$id")->{status};
+}
+
+# --- more than 1024 -------------------------------------------------------
+
+my $c = $nginx->fetch('/v1/capture/static/demo');
+my $first = capture_id($c);
+
+capture_ok($c, status => 'complete', name => 'the first one');
+is(status($first), 200, 'it is known');
+
+my $r = curl($lab, '/v1/capture/static/demo?duration=[1001-2023]s');
+
+is($r->{exit}, 0, '1023 captures') or diag($r->{err});
+is(status($first), 200, 'as the oldest of 1024');
+is(scalar listed(), 1024, 'all are listed');
+$c = $nginx->fetch('/v1/capture/static/demo');
+
+my $last = capture_id($c);
+
+is(status($last), 200, 'one more');
+is(status($first), 404, 'the oldest is forgotten');
+
+my %now = map { $_ => 1 } listed();
+
+is(scalar keys %now, 1024, 'still 1024');
+ok($now{$last} && !$now{$first}, 'the right ones');
+
+# --- the zone is full -----------------------------------------------------
+
+# 64 targets, of which one answers; 24 KiB each, 64 pages in all
+$lab->{fake} = PcapTest::Fake->new(certs => $certs,
+    script => sub { $_[0]->usual(2) });
+$nginx->stop();
+$nginx->{zone} = 'pcap_api_zone pcap 256k;';
+$nginx->{agent} = {};
+$nginx->{groups} = [ $lab->{fake}->target('demo', 'web/0', 0),
+    map { [ 'demo', "web/$_", '127.4.0.1:9' ] } 1 .. 63 ];
+$nginx->start();
+
+my @id;
+
+for my $n (1 .. 14) {
+    $c = $nginx->fetch('/v1/capture/static/demo?max_packets=1');
+    is($c->{status}, 200, "capture $n");
+    push @id, capture_id($c);
+}
+
+my @known = map { status($_) == 200 ? 1 : 0 } @id;
+
+like(join('', @known), qr/^0+1{3,10}$/, 'the oldest gave way')
+    or diag(join '', @known);
+is(join(' ', sort(listed())), join(' ', sort @id[grep { $known[$_] }
+    0 .. $#id]), 'those that are known are listed');
+
+my @run;
+
+for my $n (1 .. 14) {
+    my $more = $nginx->get('/v1/capture/static/demo');
+
+    if ($more->{status} != 200) {
+        $more->read_end(5);
+        problem_is($more, 503, qr/no room.*"pcap_api_zone" is full/,
+            'until there is no room');
+        is($more->header('retry-after'), 10, 'for a while');
+        last;
+    }
+
+    push @run, $more;
+}
+
+cmp_ok(scalar @run, '>', 3, 'some run');
+cmp_ok(scalar @run, '<', 14, 'not all');
+is(scalar listed(), scalar @run, 'none of these gave way, all others did');
+stop_capture($lab, shift @run);
+$c = $nginx->get('/v1/capture/static/demo');
+is($c->{status}, 200, 'room again');
+push @run, $c;
+stop_capture($lab, $_) for @run;
+agents_quiet('zone', $lab->{fake});
+
+finish();
