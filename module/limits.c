@@ -171,6 +171,15 @@ ngx_pcap_api_counted(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* A peer node has counted its clients itself, and has shown who it is. */
+static ngx_uint_t
+ngx_pcap_api_is_counted(ngx_pcap_api_ctx_t *ctx)
+{
+    return ctx->conf->limits.address_rate.rate != 0
+           && !ctx->conf->peers.forwarded;
+}
+
+
 ngx_int_t
 ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx)
 {
@@ -179,7 +188,7 @@ ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx)
 
     rate = &ctx->conf->limits.address_rate;
 
-    if (rate->rate == 0) {
+    if (!ngx_pcap_api_is_counted(ctx)) {
         return NGX_OK;
     }
 
@@ -201,7 +210,10 @@ ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* The request itself is charged already; no token at all is no guess. */
+/*
+ * The request itself is charged already; no token at all is no guess, and
+ * neither is that of a capture that runs, which is asked for again.
+ */
 void
 ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx)
 {
@@ -212,7 +224,9 @@ ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx)
     limits = &ctx->conf->limits;
     rate = &limits->address_rate;
 
-    if (rate->rate == 0 || ctx->token.len == 0 || limits->failed_cost < 2) {
+    if (!ngx_pcap_api_is_counted(ctx) || ctx->capture != NULL
+        || ctx->token.len == 0 || limits->failed_cost < 2)
+    {
         return;
     }
 

@@ -139,6 +139,10 @@ refused(qr/^too[ ]many[ ]requests[ ]of[ ]yours:
     $cf, token => 'op');
 refused(qr/pcap_api_user_rate/, 'from wherever', $cf, token => 'op',
     local => '127.0.9.6');
+refused(qr/pcap_api_user_rate/, 'nor the list', '/user/v1/captures',
+    token => 'op');
+refused(qr/pcap_api_user_rate/, 'nor a capture', '/user/v1/captures/'
+    . 'a' x 32, token => 'op');
 is($nginx->fetch($cf, token => 'op2')->{status}, 404,
     'another user is another one');
 
