@@ -143,7 +143,14 @@ sub api_templates
         max_targets => 10, start_parallel => 4, start_timeout => '3s',
         heartbeat => '50ms', heartbeat_timeout => '2s',
         reorder_window => '500ms', client_stall => '30s', stop_timeout => '1s',
-        max_clock_skew => 0);
+        max_clock_skew => 0, reauth => '1m', reauth_max_age => '2h',
+        max_captures => 50, max_captures_per_user => 'off',
+        request_rate => '100 burst=300', failed_token_cost => 20,
+        user_rate => '5 burst=6', max_duration => '1h', max_bytes => '1g',
+        max_packets => 1000000, max_snaplen => '256 bosh',
+        bandwidth => '10m', worker_bandwidth => '50m', worker_cpu => '70%',
+        idle_timeout => '5m', require_reason => 'bosh cf',
+        bosh_exclude => 'off secret/* */vault');
     $with->("limits.$_", { limits => { $_ => $limits{$_} } },
         like => qr/\Q$limits{$_}\E;/) for sort keys %limits;
 
