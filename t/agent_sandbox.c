@@ -217,7 +217,7 @@ act_run_memory(void)
 static int
 act_make_runnable(void)
 {
-    return mprotect((void *) (uintptr_t) 4096, 4096, PROT_READ | PROT_EXEC);
+    return mprotect(NULL, 4096, PROT_READ | PROT_EXEC);
 }
 
 static int
