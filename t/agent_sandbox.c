@@ -95,7 +95,7 @@ listed(sandbox_list_t list, sandbox_scope_t scope, int nr)
 
 /*
  * uretprobe and uprobe of x86-64: recent kernels let them pass by every
- * filter (seen on Linux 6.18: SIGILL and ENXIO instead of SIGSYS); they do
+ * filter (seen on Linux 6.18: one got SIGILL, the other went on); they do
  * something only where a tracer has put its probes.
  */
 
