@@ -7,6 +7,7 @@
 #ifndef AGENT_ENDING_H
 #define AGENT_ENDING_H
 
+#include "log.h"
 #include "pcapx/scan.h"
 
 
@@ -32,6 +33,7 @@ typedef struct {
     const char      *label;   /* of the metric */
     const char      *words;   /* for the log */
     pcapx_end_e      said;    /* in band */
+    log_level_t      level;   /* a limit is more than news */
 } ending_text_t;
 
 

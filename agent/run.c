@@ -415,7 +415,7 @@ run_end(run_state_t *st, ending_t ending)
     drain = st->run->conf->drain_timeout * MS;
     st->ending = ending;
     stats_set(&st->run->stats->ending, ending);
-    log_info(st->run->log, "capture ends: %s",
+    log_line(st->run->log, ending_text(ending)->level, "capture ends: %s",
              ending == ENDING_INTERFACE ? st->run->capture->reason
                                         : ending_text(ending)->words);
 

@@ -226,20 +226,20 @@ stats_refused(stats_slot_t *slot, const problem_t *why)
     /* The first row that fits; a detail names what it is about. */
 
     static const struct {
-        int               status;
         const char       *begin;
+        int               status;
         stats_refusal_t   refusal;
     } rows[] = {
-        { 400, "filter:",              STATS_FILTER },
-        { 404, "interface:",           STATS_INTERFACE },
-        { 404, "container:",           STATS_CONTAINER },
-        { 403, "captures are switched off", STATS_OFF },
-        { 403, "",                     STATS_POLICY },
-        { 408, "",                     STATS_TIMEOUT },
-        { 429, "max_captures",         STATS_MAX_CAPTURES },
-        { 429, "",                     STATS_BUFFERS },
-        { 500, "",                     STATS_INTERNAL },
-        { 503, "",                     STATS_DRAINING }
+        { "filter:", 400, STATS_FILTER },
+        { "interface:", 404, STATS_INTERFACE },
+        { "container:", 404, STATS_CONTAINER },
+        { "captures are switched off", 403, STATS_OFF },
+        { "", 403, STATS_POLICY },
+        { "", 408, STATS_TIMEOUT },
+        { "max_captures", 429, STATS_MAX_CAPTURES },
+        { "", 429, STATS_BUFFERS },
+        { "", 500, STATS_INTERNAL },
+        { "", 503, STATS_DRAINING }
     };
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
