@@ -238,8 +238,8 @@ ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx)
     /* what we ask ourselves, beside a capture, is no request of its client */
 
     rc = ngx_pcap_api_slot_take(pmcf->zone, ctx->conf,
-                                ctx->capture
-                                ? NULL : ctx->request->connection->sockaddr);
+                                ctx->capture ? NULL
+                                             : ngx_pcap_api_counted(ctx));
 
     if (rc == NGX_OK) {
         ctx->slot = 1;

@@ -331,6 +331,13 @@ ngx_pcap_api_open_result(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                                    &first->fail_text);
     }
 
+    /* what the owners of the machines do not allow */
+
+    if (same && first->status == NGX_HTTP_FORBIDDEN) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN, "%V",
+                                   &first->fail_text);
+    }
+
     if (same && first->status == NGX_HTTP_TOO_MANY_REQUESTS) {
         ctx->retry_after = 10;
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_TOO_MANY_REQUESTS, "%V",

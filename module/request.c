@@ -56,12 +56,14 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_status_phases[] = {
 
 static const ngx_pcap_api_phase_t  ngx_pcap_api_list_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
     { "listing captures", ngx_pcap_api_list_phase },
     { NULL, NULL }
 };
 
 static const ngx_pcap_api_phase_t  ngx_pcap_api_show_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
     { "asking another node", ngx_pcap_api_forward_phase },
     { "showing a capture", ngx_pcap_api_show_phase },
     { NULL, NULL }

@@ -38,7 +38,8 @@ chmod 0755, $dir;
 
 my $key = audit_key("$dir/key");
 my $audit = "$dir/audit.log";
-my $server = "pcap_api_audit $audit key=$key;" . ' server { listen 127.0.0.1:9180; access_log off;'
+my $server = "pcap_api_audit $audit key=$key;"
+    . ' server { listen 127.0.0.1:9180; access_log off;'
     . ' location = /metrics { pcap_api_metrics on; } }';
 my $lab = lab(fakes => 2, nginx => { workers => 2, http => $server,
     pcap => 'pcap_api_client_stall 1s;' }, script => sub {
@@ -96,8 +97,8 @@ sub scrape
         grep { exists $now{$_} && exists $last{$_} } keys %last;
 
     is(join(' ', sort @fell), '', "$name: no counter fell");
-    is(join(' ', grep { !exists $now{$_} && !/audit_head/ } sort keys %last), '',
-        "$name: none is gone");
+    is(join(' ', grep { !exists $now{$_} && !/audit_head/ } sort keys %last),
+        '', "$name: none is gone");
     %last = %now;
 
     return \%now;
