@@ -20,17 +20,22 @@
 
 static const char  audit_usage[] =
     "usage: pcap-cli audit verify [OPTION]... FILE...\n"
-    "Finds lines of an audit log that were changed, removed, moved or doubled.\n"
+    "Finds lines of an audit log that were changed, removed, moved or"
+    " doubled.\n"
     "\n"
-    "      --key FILE           the key of pcap_api_audit; without it codes are\n"
-    "                           not checked, only that lines follow each other\n"
-    "      --head SEQ:MAC       a line that has to be there: the last one that\n"
-    "                           the metrics showed; finds a tail that was cut\n"
-    "      --first SEQ:MAC      the line that has to be the first, or the one\n"
-    "                           in front of it\n"
+    "      --key FILE           the key of pcap_api_audit; without it codes"
+    " are not\n"
+    "                           checked, only that lines follow each other\n"
+    "      --head SEQ:MAC       a line that has to be there, as the metrics"
+    " show the\n"
+    "                           last one: finds a tail that was cut\n"
+    "      --first SEQ:MAC      the line that has to be the first, or the"
+    " one in\n"
+    "                           front of it\n"
     "  -h, --help               show this\n"
     "\n"
-    "Files may be given in any order, - is standard input. Exit status: 0 whole,\n"
+    "Files may be given in any order, - is standard input. Exit status: 0"
+    " whole,\n"
     "1 broken, 2 of no use. See pcap-cli(1) and docs/AUDIT.md.\n";
 
 
@@ -259,7 +264,7 @@ audit_summary(const audit_t *a, const audit_result_t *res)
 static cli_exit_t
 audit_verify(audit_t *a)
 {
-    audit_result_t  res;
+    audit_result_t  res = { 0 };
 
     a->rules.found = audit_found;
     a->rules.data = a;

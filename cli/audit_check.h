@@ -46,10 +46,10 @@ typedef struct {
     size_t        end;
     uint64_t      line;        /* number of the latest */
     uint64_t      changed;     /* bad ones since the latest good one */
-    int           has;         /* seq, prev, mac are of the latest */
     uint64_t      seq;
     char          prev[PCAPX_AUDIT_MAC_LEN + 1];
     char          mac[PCAPX_AUDIT_MAC_LEN + 1];
+    int           has;         /* seq, prev, mac are of the latest */
 } audit_source_t;
 
 typedef struct {

@@ -100,7 +100,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t          i, n;
     uint64_t        found;
     audit_rules_t   rules = { 0 };
-    audit_result_t  res;
+    audit_result_t  res = { 0 };
 
     parts((const char *) data, size);
 

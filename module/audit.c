@@ -244,11 +244,22 @@ ngx_pcap_api_audit_outcome(ngx_pcap_api_line_t *w, const char *status,
 static void
 ngx_pcap_api_audit_ended(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
 {
+    ngx_pcap_api_end_e  end;
+
+    end = ctx->end;
+
+    if (!ctx->finished && end == NGX_PCAP_API_END_NONE) {
+        end = NGX_PCAP_API_END_CLIENT;     /* as its row says */
+    }
+
+    if (ctx->row != NULL && ctx->header_sent) {
+        ngx_pcap_api_row_sync(ctx);        /* for the ledger */
+    }
+
     ngx_pcap_api_audit_outcome(w, ctx->finished
                                ? ngx_pcap_api_status_names[ctx->status]
                                : "cut",
-                               ctx->end,
-                               ngx_current_msec - ctx->audit.started);
+                               end, ngx_current_msec - ctx->audit.started);
     ngx_pcap_api_line_number(w, "packets", ctx->packets);
     ngx_pcap_api_line_number(w, "bytes", ctx->bytes);
     ngx_pcap_api_line_number(w, "sent_bytes", (uint64_t) ctx->sent);
@@ -373,7 +384,7 @@ void
 ngx_pcap_api_audit_row(ngx_pcap_api_row_t *row, ngx_pcap_api_audit_e event)
 {
     u_char                     buf[NGX_PCAP_API_AUDIT_FIELDS];
-    ngx_str_t                  resolver;
+    ngx_str_t                  resolver, label;
     ngx_pcap_api_line_t        w;
     ngx_pcap_api_main_conf_t  *pmcf;
 
@@ -401,6 +412,9 @@ ngx_pcap_api_audit_row(ngx_pcap_api_row_t *row, ngx_pcap_api_audit_e event)
     resolver = ngx_pcap_api_resolver_name(row->resolver);
     ngx_pcap_api_line_text(&w, "resolver", &resolver, 32);
     ngx_pcap_api_line_text(&w, "target", &row->group, 256);
+    label.data = row->label;
+    label.len = row->label_len;
+    ngx_pcap_api_line_text(&w, "label", &label, NGX_PCAP_API_LABEL_LEN);
     ngx_pcap_api_line_number(&w, "targets", row->ntargets);
     ngx_pcap_api_audit_interfaces(&w, &row->interfaces);
     ngx_pcap_api_line_number(&w, "snaplen", row->snaplen);

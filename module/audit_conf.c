@@ -346,11 +346,18 @@ ngx_pcap_api_audit_resume(ngx_conf_t *cf, ngx_pcap_api_audit_t *a,
     ngx_file_info_t             fi;
     ngx_pcap_api_audit_state_t  st;
 
-    if (ngx_fd_info(a->fd, &fi) == NGX_FILE_ERROR) {
-        return "cannot look at its state file";
-    }
+    ngx_pcap_api_audit_state_init(&st);
+    rc = NGX_ABORT;                        /* there is none */
 
-    rc = fi.st_size ? ngx_pcap_api_audit_load(a, &st) : NGX_ABORT;
+    if (a->fd != NGX_INVALID_FILE) {
+        if (ngx_fd_info(a->fd, &fi) == NGX_FILE_ERROR) {
+            return "cannot look at its state";
+        }
+
+        if (fi.st_size) {
+            rc = ngx_pcap_api_audit_load(a, &st);
+        }
+    }
 
     if (rc == NGX_OK && st.pending) {
         return NGX_CONF_OK;                /* the next line settles it */
@@ -371,8 +378,6 @@ ngx_pcap_api_audit_resume(ngx_conf_t *cf, ngx_pcap_api_audit_t *a,
         return NGX_CONF_ERROR;
 
     } else {
-        ngx_pcap_api_audit_state_init(&st);
-
         if (tail->kind == NGX_PCAP_API_TAIL_LINE) {
             st.seq = tail->seq;
             ngx_memcpy(st.mac, tail->mac, NGX_PCAP_API_AUDIT_MAC);
@@ -410,12 +415,51 @@ ngx_pcap_api_audit_open_file(ngx_str_t *name, int flags, mode_t mode)
 }
 
 
+/* Under the lock; NULL or NGX_CONF_ERROR, or what is wrong, with errno. */
+static char *
+ngx_pcap_api_audit_look(ngx_conf_t *cf, ngx_pcap_api_audit_t *a)
+{
+    char                 *rc;
+    ngx_fd_t              log;
+    ngx_pcap_api_tail_t   tail;
+
+    log = NGX_INVALID_FILE;
+    ngx_memzero(&tail, sizeof(ngx_pcap_api_tail_t));
+
+    if (a->file == NULL) {
+        return ngx_pcap_api_audit_resume(cf, a, &tail, log);
+    }
+
+    log = ngx_pcap_api_audit_open_file(&a->name, O_RDWR|O_APPEND|O_NONBLOCK,
+                                       0640);
+
+    if (log == NGX_INVALID_FILE) {
+
+        if (ngx_test_config && ngx_errno == NGX_ENOENT) {
+            return ngx_pcap_api_audit_resume(cf, a, &tail, log);
+        }
+
+        return "cannot open its log";
+    }
+
+    if (ngx_pcap_api_audit_read_tail(a, log, cf->temp_pool, &tail) != NGX_OK)
+    {
+        rc = "cannot read the end of its log";
+
+    } else {
+        rc = ngx_pcap_api_audit_resume(cf, a, &tail, log);
+    }
+
+    (void) ngx_close_file(log);
+
+    return rc;
+}
+
+
 char *
 ngx_pcap_api_audit_open(ngx_conf_t *cf)
 {
     char                      *rc;
-    ngx_fd_t                   log;
-    ngx_pcap_api_tail_t        tail;
     ngx_pcap_api_audit_t      *a;
     ngx_pcap_api_main_conf_t  *pmcf;
 
@@ -426,63 +470,27 @@ ngx_pcap_api_audit_open(ngx_conf_t *cf)
         return NGX_CONF_OK;
     }
 
-    a->fd = ngx_pcap_api_audit_open_file(&a->state, O_RDWR|O_NOFOLLOW,
-                                         0600);
+    a->fd = ngx_pcap_api_audit_open_file(&a->state, O_RDWR|O_NOFOLLOW, 0600);
 
     if (a->fd == NGX_INVALID_FILE) {
 
-        if (ngx_test_config && ngx_errno == NGX_ENOENT) {
-            return NGX_CONF_OK;
-        }
+        rc = ngx_test_config && ngx_errno == NGX_ENOENT
+             ? ngx_pcap_api_audit_look(cf, a) : "cannot open its state";
 
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "the state \"%V\" of "
-                           "\"pcap_api_audit\" cannot be opened", &a->state);
-        return NGX_CONF_ERROR;
-    }
-
-    log = NGX_INVALID_FILE;
-    ngx_memzero(&tail, sizeof(ngx_pcap_api_tail_t));
-
-    if (ngx_pcap_api_audit_lock(a, F_WRLCK) != NGX_OK) {
+    } else if (ngx_pcap_api_audit_lock(a, F_WRLCK) != NGX_OK) {
         rc = "cannot lock its state";
-        goto out;
+
+    } else {
+        rc = ngx_pcap_api_audit_look(cf, a);
+        (void) ngx_pcap_api_audit_lock(a, F_UNLCK);
     }
-
-    if (a->file != NULL) {
-        log = ngx_pcap_api_audit_open_file(&a->name, O_RDWR|O_APPEND
-                                           |O_NONBLOCK, 0640);
-
-        if (log == NGX_INVALID_FILE
-            && !(ngx_test_config && ngx_errno == NGX_ENOENT))
-        {
-            rc = "cannot open its log";
-            goto out;
-        }
-
-        if (log != NGX_INVALID_FILE
-            && ngx_pcap_api_audit_read_tail(a, log, cf->temp_pool, &tail)
-               != NGX_OK)
-        {
-            rc = "cannot read the end of its log";
-            goto out;
-        }
-    }
-
-    rc = ngx_pcap_api_audit_resume(cf, a, &tail, log);
-
-out:
 
     if (rc != NGX_CONF_OK && rc != NGX_CONF_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
                            "\"pcap_api_audit\" %s (\"%V\", \"%V\")", rc,
                            &a->name, &a->state);
+        return NGX_CONF_ERROR;
     }
 
-    if (log != NGX_INVALID_FILE) {
-        (void) ngx_close_file(log);
-    }
-
-    (void) ngx_pcap_api_audit_lock(a, F_UNLCK);
-
-    return rc == NGX_CONF_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return rc;
 }

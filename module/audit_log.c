@@ -273,9 +273,13 @@ ngx_pcap_api_audit_compose(ngx_pcap_api_audit_t *a,
 }
 
 
-/* A datagram; a daemon that is restarted or behind gets a second chance. */
+/*
+ * A datagram; a daemon that is restarted or behind gets a second chance. One
+ * that hangs is waited for once, not with each line: the worker stands still.
+ */
 static ngx_int_t
-ngx_pcap_api_audit_send(ngx_pcap_api_audit_t *a, u_char *line, size_t len)
+ngx_pcap_api_audit_send(ngx_pcap_api_audit_t *a,
+    ngx_pcap_api_audit_state_t *st, u_char *line, size_t len)
 {
     u_char         *p;
     u_char          msg[NGX_PCAP_API_AUDIT_LINE + 512];
@@ -285,7 +289,6 @@ ngx_pcap_api_audit_send(ngx_pcap_api_audit_t *a, u_char *line, size_t len)
 
     p = ngx_syslog_add_header(a->syslog, msg);
     p = ngx_cpymem(p, line, len - 1);      /* without the newline */
-    n = NGX_ERROR;
 
     for (i = 0; i < 2; i++) {
         n = ngx_syslog_send(a->syslog, msg, p - msg);
@@ -294,7 +297,7 @@ ngx_pcap_api_audit_send(ngx_pcap_api_audit_t *a, u_char *line, size_t len)
             return NGX_OK;
         }
 
-        if (n == NGX_AGAIN) {
+        if (n == NGX_AGAIN && st->lost == 0) {
             pfd.fd = a->syslog->conn.fd;
             pfd.events = POLLOUT;
             (void) poll(&pfd, 1, NGX_PCAP_API_AUDIT_WAIT);
@@ -314,7 +317,7 @@ ngx_pcap_api_audit_write(ngx_pcap_api_audit_t *a,
 
     if (a->file == NULL) {
         *err = 0;
-        return ngx_pcap_api_audit_send(a, line, len);
+        return ngx_pcap_api_audit_send(a, st, line, len);
     }
 
     do {

@@ -110,6 +110,8 @@ ngx_pcap_api_token_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                                    "\"pcap_api_zone\" is full");
     }
 
+    (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_TOKEN);
+
     r->headers_out.status = NGX_HTTP_NO_CONTENT;
     r->header_only = 1;
 

@@ -23,10 +23,28 @@ my $key = audit_key("$dir/key");
 my $log = "$dir/audit.log";
 my $state = "$log.state";
 
-my $lab = lab(fakes => 3, script => sub { $_[0]->usual(1) }, nginx => {
-    workers => 3, allow => [ qr/\[alert\].*exited on signal 9/ ],
-    http => "pcap_api_audit $log key=$key;",
-    pcap => 'pcap_api_issuer https://uaa.test/oauth/token;'
+# with the filter "deaf" it goes on as if nothing had been said
+sub agent
+{
+    my ($c) = @_;
+
+    return $c->usual(1) if ($c->{args}{filter}[0] || '') ne 'deaf';
+
+    $c->begin();
+
+    while ($c->peer_state() ne 'rst') {
+        $c->traffic(1);
+        $c->beat();
+        select undef, undef, undef, 0.05;
+    }
+}
+
+
+my $lab = lab(fakes => 3, script => \&agent, nginx => {
+    workers => 3, listen => 'reuseport',
+    allow => [ qr/\[alert\].*exited on signal 9/ ],
+    http => "pcap_api_audit $log key=$key; pcap_api_node 700;", pcap =>
+    'pcap_api_issuer https://uaa.test/oauth/token; pcap_api_stop_timeout 60s;'
     . ' pcap_api_trusted_routers 127.0.7.0/24;' });
 my ($nginx, $uaa) = @$lab{qw(nginx uaa)};
 my $path = '/v1/capture/static/demo';
@@ -99,7 +117,7 @@ my ($l) = events('start', 1);
 is_deeply([ @$l{qw(seq capture node request_id user_id user issuer server
     client via resolver target targets snaplen reason duration_limit_ms
     max_bytes)} ],
-    [ 1, $id, hex(substr $id, 0, 4), 'abcd-1234', 'u-1', 'al?"ice',
+    [ 1, $id, 700, 'abcd-1234', 'u-1', 'al?"ice',
     'https://uaa.test/oauth/token', 'localhost', '198.51.100.7', '127.0.7.1',
     'static', 'demo', 2, 77, "Ticket \"42\" \\ \x{e9}", 9000, 5242880 ],
     'start: fields');
@@ -112,6 +130,12 @@ like($l->{env}, qr/^[0-9a-f]{16}$/, 'start: environment');
 (my $shown = $filter) =~ tr/\t\xff/ ?/;
 is($l->{filter}, $shown, 'start: a filter of 5000 bytes is whole');
 
+is($nginx->fetch("/v1/captures/$id/token", method => 'PUT', token => $SECRET)
+    ->{status}, 204, 'a fresh token');
+($l) = events('token', 1);
+is_deeply([ @$l{qw(seq capture user)} ], [ 2, $id, 'al?"ice' ],
+    'token: fields');
+
 is($nginx->fetch("/v1/captures/$id", method => 'DELETE', token => 'boss')
     ->{status}, 202, 'stopped by an admin');
 $c->read_end(10);
@@ -120,12 +144,14 @@ capture_ok($c, status => 'stopped', packets =>
 
 ($l) = events('stop', 1);
 is_deeply([ @$l{qw(seq capture user client)} ],
-    [ 2, $id, 'root', '127.0.0.1' ], 'stop: fields');
+    [ 3, $id, 'root', '127.0.0.1' ], 'stop: fields');
 
 ($l) = events('end', 1);
 is_deeply([ @$l{qw(capture status end_reason packets dropped user target
     filter)} ], [ $id, 'stopped', 'admin', $c->{trailers}{'x-pcap-packets'},
     0, 'al?"ice', 'demo', $shown ], 'end: fields');
+is_deeply([ @{ $l->{ledger} }{qw(seen delivered drop_kernel)} ],
+    [ ($c->{trailers}{'x-pcap-packets'}) x 2, 0 ], 'end: ledger');
 ok($l->{bytes} > 0 && $l->{sent_bytes} > $l->{bytes}
     && $l->{duration_ms} > 0, 'end: bytes and duration');
 
@@ -138,6 +164,10 @@ for my $case (
     [ 404, '/v1/capture/static/nowhere', {}, 'alice' ],
     [ 400, "$path?snaplen=huge", {} ],
     [ 405, $path, { method => 'PUT' } ],
+    [ 401, '/v1/captures', { token => undef } ],
+    [ 404, '/v1/captures/' . 'ba' x 16, {}, 'alice' ],
+    [ 404, '/v1/captures/' . 'ba' x 16 . '/token', { method => 'PUT' },
+        'alice' ],
     [ 404, '/v1/captures/' . 'ab' x 16, { method => 'DELETE' }, 'alice' ])
 {
     my ($status, $uri, $o, $user) = @$case;
@@ -164,15 +194,27 @@ chain_ok('events');
 # --- several workers at once ----------------------------------------------
 
 my $before = audit_lines($log);
-my @kids = map { fork_child('many', sub {
-    quick_capture() for 1 .. 10;
-    $nginx->fetch('/v1/captures/' . 'cd' x 16, method => 'DELETE')
-        for 1 .. 10;
-}) } 1 .. 4;
 
-wait_exit($_, 30) for @kids;
-events('end', 41);
-is(scalar(audit_lines($log)) - $before, 120, 'each event has its line');
+# one that takes its time to stop, and is stopped again and again
+$c = $nginx->get("$path?instance=web/2&filter=deaf");
+$c->read_until(5, sub { seen_count($c, 1, 2) });
+
+my $uri = 'https://localhost:8443/v1/captures/' . capture_id($c);
+my @kids = map { my $n = $_; spawn("stops$n", [ 'curl', '-s', '-X', 'DELETE',
+    '--cacert', $lab->{certs}->file('ca.crt'), '-H',
+    'Authorization: bearer good', ($uri) x 60 ]) } 1 .. 6;
+
+push @kids, map { fork_child('many', sub { quick_capture() for 1 .. 6 }) }
+    1 .. 3;
+is(wait_exit($_, 30), 0, 'a client has done its work') for @kids;
+$c->vanish(1);
+events('end', 20);
+
+my %count;
+
+$count{ $_->{event} }++ for splice @{[ audit_lines($log) ]}, $before;
+is_deeply(\%count, { start => 19, end => 19, stop => 360 },
+    'each event has its line');
 chain_ok('three workers at once');
 
 # --- tampering ------------------------------------------------------------
@@ -196,8 +238,8 @@ sub tampered
 
 
 tampered('nothing', undef, \@whole, '--head', $head);
-tampered('a user', qr/:3: line 3 was changed: its code is wrong$/m,
-    [ map { my $t = $_; $t =~ s/"user":"al\?/"user":"eve/ if /"seq":3,/; $t }
+tampered('a user', qr/:2: line 2 was changed: its code is wrong$/m,
+    [ map { my $t = $_; $t =~ s/"user":"al\?/"user":"eve/ if /"seq":2,/; $t }
     @whole ]);
 tampered('a number', qr/:5: line 6 was changed/,
     [ map { s/"seq":5,/"seq":6,/r } @whole ]);
@@ -242,7 +284,7 @@ is((audit_verify('--help'))[0], 0, '--help');
 
 $c = $nginx->get($path);
 $c->read_until(5, sub { seen_count($c, 1, 3) });
-@kids = map { fork_child('many', sub { quick_capture() for 1 .. 8 }) }
+@kids = map { fork_child('many', sub { quick_capture() for 1 .. 5 }) }
     1 .. 3;
 rename $log, "$log.1";
 kill 'USR1', $nginx->{pid};
@@ -389,8 +431,9 @@ my $other = audit_key("$dir/other", 'y' x 32);
 
 refuses('the usual', "$log key=$key");
 refuses('another key', "$log key=$other", qr/not written with this key/);
-refuses('another key, no state', "$log key=$other state=$dir/none2",
-    undef);
+refuses('another key, no state', "$log key=$other state=$dir/none",
+    qr/the log .* was not written with this key/);
+refuses('a new log and state', "$dir/none key=$other");
 refuses('no key', "$log state=$dir/s", qr/needs "key=FILE"/);
 refuses('key is not there', "$log key=$dir/no", qr/cannot be opened/);
 refuses('parameter', "$log key=$key keys=1", qr/invalid parameter "keys=1"/);
@@ -411,7 +454,8 @@ chmod 0644, $key;
 refuses('key of all', "$log key=$key", qr/may be used by others/);
 chmod 0600, $key;
 spew("$dir/strange", "some other log\n");
-refuses('strange log', "$dir/strange key=$key", undef);
+refuses('strange log', "$dir/strange key=$key",
+    qr/the log .*strange.* was not written with this key/);
 
 # --- no token, no packet --------------------------------------------------
 

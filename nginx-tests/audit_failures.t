@@ -8,7 +8,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use IO::Socket::UNIX;
-use Socket qw(SOCK_DGRAM SOL_SOCKET SO_RCVBUF);
+use Socket qw(SOCK_DGRAM);
+use Time::HiRes qw(time);
 use PcapTest::Audit;
 use PcapTest::Lab;
 
@@ -94,7 +95,7 @@ capture_ok($c, status => 'stopped', name => 'stopped without audit',
 
 my $lost = audit_state($state)->{lost};
 
-cmp_ok($lost, '>=', 4, 'what was lost is counted');
+cmp_ok($lost, '>=', 1, 'what was lost is counted');
 cmp_ok(audit_state($state)->{lost_total}, '>=', $lost, 'in all');
 $room->();
 is(quick_capture()->{status}, 200, 'with room again');
@@ -139,7 +140,8 @@ is($exit, 0, 'pcap-cli: it follows from the head that was known');
 
 # --- a flood of refusals --------------------------------------------------
 
-my $before = () = slurp($log) =~ /\n/g;
+my $before = audit_lines($log);
+my $start = time();
 my @kids = map { fork_child('flood', sub {
     $nginx->fetch("/v1/capture/static/demo?reason=" . 'x' x 900,
         token => undef) for 1 .. 75;
@@ -147,12 +149,15 @@ my @kids = map { fork_child('flood', sub {
 
 wait_exit($_, 30) for @kids;
 
-my $lines = (() = slurp($log) =~ /\n/g) - $before;
+my @lines = audit_lines($log);
 my $left = audit_state($state)->{suppressed};
+my $told = 0;
 
-cmp_ok($lines, '>=', 90, 'the first refusals have their lines');
-cmp_ok($lines, '<=', 115, 'the others do not');
-is($lines + $left, 150, 'but are counted');
+splice @lines, 0, $before;
+$told += $_->{suppressed} || 0 for @lines;
+cmp_ok(scalar @lines, '>=', 100, 'the first refusals have their lines');
+cmp_ok(scalar @lines, '<=', 102 + time() - $start, 'others one per second');
+is(@lines + $told + $left, 150, 'the rest is counted');
 is($nginx->fetch($path, token => 'bare')->{status}, 403, 'a known user');
 $l = (audit_lines($log))[-1];
 is_deeply([ @$l{qw(http_status user suppressed)} ], [ 403, 'alice', $left ],
@@ -208,7 +213,7 @@ is(scalar @got, 2, 'its lines come');
 like($got[0], qr/^<38>\w{3} [ \d]\d \S+ \S+ pcap: \{"seq":/,
     'as syslog wants it');
 
-my @lines = map { /(\{.*)/s ? "$1\n" : '' } @got;
+@lines = map { /(\{.*)/s ? "$1\n" : '' } @got;
 
 spew("$keys/got", join '', @lines);
 is((audit_lines("$keys/got"))[0]{filter}, $filter, 'a long filter is whole');
@@ -226,6 +231,21 @@ my $kid = fork_child('many', sub { quick_capture() for 1 .. 15 });
 wait_for(20, sub { drain_log($s) if -S $sock; !alive($kid) });
 wait_for(2, sub { drain_log($s); @got >= 30 });
 is(scalar @got, 30, 'nothing is lost with a slow daemon');
+
+# one that hangs
+my $hung;
+
+for (1 .. 400) {
+    $hung = quick_capture();
+    last if $hung->{status} != 200;
+}
+
+problem_is($hung, 503, qr/audit log cannot be written/, 'the daemon hangs');
+$start = time();
+is(quick_capture()->{status}, 503, 'it still does');
+cmp_ok(time() - $start, '<', limit(0.9), 'but is not waited for again');
+drain_log($s);
+is(quick_capture()->{status}, 200, 'it is at work again');
 
 close $s;
 problem_is(quick_capture(), 503, qr/audit log cannot be written/,
