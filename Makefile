@@ -193,7 +193,8 @@ $(filter $(B)/fuzz/ngx_%,$(FUZZERS)): $(B)/fuzz/%: fuzz/%.c \
 .SECONDARY:
 
 -include $(wildcard $(B)/obj/*/*.d $(B)/t/*.d $(B)/bench/*.d $(B)/fuzz/*.d \
-                    $(B)/fuzz/obj/*/*.d $(B)/fuzz/obj/ngx/*/*.d)
+                    $(B)/fuzz/obj/*/*.d $(B)/fuzz/obj/ngx/*/*.d \
+                    $(B)/fuzz/obj/ngx/*/*/*.d)
 
 
 # nginx: tools/build-module copies the tree, configures it when the list of

@@ -15,8 +15,8 @@ use IO::Socket::INET;
 use IO::Socket::SSL;
 use JSON::PP;
 use MIME::Base64 qw(decode_base64 encode_base64);
-use POSIX ();
 use PcapTest;
+use PcapTest::Server;
 
 use constant SPACE => '5ace0000-0000-4000-8000-000000000001';
 
@@ -134,28 +134,8 @@ sub serve
 {
     my ($self, $listen) = @_;
 
-    local $SIG{CHLD} = 'IGNORE';
-    local $SIG{TERM} = sub {
-        $SIG{TERM} = 'IGNORE';
-        kill 'TERM', children($$);
-        POSIX::_exit(0);
-    };
-
-    while (1) {
-        my $s = $listen->accept() or next;
-        my $pid = fork();
-
-        if (defined $pid && $pid == 0) {
-            $SIG{TERM} = 'DEFAULT';
-            $SIG{CHLD} = 'DEFAULT';
-            close $listen;
-            eval { $self->answer($s); 1 }
-                or $self->event('died', text => "$@");
-            POSIX::_exit(0);
-        }
-
-        close $s;
-    }
+    PcapTest::Server::serve($listen, sub { $self->answer($_[0]) },
+        sub { $self->event('died', text => $_[0]) });
 }
 
 

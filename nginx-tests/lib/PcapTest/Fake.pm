@@ -15,6 +15,7 @@ use POSIX ();
 use Socket qw(MSG_PEEK MSG_DONTWAIT SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(time);
 use PcapTest;
+use PcapTest::Server;
 use PcapTest::Pcapng qw(shb idb epb isb);
 
 
@@ -138,28 +139,8 @@ sub serve
         SSL_verify_mode => SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
     ) or die "TLS context: $SSL_ERROR\n";
 
-    local $SIG{CHLD} = 'IGNORE';
-    local $SIG{TERM} = sub {
-        $SIG{TERM} = 'IGNORE';
-        kill 'TERM', children($$);
-        POSIX::_exit(0);
-    };
-
-    while (1) {
-        my $s = $listen->accept() or next;
-        my $pid = fork();
-
-        if (defined $pid && $pid == 0) {
-            $SIG{TERM} = 'DEFAULT';
-            $SIG{CHLD} = 'DEFAULT';
-            close $listen;
-            eval { $self->connection($s, $context); 1 }
-                or print STDERR "# fake agent: $@";
-            POSIX::_exit(0);
-        }
-
-        close $s;
-    }
+    PcapTest::Server::serve($listen, sub { $self->connection($_[0], $context) },
+        sub { print STDERR "# fake agent: $_[0]" });
 }
 
 

@@ -15,6 +15,7 @@ use POSIX ();
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(time);
 use PcapTest;
+use PcapTest::Server;
 
 
 # Options: port (its own), to (the port behind it), cut (seconds until each
@@ -71,26 +72,8 @@ sub serve
 {
     my ($self, $listen) = @_;
 
-    local $SIG{CHLD} = 'IGNORE';
-    local $SIG{TERM} = sub {
-        $SIG{TERM} = 'IGNORE';
-        kill 'TERM', children($$);
-        POSIX::_exit(0);
-    };
-
-    while (1) {
-        my $s = $listen->accept() or next;
-        my $pid = fork();
-
-        if (defined $pid && $pid == 0) {
-            $SIG{TERM} = 'DEFAULT';
-            close $listen;
-            eval { $self->connection($s); 1 } or print STDERR "# router: $@";
-            POSIX::_exit(0);
-        }
-
-        close $s;
-    }
+    PcapTest::Server::serve($listen, sub { $self->connection($_[0]) },
+        sub { print STDERR "# router: $_[0]" });
 }
 
 

@@ -20,6 +20,7 @@ use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
 use Time::HiRes qw(time);
 use PcapTest;
+use PcapTest::Server;
 use PcapTest::Pcapng qw(shb idb epb isb);
 
 use constant ID => '0123456789abcdef' x 2;
@@ -105,32 +106,16 @@ sub serve
         SSL_key_file  => $self->{certs}->file("$self->{cert}.key"),
     ) or die "TLS context: $SSL_ERROR\n";
 
-    local $SIG{CHLD} = 'IGNORE';
-    local $SIG{TERM} = sub {
-        $SIG{TERM} = 'IGNORE';
-        kill 'TERM', children($$);
-        POSIX::_exit(0);
-    };
+    PcapTest::Server::serve($listen, sub {
+        my ($s) = @_;
 
-    while (1) {
-        my $s = $listen->accept() or next;
-        my $pid = fork();
+        IO::Socket::SSL->start_SSL($s, SSL_server => 1,
+            SSL_reuse_ctx => $context) or return;
 
-        if (defined $pid && $pid == 0) {
-            $SIG{TERM} = 'DEFAULT';
-            $SIG{CHLD} = 'DEFAULT';
-            close $listen;
-            IO::Socket::SSL->start_SSL($s, SSL_server => 1,
-                SSL_reuse_ctx => $context) or POSIX::_exit(0);
-            my $c = bless { s => $s, api => $self },
-                'PcapTest::StandIn::Conn';
-            eval { $c->answer(); 1 }
-                or $c->event('died', text => "$@");
-            POSIX::_exit(0);
-        }
+        my $c = bless { s => $s, api => $self }, 'PcapTest::StandIn::Conn';
 
-        close $s;
-    }
+        eval { $c->answer(); 1 } or $c->event('died', text => "$@");
+    });
 }
 
 

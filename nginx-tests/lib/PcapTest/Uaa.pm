@@ -17,9 +17,9 @@ use IO::Socket::INET;
 use IO::Socket::SSL;
 use JSON::PP;
 use MIME::Base64 qw(decode_base64);
-use POSIX ();
 use Time::HiRes qw(time);
 use PcapTest;
+use PcapTest::Server;
 
 use constant ISSUER => 'https://uaa.test/oauth/token';
 
@@ -147,27 +147,7 @@ sub serve
 {
     my ($self, $listen) = @_;
 
-    local $SIG{CHLD} = 'IGNORE';
-    local $SIG{TERM} = sub {
-        $SIG{TERM} = 'IGNORE';
-        kill 'TERM', children($$);
-        POSIX::_exit(0);
-    };
-
-    while (1) {
-        my $s = $listen->accept() or next;
-        my $pid = fork();
-
-        if (defined $pid && $pid == 0) {
-            $SIG{TERM} = 'DEFAULT';
-            $SIG{CHLD} = 'DEFAULT';
-            close $listen;
-            eval { $self->answer($s) };
-            POSIX::_exit(0);
-        }
-
-        close $s;
-    }
+    PcapTest::Server::serve($listen, sub { $self->answer($_[0]) });
 }
 
 
