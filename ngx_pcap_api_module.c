@@ -25,6 +25,7 @@ static char *ngx_pcap_api_scopes(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data);
+static char *ngx_pcap_api_check_every(ngx_conf_t *cf, void *post, void *data);
 static ngx_int_t ngx_pcap_api_init(ngx_conf_t *cf);
 static ngx_int_t ngx_pcap_api_init_process(ngx_cycle_t *cycle);
 static void ngx_pcap_api_exit_process(ngx_cycle_t *cycle);
@@ -63,6 +64,13 @@ static ngx_pcap_api_range_t  ngx_pcap_api_count_range =
     { ngx_pcap_api_check_num, 1, 1024, "1 to 1024" };
 
 
+static ngx_pcap_api_range_t  ngx_pcap_api_every_range =
+    { ngx_pcap_api_check_every, 1000, 86400000, "0 (never), or 1s to 1d" };
+
+static ngx_pcap_api_range_t  ngx_pcap_api_second_range =
+    { ngx_pcap_api_check_msec, 1000, 86400000, "1s to 1d" };
+
+
 #define NGX_PCAP_API_ANY_CONF                                                 \
     (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
 
@@ -72,7 +80,16 @@ static ngx_pcap_api_range_t  ngx_pcap_api_count_range =
       set,                                                                    \
       NGX_HTTP_LOC_CONF_OFFSET,                                               \
       offsetof(ngx_pcap_api_loc_conf_t, field),                               \
-      post }
+      (void *) post }
+
+
+#define ngx_pcap_api_main_row(name, set, field, post)                         \
+    { ngx_string(name),                                                       \
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,                                      \
+      set,                                                                    \
+      NGX_HTTP_MAIN_CONF_OFFSET,                                              \
+      offsetof(ngx_pcap_api_main_conf_t, field),                              \
+      (void *) post }
 
 
 static ngx_command_t  ngx_pcap_api_commands[] = {
@@ -91,9 +108,23 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
       0,
       NULL },
 
+    { ngx_string("pcap_api_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_pcap_api_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_pcap_api_loc_conf_t, metrics),
+      NULL },
+
     { ngx_string("pcap_api_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
       ngx_pcap_api_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pcap_api_audit"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      ngx_pcap_api_audit_directive,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -187,6 +218,58 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
         ngx_conf_set_msec_slot, stop_timeout, &ngx_pcap_api_timeout_range),
     ngx_pcap_api_row("pcap_api_max_clock_skew", NGX_CONF_TAKE1,
         ngx_conf_set_msec_slot, max_clock_skew, &ngx_pcap_api_skew_range),
+    ngx_pcap_api_row("pcap_api_reauth", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, rights.every, &ngx_pcap_api_every_range),
+    ngx_pcap_api_row("pcap_api_reauth_max_age", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, rights.max_age, &ngx_pcap_api_second_range),
+
+    { ngx_string("pcap_api_drain_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_pcap_api_main_conf_t, drain.timeout),
+      &ngx_pcap_api_second_range },
+
+    /* limits, module/limits_conf.c */
+
+    ngx_pcap_api_main_row("pcap_api_max_captures",
+        ngx_pcap_api_limit_slot, limits.captures, &ngx_pcap_api_kind_count),
+    ngx_pcap_api_main_row("pcap_api_worker_bandwidth",
+        ngx_pcap_api_limit_slot, limits.bandwidth,
+        &ngx_pcap_api_kind_bandwidth),
+    ngx_pcap_api_main_row("pcap_api_worker_cpu",
+        ngx_pcap_api_worker_cpu, limits.cpu, NULL),
+    ngx_pcap_api_row("pcap_api_max_captures_per_user", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.per_user,
+        &ngx_pcap_api_kind_count),
+    ngx_pcap_api_row("pcap_api_max_duration", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.max_duration,
+        &ngx_pcap_api_kind_duration),
+    ngx_pcap_api_row("pcap_api_max_bytes", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.max_bytes,
+        &ngx_pcap_api_kind_bytes),
+    ngx_pcap_api_row("pcap_api_max_packets", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.max_packets,
+        &ngx_pcap_api_kind_packets),
+    ngx_pcap_api_row("pcap_api_bandwidth", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.bandwidth,
+        &ngx_pcap_api_kind_bandwidth),
+    ngx_pcap_api_row("pcap_api_idle_timeout", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.idle_timeout,
+        &ngx_pcap_api_kind_duration),
+    ngx_pcap_api_row("pcap_api_request_rate", NGX_CONF_TAKE12,
+        ngx_pcap_api_rate_slot, limits.address_rate, NULL),
+    ngx_pcap_api_row("pcap_api_user_rate", NGX_CONF_TAKE12,
+        ngx_pcap_api_rate_slot, limits.user_rate, NULL),
+    ngx_pcap_api_row("pcap_api_failed_token_cost", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, limits.failed_cost,
+        &ngx_pcap_api_kind_cost),
+    ngx_pcap_api_row("pcap_api_max_snaplen", NGX_CONF_1MORE,
+        ngx_pcap_api_max_snaplen, limits.max_snaplen, NULL),
+    ngx_pcap_api_row("pcap_api_require_reason", NGX_CONF_1MORE,
+        ngx_pcap_api_require_reason, limits.reason, NULL),
+    ngx_pcap_api_row("pcap_api_bosh_exclude", NGX_CONF_1MORE,
+        ngx_pcap_api_bosh_exclude, limits.bosh_exclude, NULL),
 
       ngx_null_command
 };
@@ -213,7 +296,7 @@ ngx_module_t  ngx_pcap_api_module = {
     ngx_pcap_api_commands,                 /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_pcap_api_drain_module,             /* init module */
     ngx_pcap_api_init_process,             /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -338,11 +421,11 @@ ngx_pcap_api_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
     size = ngx_parse_size(&value[2]);
 
-    if (size == NGX_ERROR || size < (ssize_t) (32 * ngx_pagesize)) {
+    if (size == NGX_ERROR || size < (ssize_t) (64 * ngx_pagesize)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid size \"%V\" of zone \"%V\", at least "
                            "%uz bytes are needed",
-                           &value[2], &value[1], 32 * ngx_pagesize);
+                           &value[2], &value[1], 64 * ngx_pagesize);
         return NGX_CONF_ERROR;
     }
 
@@ -521,6 +604,15 @@ ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data)
 
 
 static char *
+ngx_pcap_api_check_every(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *msec = data;
+
+    return *msec ? ngx_pcap_api_check_range(cf, post, *msec) : NGX_CONF_OK;
+}
+
+
+static char *
 ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data)
 {
     ngx_uint_t  *num = data;
@@ -538,13 +630,15 @@ ngx_pcap_api_init(ngx_conf_t *cf)
     ngx_http_next_body_filter = ngx_http_top_body_filter;
     ngx_http_top_body_filter = ngx_pcap_api_body_filter;
 
-    return NGX_OK;
+    return ngx_pcap_api_audit_open(cf) == NGX_CONF_OK ? NGX_OK : NGX_ERROR;
 }
 
 
 static ngx_int_t
 ngx_pcap_api_init_process(ngx_cycle_t *cycle)
 {
+    ngx_pcap_api_drain_worker(cycle);
+
     return ngx_pcap_api_sweep_init(cycle);
 }
 

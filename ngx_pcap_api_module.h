@@ -50,6 +50,7 @@
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
 #define NGX_PCAP_API_SECRETS         3        /* variables with a token */
 #define NGX_PCAP_API_RESOLVERS       3        /* rows in module/resolve.c */
+#define NGX_PCAP_API_NSYNCED         9        /* see module/metrics.h */
 #define NGX_PCAP_API_HEALTH_VALID    10000    /* ms, then it is probed */
 #define NGX_PCAP_API_STATUS_TIMEOUT  1800     /* ms; answered within 2 s */
 #define NGX_PCAP_API_UUID_LEN        64       /* of a Director */
@@ -61,11 +62,16 @@
 #define NGX_PCAP_API_TAKES_PROCESS   2        /* and index */
 
 
+#include "module/limits.h"
+#include "module/rights.h"
+
+
 typedef struct ngx_pcap_api_ctx_s    ngx_pcap_api_ctx_t;
 typedef struct ngx_pcap_api_agent_s  ngx_pcap_api_agent_t;
 typedef struct ngx_pcap_api_fetch_s  ngx_pcap_api_fetch_t;
 typedef struct ngx_pcap_api_resolver_s  ngx_pcap_api_resolver_t;
 typedef struct ngx_pcap_api_keys_s   ngx_pcap_api_keys_t;
+typedef struct ngx_pcap_api_audit_s  ngx_pcap_api_audit_t;
 typedef struct ngx_pcap_api_client_token_s  ngx_pcap_api_client_token_t;
 
 
@@ -149,10 +155,14 @@ typedef struct {
     ngx_int_t                  secrets[NGX_PCAP_API_SECRETS];
     u_char                     salt[16];     /* of this configuration */
     ngx_uint_t                 nlocations;   /* that answer the API */
+    ngx_pcap_api_limits_main_t limits;
+    ngx_pcap_api_audit_t      *audit;        /* NULL: none */
+    ngx_pcap_api_drain_conf_t  drain;
 } ngx_pcap_api_main_conf_t;
 
 typedef struct {
     ngx_flag_t                 enable;
+    ngx_flag_t                 metrics;      /* this is /metrics */
     ngx_uint_t                 number;       /* among those that answer */
     u_char                     env[32];      /* whose users these are */
     ngx_str_t                  introspection;
@@ -190,6 +200,8 @@ typedef struct {
     ngx_msec_t                 stop_timeout;
     ngx_msec_t                 max_clock_skew;
     ngx_pcap_api_peers_conf_t  peers;
+    ngx_pcap_api_limits_t      limits;
+    ngx_pcap_api_rights_conf_t rights;
 } ngx_pcap_api_loc_conf_t;
 
 
@@ -285,6 +297,14 @@ struct ngx_pcap_api_resolver_s {
      */
     ngx_int_t                (*probe)(ngx_pcap_api_ctx_t *ctx,
                                       ngx_pcap_api_ask_t *ask);
+
+    /*
+     * As resolve, of a capture that runs: has the caller still the right to
+     * it? No targets, which do not change; what is gone is none of its
+     * business either.
+     */
+    ngx_int_t                (*right)(ngx_pcap_api_ctx_t *ctx,
+                                      ngx_pcap_api_ask_t *ask);
 };
 
 
@@ -316,6 +336,7 @@ typedef struct {
     uint32_t                   snaplen;
     uint16_t                   linktype;
     uint64_t                   packets;      /* written to the client */
+    uint64_t                   discarded;    /* came, was not written */
     pcapx_stats_t              stats;        /* of the last ISB */
     uint64_t                   stats_ts;
 } ngx_pcap_api_iface_t;
@@ -417,7 +438,8 @@ struct ngx_pcap_api_agent_s {
     unsigned                   unverified:1; /* by our configuration */
     unsigned                   in_file:1;    /* its IDBs are written */
     unsigned                   timed_out:1;  /* it did not answer at all */
-    unsigned                   cut:1;        /* at the stop, not drained */
+    unsigned                   cut:1;        /* at the end, no last report */
+    unsigned                   uncounted:1;  /* its last report is wrong */
     unsigned                   left:1;       /* it ended well, on its own */
     unsigned                   congested:1;  /* a CONGESTED is due */
     unsigned                   moved:1;      /* not where it should be */
@@ -491,6 +513,9 @@ typedef enum {
     NGX_PCAP_API_END_STALL,        /* the client took nothing */
     NGX_PCAP_API_END_CLIENT,       /* the client has gone */
     NGX_PCAP_API_END_WORKER,       /* the worker died */
+    NGX_PCAP_API_END_MAX_DURATION, /* limits of the server, not the user's */
+    NGX_PCAP_API_END_MAX_BYTES,
+    NGX_PCAP_API_END_MAX_PACKETS,
     NGX_PCAP_API_NENDS
 } ngx_pcap_api_end_e;
 
@@ -504,7 +529,9 @@ typedef struct {
 
 /*
  * What has become of the packets that passed the filter: seen = delivered +
- * filtered + in_flight + all drops. Running totals.
+ * filtered + in_flight + all drops, always and exactly. Running totals. Once
+ * unknown_since is set, in_flight is what was on its way then, and more may
+ * have been seen since.
  */
 
 typedef struct {
@@ -515,9 +542,33 @@ typedef struct {
     uint64_t                   drop_kernel;
     uint64_t                   drop_agent;
     uint64_t                   drop_stop;    /* not drained in time */
-    uint64_t                   drop_limit;   /* above an exact limit */
+    uint64_t                   drop_limit;   /* behind an exact limit; nobody
+                                                wanted it: not in "dropped" */
     uint64_t                   unknown_since;  /* ns; 0: all is known */
 } ngx_pcap_api_ledger_t;
+
+
+/* The audit, see module/audit.h */
+
+typedef enum {
+    NGX_PCAP_API_AUDIT_START = 0,
+    NGX_PCAP_API_AUDIT_REFUSAL,
+    NGX_PCAP_API_AUDIT_STOP,
+    NGX_PCAP_API_AUDIT_TOKEN,
+    NGX_PCAP_API_AUDIT_END
+} ngx_pcap_api_audit_e;
+
+typedef struct {
+    uint64_t                   seq;          /* of the last line; 0: none */
+    uint64_t                   lost;         /* could not be written */
+    uint64_t                   suppressed;   /* refusals above the rate */
+    u_char                     mac[64];      /* hex digits, no NUL */
+} ngx_pcap_api_audit_head_t;
+
+typedef struct {
+    ngx_msec_t                 started;
+    unsigned                   begun:1;      /* an end line is due */
+} ngx_pcap_api_audit_ctx_t;
 
 
 /*
@@ -555,6 +606,7 @@ typedef struct {
     ngx_pcap_api_end_e         end;
     time_t                     started;
     time_t                     ended;        /* 0: it has not */
+    time_t                     handed;       /* a successor came; 0: none */
     u_char                     id[NGX_PCAP_API_ID_LEN];
     u_char                     env[32];
     u_char                     user_hash[32];
@@ -582,9 +634,11 @@ typedef struct {
     uint64_t                   bytes;
     uint64_t                   late;
     uint64_t                   dropped;
-    uint64_t                   sent;         /* bytes, to the client */
+    uint64_t                   sent;         /* bytes, to its socket */
+    uint64_t                   synced_ns;    /* when all this was so */
     ngx_pcap_api_ledger_t      ledger;
-    uint64_t                   synced_ns;    /* when these were right */
+    ngx_uint_t                 audited;      /* 1: an end line is due */
+    ngx_pcap_api_token_slot_t  fresh;        /* for its worker */
 
     ngx_uint_t                 ntargets;
     ngx_uint_t                 nerrors;      /* texts of failed ones */
@@ -595,6 +649,8 @@ typedef struct {
 
 struct ngx_pcap_api_ctx_s {
     ngx_http_request_t        *request;
+    ngx_pcap_api_ctx_t        *capture;      /* beside which it runs, or NULL */
+    ngx_int_t                  verdict;      /* of one that runs beside */
     ngx_pcap_api_loc_conf_t   *conf;
     const ngx_pcap_api_phase_t *phase;       /* the last one has no run() */
     ngx_event_t                timer;
@@ -677,6 +733,8 @@ struct ngx_pcap_api_ctx_s {
     size_t                     held_len;     /* 0: none */
     ngx_msec_t                 duration_end; /* 0: none */
     ngx_msec_t                 stop_deadline;
+    ngx_msec_t                 discard_began;
+    ngx_msec_t                 discard_end;
     ngx_msec_t                 took;         /* client took a byte last */
     ngx_msec_t                 unblocked;    /* client took all last */
     ngx_msec_t                 watched;
@@ -688,6 +746,13 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_end_e         end;
     ngx_pcap_api_row_t        *row;
     ngx_msec_t                 synced;       /* its numbers, last */
+    uint64_t                   counted[NGX_PCAP_API_NSYNCED];
+    ngx_msec_t                 counted_at;
+    ngx_msec_t                 phase_began;
+    ngx_pcap_api_pace_t        pace;
+    ngx_pcap_api_limited_t     limited;
+    ngx_pcap_api_audit_ctx_t   audit;
+    ngx_pcap_api_rights_t      rights;
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */
@@ -695,6 +760,7 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   header_sent:1;
     unsigned                   stopping:1;
     unsigned                   limit_hit:1;
+    unsigned                   discarding:1; /* records go nowhere */
     unsigned                   hold:1;
     unsigned                   failed_some:1;
     unsigned                   ended:1;      /* no record will follow */
@@ -716,6 +782,7 @@ extern ngx_module_t  ngx_pcap_api_module;
 #define ngx_pcap_api_ctx(r)  ngx_http_get_module_ctx(r, ngx_pcap_api_module)
 
 
+#include "module/metrics.h"
 #include "module/rooms.h"
 
 

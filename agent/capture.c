@@ -233,29 +233,31 @@ capture_limit_one(const capture_t *c, unsigned i)
 }
 
 
+/* All are counted, also behind one that is gone: the reports have to fit. */
+
 int
 capture_stats(capture_t *c)
 {
+    int            rc;
     unsigned       i;
     capture_if_t  *ci;
 
-    for (i = 0; i < c->nifs; i++) {
+    for (i = 0, rc = 0; i < c->nifs; i++) {
         ci = &c->ifs[i];
 
         if (capture_count(ci) != 0) {
             snprintf(c->reason, sizeof(c->reason), "%s: %s", ci->name,
                      strerror(errno));
-            return -1;
-        }
+            rc = -1;
 
-        if (capture_gone(ci)) {
+        } else if (capture_gone(ci)) {
             snprintf(c->reason, sizeof(c->reason), "%s: the interface is "
                      "gone", ci->name);
-            return -1;
+            rc = -1;
         }
     }
 
-    return 0;
+    return rc;
 }
 
 

@@ -14,15 +14,22 @@
 
 #include "conf.h"
 #include "log.h"
+#include "pcapx/pcapx.h"
 #include "pcapx/valid.h"
+#include "policy.h"
 
 
 typedef enum {
     CONF_TEXT = 0,
     CONF_NAMES,
     CONF_NUMBER,
-    CONF_SIZE
+    CONF_SIZE,
+    CONF_TIME,
+    CONF_SWITCH
 } conf_type_t;
+
+/* Not set yet: no number may be that large. */
+#define CONF_UNSET  UINT64_MAX
 
 typedef struct {
     const char   *key;
@@ -57,6 +64,7 @@ static int conf_item(conf_t *conf, const conf_key_t *k, const char *value,
     char *err);
 static int conf_defaults(conf_t *conf, char *err);
 static int conf_check(conf_t *conf, char *err);
+static int conf_policy(conf_t *conf, char *err);
 static const conf_key_t *conf_find(const char *key);
 
 #define conf_field(type, conf, k)                                            \
@@ -84,6 +92,9 @@ static const conf_key_t  conf_keys[] = {
     { "allowed_names", CONF_NAMES, offsetof(conf_t, allowed_names), 0, 0, 0,
       NULL, "DNS or common name of a client, repeatable" },
 
+    { "metrics_names", CONF_NAMES, offsetof(conf_t, metrics_names), 0, 0, 0,
+      NULL, "the same for /v1/status and /v1/metrics alone" },
+
     { "user", CONF_TEXT, offsetof(conf_t, user), 0, 0, 0, NULL,
       "become this user, keep CAP_NET_RAW only" },
 
@@ -106,6 +117,34 @@ static const conf_key_t  conf_keys[] = {
 
     { "retire_ms", CONF_NUMBER, offsetof(conf_t, retire_ms), 1, 1000, 20,
       NULL, "the kernel hands out a block after this time" },
+
+    { "drain_timeout", CONF_TIME, offsetof(conf_t, drain_timeout), 1000,
+      600000, 15000, NULL, "captures end within this time after SIGTERM" },
+
+    { "max_bandwidth", CONF_SIZE, offsetof(conf_t, max_bandwidth), 0,
+      65536 * MIB, 128 * MIB, NULL, "bytes/s of one capture, 0: no limit" },
+
+    { "max_bandwidth_total", CONF_SIZE, offsetof(conf_t, max_bandwidth_total),
+      0, 65536 * MIB, 256 * MIB, NULL, "of all captures, 0: no limit" },
+
+    { "max_cpu_percent", CONF_NUMBER, offsetof(conf_t, max_cpu_percent), 0,
+      100, 80, NULL, "of a core for one capture, 0: no limit" },
+
+    { "enabled", CONF_SWITCH, offsetof(conf_t, enabled), 0, 1, 1, NULL,
+      "false: no captures at all" },
+
+    { "off_file", CONF_TEXT, offsetof(conf_t, off_file), 0, 0, 0, NULL,
+      "no captures while this file exists" },
+
+    { "interfaces", CONF_NAMES, offsetof(conf_t, interfaces), 0, 0, 0, NULL,
+      "that may be captured, * and ? allowed, repeatable" },
+
+    { "max_snaplen", CONF_NUMBER, offsetof(conf_t, max_snaplen), 1,
+      PCAPX_MAX_SNAPLEN, PCAPX_MAX_SNAPLEN, NULL,
+      "a larger snaplen is cut to this" },
+
+    { "exclude_filter", CONF_TEXT, offsetof(conf_t, exclude_filter), 0, 0, 0,
+      NULL, "pcap-filter of what is never captured" },
 
     { "interface_default", CONF_TEXT, offsetof(conf_t, interface_default), 0,
       0, 0, NULL, "instead of the interface the agent was reached on" },
@@ -137,7 +176,15 @@ static const conf_key_t  conf_keys[] = {
 int
 conf_load(conf_t *conf, int argc, char **argv, char *err)
 {
+    const conf_key_t  *k;
+
     memset(conf, 0, sizeof(*conf));
+
+    for (k = conf_keys; k->key; k++) {
+        if (k->type != CONF_TEXT && k->type != CONF_NAMES) {
+            *conf_field(uint64_t, conf, k) = CONF_UNSET;
+        }
+    }
 
     /* Flags win: they are applied first, the file fills what is unset. */
 
@@ -145,7 +192,7 @@ conf_load(conf_t *conf, int argc, char **argv, char *err)
         return -1;
     }
 
-    if (conf->help || conf->version) {
+    if (conf->help || conf->version || conf->syscalls) {
         return 0;
     }
 
@@ -218,6 +265,11 @@ conf_switch(conf_t *conf, const char *arg)
 
     if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
         conf->help = 1;
+        return 1;
+    }
+
+    if (strcmp(arg, "--syscalls") == 0) {
+        conf->syscalls = 1;
         return 1;
     }
 
@@ -366,24 +418,32 @@ conf_json(conf_t *conf, const conf_key_t *k, const json_t *value, char *err)
 
     if (k->type == CONF_TEXT
         ? *conf_field(char *, conf, k) != NULL
-        : *conf_field(uint64_t, conf, k) != 0)
+        : *conf_field(uint64_t, conf, k) != CONF_UNSET)
     {
         return 0;
     }
 
-    if (json_is_string(value) && k->type != CONF_NUMBER) {
+    if (json_is_string(value) && k->type != CONF_NUMBER
+        && k->type != CONF_SWITCH)
+    {
         return conf_set(conf, k, json_string_value(value), err);
     }
 
-    if (json_is_integer(value) && k->type != CONF_TEXT
-        && json_integer_value(value) >= 0)
+    if (json_is_boolean(value) && k->type == CONF_SWITCH) {
+        return conf_number(conf, k, json_is_true(value), err);
+    }
+
+    if (json_is_integer(value) && json_integer_value(value) >= 0
+        && k->type != CONF_TEXT && k->type != CONF_SWITCH)
     {
-        return conf_number(conf, k, (uint64_t) json_integer_value(value),
+        return conf_number(conf, k, (uint64_t) json_integer_value(value)
+                                    * (k->type == CONF_TIME ? 1000u : 1u),
                            err);
     }
 
-    snprintf(err, CONF_ERR_LEN, "%s: must be a %s", k->key,
-             k->type == CONF_TEXT ? "text" : "number");
+    snprintf(err, CONF_ERR_LEN, "%s: must be %s", k->key,
+             k->type == CONF_TEXT ? "a text"
+             : k->type == CONF_SWITCH ? "true or false" : "a number");
 
     return -1;
 }
@@ -392,9 +452,12 @@ conf_json(conf_t *conf, const conf_key_t *k, const json_t *value, char *err)
 static int
 conf_set(conf_t *conf, const conf_key_t *k, const char *value, char *err)
 {
-    int        rc;
+    int        rc, flag;
     char     **text, why[PCAPX_ERR_LEN];
+    size_t     len;
     uint64_t   n;
+
+    len = strlen(value);
 
     switch (k->type) {
 
@@ -419,12 +482,26 @@ conf_set(conf_t *conf, const conf_key_t *k, const char *value, char *err)
         return 0;
 
     case CONF_SIZE:
-        rc = pcapx_parse_size(value, strlen(value), &n, why);
+
+        /* The grammar of sizes begins at 1. */
+
+        n = 0;
+        rc = k->min == 0 && strcmp(value, "0") == 0
+             ? PCAPX_OK : pcapx_parse_size(value, len, &n, why);
+        break;
+
+    case CONF_TIME:
+        rc = pcapx_parse_duration(value, len, &n, why);
+        break;
+
+    case CONF_SWITCH:
+        flag = 0;
+        rc = pcapx_parse_flag(k->key, value, len, &flag, why);
+        n = (uint64_t) flag;
         break;
 
     default:
-        rc = pcapx_parse_number(k->key, value, strlen(value), k->min, k->max,
-                                &n, why);
+        rc = pcapx_parse_number(k->key, value, len, k->min, k->max, &n, why);
     }
 
     if (rc != PCAPX_OK) {
@@ -439,9 +516,15 @@ conf_set(conf_t *conf, const conf_key_t *k, const char *value, char *err)
 static int
 conf_number(conf_t *conf, const conf_key_t *k, uint64_t value, char *err)
 {
+    uint64_t  unit;
+
+    unit = k->type == CONF_TIME ? 1000 : 1;
+
     if (value < k->min || value > k->max) {
-        snprintf(err, CONF_ERR_LEN, "%s: must be %llu to %llu", k->key,
-                 (unsigned long long) k->min, (unsigned long long) k->max);
+        snprintf(err, CONF_ERR_LEN, "%s: must be %llu to %llu%s", k->key,
+                 (unsigned long long) (k->min / unit),
+                 (unsigned long long) (k->max / unit),
+                 k->type == CONF_TIME ? " seconds" : "");
         return -1;
     }
 
@@ -530,7 +613,7 @@ conf_defaults(conf_t *conf, char *err)
             }
 
         } else if (k->type != CONF_NAMES
-                   && *conf_field(uint64_t, conf, k) == 0)
+                   && *conf_field(uint64_t, conf, k) == CONF_UNSET)
         {
             *conf_field(uint64_t, conf, k) = k->dflt;
         }
@@ -593,7 +676,30 @@ conf_check(conf_t *conf, char *err)
         return -1;
     }
 
-    return conf_containers(conf, err);
+    return conf_policy(conf, err) == 0 ? conf_containers(conf, err) : -1;
+}
+
+
+static int
+conf_policy(conf_t *conf, char *err)
+{
+    size_t  i;
+
+    for (i = 0; i < conf->interfaces.n; i++) {
+        if (!policy_pattern(conf->interfaces.text[i])) {
+            snprintf(err, CONF_ERR_LEN, "interfaces: \"%.60s\" must be a name "
+                     "of up to 15 characters, with * and ? for any",
+                     conf->interfaces.text[i]);
+            return -1;
+        }
+    }
+
+    if (conf->off_file && conf->off_file[0] != '/') {
+        snprintf(err, CONF_ERR_LEN, "off_file: must be an absolute path");
+        return -1;
+    }
+
+    return 0;
 }
 
 
@@ -626,6 +732,12 @@ conf_help(void)
         if (k->text) {
             printf(" (%s)", k->text);
 
+        } else if (k->type == CONF_TIME) {
+            printf(" (%llus)", (unsigned long long) (k->dflt / 1000));
+
+        } else if (k->type == CONF_SWITCH) {
+            printf(" (%s)", k->dflt ? "true" : "false");
+
         } else if (k->dflt) {
             printf(" (%llu)", (unsigned long long) k->dflt);
         }
@@ -634,6 +746,7 @@ conf_help(void)
     }
 
     printf("\n  --check                          say what is wrong, and end\n"
+           "  --syscalls                       print the sandbox's lists\n"
            "  --version                        print the version\n");
 }
 

@@ -46,7 +46,11 @@ typedef struct {
     char       *container_mode;
     char       *container_interface;     /* for requests that name none */
     char       *container_metadata;      /* NULL: none, the API is believed */
+    char       *exclude_filter;          /* NULL: none */
+    char       *off_file;                /* NULL: none */
     conf_list_t  allowed_names;
+    conf_list_t  metrics_names;          /* for status and metrics alone */
+    conf_list_t  interfaces;             /* patterns; none: all */
     conf_list_t  container_netns_paths;  /* with HANDLE in them */
     conf_list_t  container_state_paths;
     conf_containers_t  containers;       /* container_mode, parsed */
@@ -56,10 +60,17 @@ typedef struct {
     uint64_t    max_unauthenticated;
     uint64_t    max_unauthenticated_per_address;
     uint64_t    retire_ms;
+    uint64_t    enabled;                 /* 0 or 1 */
+    uint64_t    max_snaplen;
+    uint64_t    max_bandwidth;           /* bytes per second; 0: no limit */
+    uint64_t    max_bandwidth_total;
+    uint64_t    max_cpu_percent;         /* of a core; 0: no limit */
+    uint64_t    drain_timeout;           /* milliseconds */
     endpoint_t  endpoint;                /* listen, parsed */
     int         level;                   /* log_level, parsed */
     unsigned    check:1;                 /* --check was given */
     unsigned    help:1;
+    unsigned    syscalls:1;              /* --syscalls */
     unsigned    version:1;
 } conf_t;
 

@@ -75,7 +75,7 @@ control_ask(int fd, control_msg_t *msg, int timeout_ms)
         }
 
         /*
-         * "drain" may come first; the answer that follows says so too. The
+         * "end" may come first; the answer that follows says so too. The
          * parent sends it once, so this does not go on for ever.
          */
     }

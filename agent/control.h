@@ -1,7 +1,7 @@
 /*
  * agent/control.h: the messages between the parent and its children, fixed
  * records over a SOCK_SEQPACKET pair. The child asks once, the parent
- * answers once; afterwards the parent may only say "drain". A message of
+ * answers once; afterwards the parent may only say "end". A message of
  * another size or type is not from us and ends the child that sent it.
  */
 
@@ -10,19 +10,22 @@
 
 #include <stdint.h>
 
+#include "stats.h"
+
 
 typedef enum {
     CONTROL_ASK_STATUS = 1,     /* child: verified, wants the status */
     CONTROL_ASK_CAPTURE,        /* child: verified, wants a capture slot */
     CONTROL_ANSWER,             /* parent: what it thinks of it */
-    CONTROL_DRAIN               /* parent: end well, now */
+    CONTROL_END                 /* parent: end well, now, because of ending */
 } control_type_t;
 
 typedef enum {
     CONTROL_GRANTED = 0,
     CONTROL_FULL,               /* no capture slot */
     CONTROL_NO_MEMORY,          /* rings would exceed buffer_bytes_total */
-    CONTROL_DRAINING
+    CONTROL_DRAINING,
+    CONTROL_OFF                 /* off_file is there */
 } control_verdict_t;
 
 typedef struct {
@@ -31,6 +34,8 @@ typedef struct {
     uint32_t    captures_running;
     uint32_t    captures_max;
     uint64_t    ring_bytes;     /* ask: all rings of this capture */
+    uint64_t    ending;         /* end: ending_t */
+    stats_totals_t  totals;     /* answer to a question for the status */
 } control_msg_t;
 
 

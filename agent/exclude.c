@@ -41,6 +41,7 @@ static void filter_raw_condition(filter_out_t *o, const filter_cond_t *c,
 static void filter_raw_host(filter_out_t *o, const endpoint_t *ep,
     unsigned off);
 static void filter_term(filter_out_t *o);
+static void filter_term_and(filter_out_t *o);
 static void filter_put(filter_out_t *o, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -70,19 +71,44 @@ void
 filter_text(const filter_exclude_t *ex, const char *user, char *dst,
     size_t max)
 {
-    int   n, len;
-    char  text[4096];
+    int           len, several;
+    char          text[4096];
+    filter_out_t  o;
+
+    memset(&o, 0, sizeof(o));
+    o.pos = dst;
+    o.end = dst + max;
+    *dst = '\0';
 
     len = filter_exclusion(ex, -1, 0, text, sizeof(text));
-    n = -1;
+    several = (len > 0) + (ex->mandatory != NULL) + (user[0] != '\0') > 1;
 
     if (len > 0) {
-        n = snprintf(dst, max, user[0] ? "(not (%s)) and (%s)" : "not (%s)",
-                     text, user);
+        filter_put(&o, several ? "(not (%s))" : "not (%s)", text);
+        o.nterms++;
     }
 
-    if (n < 0 || (size_t) n >= max) {
+    if (ex->mandatory) {
+        filter_term_and(&o);
+        filter_put(&o, several ? "(not (%s))" : "not (%s)", ex->mandatory);
+    }
+
+    if (user[0]) {
+        filter_term_and(&o);
+        filter_put(&o, several ? "(%s)" : "%s", user);
+    }
+
+    if (o.full || len < 0) {
         snprintf(dst, max, "%s", user);
+    }
+}
+
+
+static void
+filter_term_and(filter_out_t *o)
+{
+    if (o->nterms++) {
+        filter_put(o, " and ");
     }
 }
 

@@ -41,6 +41,11 @@ static int filter_verdict(int fd, pid_t pid, problem_t *why);
 static int filter_words(char verdict, const char *text, problem_t *why);
 static int filter_compile_exclusion(pcap_t *pcap, const filter_exclude_t *ex,
     unsigned tags, struct bpf_program *prog, problem_t *why);
+static int filter_compile_mandatory(pcap_t *pcap, const filter_exclude_t *ex,
+    struct bpf_program *prog, problem_t *why);
+static int filter_build(pcap_t *pcap, const filter_exclude_t *ex,
+    const struct bpf_program *must, const struct bpf_program *second,
+    struct bpf_insn *code, const log_t *log, problem_t *why);
 static int filter_attach(pcap_t *pcap, struct bpf_insn *code, unsigned n,
     problem_t *why);
 static unsigned filter_loopback(struct bpf_insn *dst);
@@ -192,6 +197,10 @@ filter_verdict(int fd, pid_t pid, problem_t *why)
 
     answer[len] = '\0';
 
+    if (len == 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+        return problem_set(why, 500, FILTER_SANDBOX);
+    }
+
     return filter_words(answer[0], len ? answer + 1 : "", why);
 }
 
@@ -231,12 +240,11 @@ filter_install(pcap_t *pcap, const filter_exclude_t *ex, const char *user,
     const log_t *log, problem_t *why)
 {
     int                 n;
-    unsigned            tags;
     struct bpf_insn    *code;
-    struct bpf_program  first, second;
+    struct bpf_program  must, second;
 
     n = -1;
-    memset(&first, 0, sizeof(first));
+    memset(&must, 0, sizeof(must));
     memset(&second, 0, sizeof(second));
 
     code = calloc(FILTER_MAX_INSNS, sizeof(*code));
@@ -250,6 +258,40 @@ filter_install(pcap_t *pcap, const filter_exclude_t *ex, const char *user,
         goto out;
     }
 
+    if (filter_compile_mandatory(pcap, ex, &must, why) != 0) {
+        goto out;
+    }
+
+    n = filter_build(pcap, ex, &must, &second, code, log, why);
+
+    if (n >= 0) {
+        n = filter_attach(pcap, code, (unsigned) n, why);
+    }
+
+out:
+
+    pcap_freecode(&must);
+    pcap_freecode(&second);
+    free(code);
+
+    return n;
+}
+
+
+/* Loopback, capture traffic, what is never captured, and then the user's. */
+
+static int
+filter_build(pcap_t *pcap, const filter_exclude_t *ex,
+    const struct bpf_program *must, const struct bpf_program *second,
+    struct bpf_insn *code, const log_t *log, problem_t *why)
+{
+    int                 n;
+    unsigned            tags;
+    struct bpf_program  first;
+
+    n = -1;
+    memset(&first, 0, sizeof(first));
+
     /* A long filter of the user's leaves less room below VLAN tags. */
 
     for (tags = 3; tags-- > 0 && n < 0; /* void */ ) {
@@ -260,7 +302,8 @@ filter_install(pcap_t *pcap, const filter_exclude_t *ex, const char *user,
             goto out;
         }
 
-        n = filter_join(code, filter_loopback(code), &first, &second);
+        n = filter_drop(code, (int) filter_loopback(code), &first);
+        n = n < 0 ? -1 : filter_join(code, (unsigned) n, must, second);
 
         if (n < 0) {
             log_warn(log, "capture traffic below %u VLAN tags cannot be "
@@ -271,18 +314,45 @@ filter_install(pcap_t *pcap, const filter_exclude_t *ex, const char *user,
     if (n < 0) {
         problem_set(why, 400, "filter: too long beside the exclusion of "
                     "capture traffic");
-        goto out;
     }
-
-    n = filter_attach(pcap, code, (unsigned) n, why);
 
 out:
 
     pcap_freecode(&first);
-    pcap_freecode(&second);
-    free(code);
 
     return n;
+}
+
+
+/* What cannot be excluded is not captured. */
+
+static int
+filter_compile_mandatory(pcap_t *pcap, const filter_exclude_t *ex,
+    struct bpf_program *prog, problem_t *why)
+{
+    if (ex->mandatory == NULL
+        || pcap_compile(pcap, prog, ex->mandatory, 1, PCAP_NETMASK_UNKNOWN)
+           == 0)
+    {
+        return 0;
+    }
+
+    memset(prog, 0, sizeof(*prog));
+
+    if (filter_matches_nothing(pcap)) {
+        return 0;
+    }
+
+    return problem_set(why, 403, "what is never captured on this machine "
+                       "(exclude_filter) cannot be told on this link type: "
+                       "%s", pcap_geterr(pcap));
+}
+
+
+int
+filter_matches_nothing(pcap_t *pcap)
+{
+    return strstr(pcap_geterr(pcap), "rejects all packets") != NULL;
 }
 
 
@@ -307,7 +377,7 @@ filter_compile_exclusion(pcap_t *pcap, const filter_exclude_t *ex,
     } else if (rc > 0) {
         rc = pcap_compile(pcap, prog, text, 1, PCAP_NETMASK_UNKNOWN);
 
-        if (rc != 0 && strstr(pcap_geterr(pcap), "rejects all packets")) {
+        if (rc != 0 && filter_matches_nothing(pcap)) {
 
             /* No TCP on such a link: nothing to exclude. */
 
@@ -489,44 +559,60 @@ int
 filter_join(struct bpf_insn *dst, unsigned n,
     const struct bpf_program *first, const struct bpf_program *second)
 {
-    u_int             i;
-    struct bpf_insn  *in;
+    int  at;
 
-    if (first->bf_len > FILTER_MAX_INSNS || second->bf_len > FILTER_MAX_INSNS
-        || n + first->bf_len + FILTER_CLEAN_LEN + second->bf_len
-           > FILTER_MAX_INSNS)
+    at = filter_drop(dst, (int) n, first);
+
+    if (at < 0 || second->bf_len > FILTER_MAX_INSNS
+        || (unsigned) at + second->bf_len > FILTER_MAX_INSNS)
     {
         return -1;
     }
 
-    for (i = 0; i < first->bf_len; i++) {
-        in = &dst[n + i];
-        *in = first->bf_insns[i];
+    memcpy(dst + at, second->bf_insns,
+           second->bf_len * sizeof(struct bpf_insn));
+
+    return at + (int) second->bf_len;
+}
+
+
+int
+filter_drop(struct bpf_insn *dst, int n, const struct bpf_program *prog)
+{
+    u_int             i;
+    struct bpf_insn  *in;
+
+    if (n < 0 || prog->bf_len > FILTER_MAX_INSNS
+        || (unsigned) n + prog->bf_len + FILTER_CLEAN_LEN > FILTER_MAX_INSNS)
+    {
+        return -1;
+    }
+
+    for (i = 0; i < prog->bf_len; i++) {
+        in = &dst[(unsigned) n + i];
+        *in = prog->bf_insns[i];
 
         if (BPF_CLASS(in->code) != BPF_RET) {
             continue;
         }
 
-        /* Matched: drop. Not matched: on to the second program. */
+        /* Matched: drop. Not matched: on to what follows. */
 
         if (in->k != 0) {
             in->k = 0;
 
         } else {
             in->code = BPF_JMP | BPF_JA;
-            in->k = first->bf_len - 1 - i;
+            in->k = prog->bf_len - 1 - i;
         }
     }
 
-    n += first->bf_len;
+    n += (int) prog->bf_len;
 
     /* A program may rely on a clean start. */
 
     dst[n++] = (struct bpf_insn) BPF_STMT(BPF_LD | BPF_IMM, 0);
     dst[n++] = (struct bpf_insn) BPF_STMT(BPF_MISC | BPF_TAX, 0);
 
-    memcpy(dst + n, second->bf_insns,
-           second->bf_len * sizeof(struct bpf_insn));
-
-    return (int) (n + second->bf_len);
+    return n;
 }

@@ -1,9 +1,10 @@
 /*
- * agent/filter.h: the user's filter and the exclusion of capture traffic.
- * Both are compiled on their own and joined as programs, the exclusion
- * first: a packet that it matches is dropped, every other goes on to the
- * user's program. So no text of a user can reach out of its half, and
- * `vlan` or `mpls` in it moves no offset of ours.
+ * agent/filter.h: the user's filter, the exclusion of capture traffic, and
+ * what the machine's owner never lets out (exclude_filter). All are compiled
+ * on their own and joined as programs, the exclusions first: a packet that
+ * one of them matches is dropped, every other goes on to the user's program.
+ * So no text of a user can reach out of its part, and `vlan` or `mpls` in it
+ * moves no offset of ours.
  *
  * What the exclusion sees: TCP over IPv4 and IPv6 without fragments, bare or
  * below one or two VLAN tags, on Ethernet, cooked (`any`) and raw links.
@@ -22,6 +23,10 @@
 #include "request.h"
 
 
+/* The detail when the child that compiles was ended by its sandbox. */
+#define FILTER_SANDBOX    "filter: the process that compiles it did what its " \
+                          "sandbox forbids"
+
 #define FILTER_MAX_TEXT   262144
 #define FILTER_MAX_INSNS  4096         /* BPF_MAXINSNS of the kernel */
 
@@ -32,6 +37,7 @@ typedef struct {
     unsigned     nexcludes;
     const endpoint_t  *peers;              /* exclude_peer= */
     unsigned     npeers;
+    const char  *mandatory;                /* exclude_filter; NULL: none */
 } filter_exclude_t;
 
 
@@ -74,14 +80,21 @@ int filter_install(pcap_t *pcap, const filter_exclude_t *ex,
     const char *user, const log_t *log, problem_t *why);
 
 /*
+ * Was it the only fault of the filter that failed to compile last that it
+ * matches nothing on this link type? 1 or 0.
+ */
+int filter_matches_nothing(pcap_t *pcap);
+
+/*
  * Lets nothing pass any more (the socket stays open). Returns 0 or -1 with
  * errno.
  */
 int filter_block(int fd);
 
 /*
- * The effective filter as text, "(not (...)) and (USER)", for people: at
- * most max bytes with NUL; where that is too short, USER alone.
+ * The effective filter as text, "(not (...)) and (USER)" with the mandatory
+ * exclusion between them, for people: at most max bytes with NUL; where that
+ * is too short, USER alone.
  */
 void filter_text(const filter_exclude_t *ex, const char *user, char *dst,
     size_t max);
@@ -94,6 +107,12 @@ void filter_text(const filter_exclude_t *ex, const char *user, char *dst,
  */
 int filter_join(struct bpf_insn *dst, unsigned n,
     const struct bpf_program *first, const struct bpf_program *second);
+
+/*
+ * The first half of that: drops what prog matches; everything else goes on
+ * behind it. The same result, and -1 when n is -1.
+ */
+int filter_drop(struct bpf_insn *dst, int n, const struct bpf_program *prog);
 
 /*
  * Turns a program for cooked packets into one for what the kernel runs it

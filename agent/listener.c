@@ -17,11 +17,14 @@
 #include <unistd.h>
 
 #include "control.h"
-#include "filter.h"
+#include "limits.h"
 #include "listener.h"
 #include "net.h"
+#include "policy.h"
 #include "privs.h"
+#include "sandbox.h"
 #include "session.h"
+#include "stats.h"
 #include "tls.h"
 
 
@@ -30,8 +33,12 @@
 
 /* A child ends itself after 10 s; one that does not is killed. */
 #define LISTENER_UNKNOWN_NS    (UINT64_C(20) * 1000000000)
-#define LISTENER_DRAIN_NS      (UINT64_C(15) * 1000000000)
 #define LISTENER_TICK_MS       1000
+#define LISTENER_TICK_NS       (UINT64_C(1) * 1000000000)
+
+/* What a capture's end gives back of max_bandwidth_total: time to see
+ * whether it was enough. */
+#define LISTENER_RELIEF_S      3
 
 typedef enum {
     CHILD_NONE = 0,
@@ -46,6 +53,8 @@ typedef struct {
     int              control;
     uint64_t         ring_bytes;
     uint64_t         started_ns;
+    uint64_t         bytes;          /* sent, when last looked */
+    unsigned         told:1;         /* to end */
     endpoint_t       peer;
 } child_t;
 
@@ -60,6 +69,10 @@ typedef struct {
     struct pollfd         *pfds;           /* one more than rows */
     sigset_t               wait_mask;
     uint64_t               drain_until;    /* 0: not draining */
+    uint64_t               tick_ns;        /* the last look at the limits */
+    limits_bucket_t        total;          /* max_bandwidth_total */
+    stats_t                stats;
+    int                    off;            /* by off_file */
     uint64_t               refused;        /* since the last line about it */
     uint64_t               refused_ns;
 } listener_t;
@@ -71,9 +84,14 @@ static int listener_loop(listener_t *l);
 static void listener_signals(listener_t *l);
 static void listener_reload(listener_t *l);
 static void listener_drain(listener_t *l);
+static void listener_tell(listener_t *l, child_t *ch, ending_t ending);
+static void listener_tell_all(listener_t *l, ending_t ending);
+static void listener_tick(listener_t *l);
+static void listener_total(listener_t *l, uint64_t now);
 static void listener_end(listener_t *l);
 static void listener_reap(listener_t *l);
-static void listener_ended(listener_t *l, child_t *ch, int status);
+static void listener_ended(listener_t *l, child_t *ch, int status,
+    const struct rusage *usage);
 static void listener_overdue(listener_t *l);
 static void listener_wait(listener_t *l);
 static int listener_accept(listener_t *l);
@@ -81,7 +99,7 @@ static child_t *listener_admit(listener_t *l, const endpoint_t *peer);
 static int listener_same_net(const endpoint_t *a, const endpoint_t *b);
 static int listener_fork(listener_t *l, child_t *ch, int fd,
     const endpoint_t *peer);
-static int listener_child(listener_t *l, int fd, int control,
+static int listener_child(listener_t *l, size_t row, int fd, int control,
     const endpoint_t *peer);
 static void listener_answer(listener_t *l, child_t *ch);
 static void listener_decide(listener_t *l, child_t *ch, control_msg_t *msg);
@@ -115,6 +133,7 @@ listener_run(const conf_t *conf, const log_t *log,
     }
 
     SSL_CTX_free(l.ctx);
+    stats_free(&l.stats);
     free(l.children);
     free(l.pfds);
 
@@ -149,7 +168,9 @@ listener_start(listener_t *l)
     l->children = calloc(l->nchildren, sizeof(child_t));
     l->pfds = calloc(l->nchildren + 1, sizeof(struct pollfd));
 
-    if (l->children == NULL || l->pfds == NULL) {
+    if (l->children == NULL || l->pfds == NULL
+        || stats_init(&l->stats, l->nchildren) != 0)
+    {
         log_error(l->log, "out of memory");
         return -1;
     }
@@ -158,10 +179,19 @@ listener_start(listener_t *l)
         l->children[i].control = -1;
     }
 
+    l->tick_ns = net_monotonic();
+    limits_bucket(&l->total, l->conf->max_bandwidth_total, l->tick_ns);
+
     l->ctx = tls_context(l->conf, err);
 
     if (l->ctx == NULL) {
         log_error(l->log, "%s", err);
+        return -1;
+    }
+
+    if (!sandbox_possible()) {
+        log_error(l->log, "this kernel has no seccomp filters, and without "
+                  "a sandbox the agent does not start");
         return -1;
     }
 
@@ -171,7 +201,6 @@ listener_start(listener_t *l)
         return -1;
     }
 
-    filter_init();
     log_info(l->log, "listening on %s",
              net_endpoint_text(&l->conf->endpoint, text));
 
@@ -216,6 +245,7 @@ listener_loop(listener_t *l)
         listener_signals(l);
         listener_reap(l);
         listener_overdue(l);
+        listener_tick(l);
 
         if (l->drain_until && listener_count(l, CHILD_CAPTURE) == 0) {
             listener_end(l);
@@ -275,20 +305,116 @@ listener_reload(listener_t *l)
 static void
 listener_drain(listener_t *l)
 {
-    size_t         i;
-    control_msg_t  msg;
-
     log_info(l->log, "draining %u captures", listener_count(l,
                                                             CHILD_CAPTURE));
-    l->drain_until = net_monotonic() + LISTENER_DRAIN_NS;
+    l->drain_until = net_monotonic() + l->conf->drain_timeout * 1000000;
+    listener_tell_all(l, ENDING_DRAINED);
+}
 
-    memset(&msg, 0, sizeof(msg));
-    msg.type = CONTROL_DRAIN;
+
+static void
+listener_tell_all(listener_t *l, ending_t ending)
+{
+    size_t  i;
 
     for (i = 0; i < l->nchildren; i++) {
         if (l->children[i].state == CHILD_CAPTURE) {
-            (void) control_send(l->children[i].control, &msg);
+            listener_tell(l, &l->children[i], ending);
         }
+    }
+}
+
+
+static void
+listener_tell(listener_t *l, child_t *ch, ending_t ending)
+{
+    control_msg_t  msg;
+
+    if (ch->told || ch->control == -1) {
+        return;
+    }
+
+    memset(&msg, 0, sizeof(msg));
+    msg.type = CONTROL_END;
+    msg.ending = ending;
+
+    if (control_send(ch->control, &msg) != 0) {
+        log_warn(l->log, "process %d cannot be told to end: %s",
+                 (int) ch->pid, strerror(errno));
+        return;
+    }
+
+    ch->told = 1;
+}
+
+
+/* Once a second: is the switch off, and do all together send too much? */
+
+static void
+listener_tick(listener_t *l)
+{
+    int       off;
+    uint64_t  now;
+
+    now = net_monotonic();
+
+    if (now - l->tick_ns < LISTENER_TICK_NS) {
+        return;
+    }
+
+    l->tick_ns = now;
+    off = policy_off(l->conf);
+
+    if (off != l->off) {
+        l->off = off;
+        log_warn(l->log, off ? "off_file: captures are switched off"
+                             : "off_file: captures are possible again");
+    }
+
+    if (off) {
+        listener_tell_all(l, ENDING_OFF);
+    }
+
+    listener_total(l, now);
+}
+
+
+/* The one that sent most since the last look is the first to end. */
+
+static void
+listener_total(listener_t *l, uint64_t now)
+{
+    size_t     i;
+    child_t   *ch, *greedy;
+    uint64_t   bytes, delta, sum, most;
+
+    greedy = NULL;
+    most = 0;
+    sum = 0;
+
+    for (i = 0; i < l->nchildren; i++) {
+        ch = &l->children[i];
+
+        if (ch->state != CHILD_CAPTURE) {
+            continue;
+        }
+
+        bytes = stats_bytes(&l->stats, i);
+        delta = bytes - ch->bytes;
+        ch->bytes = bytes;
+        sum += delta;
+
+        if (delta > most && !ch->told) {
+            most = delta;
+            greedy = ch;
+        }
+    }
+
+    if (limits_take(&l->total, sum, now) && greedy) {
+        log_warn(l->log, "LIMIT_REACHED max_bandwidth_total: process %d sent "
+                 "most", (int) greedy->pid);
+        listener_tell(l, greedy, ENDING_BANDWIDTH_TOTAL);
+        l->total.tokens = (int64_t) (l->total.rate * LISTENER_RELIEF_S);
     }
 }
 
@@ -313,9 +439,10 @@ listener_end(listener_t *l)
 static void
 listener_reap(listener_t *l)
 {
-    int     status;
-    pid_t   pid;
-    size_t  i;
+    int             status;
+    pid_t           pid;
+    size_t          i;
+    struct rusage   usage;
 
     if (!l->signals->child) {
         return;
@@ -323,12 +450,12 @@ listener_reap(listener_t *l)
 
     l->signals->child = 0;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
         for (i = 0; i < l->nchildren; i++) {
             if (l->children[i].state != CHILD_NONE
                 && l->children[i].pid == pid)
             {
-                listener_ended(l, &l->children[i], status);
+                listener_ended(l, &l->children[i], status, &usage);
             }
         }
     }
@@ -336,12 +463,18 @@ listener_reap(listener_t *l)
 
 
 static void
-listener_ended(listener_t *l, child_t *ch, int status)
+listener_ended(listener_t *l, child_t *ch, int status,
+    const struct rusage *usage)
 {
     if (WIFSIGNALED(status)) {
-        log_error(l->log, "process %d was ended by signal %d", (int) ch->pid,
-                  WTERMSIG(status));
+        log_error(l->log, "process %d was ended by signal %d%s",
+                  (int) ch->pid, WTERMSIG(status),
+                  WTERMSIG(status) == SIGSYS
+                  ? ": its sandbox does not allow what it did" : "");
     }
+
+    stats_end(&l->stats, (size_t) (ch - l->children),
+              ch->state == CHILD_CAPTURE, status, usage);
 
     if (ch->control != -1) {
         close(ch->control);
@@ -382,7 +515,7 @@ listener_overdue(listener_t *l)
     }
 
     if (!drained) {
-        l->drain_until = now + LISTENER_DRAIN_NS;
+        l->drain_until = now + l->conf->drain_timeout * 1000000;
     }
 
     if (l->refused && now - l->refused_ns > UINT64_C(1000000000)) {
@@ -461,6 +594,7 @@ listener_accept(listener_t *l)
 
     if (ch == NULL) {
         l->refused++;
+        l->stats.totals.turned_away++;
         close(fd);
         return -1;
     }
@@ -519,8 +653,11 @@ listener_same_net(const endpoint_t *a, const endpoint_t *b)
 static int
 listener_fork(listener_t *l, child_t *ch, int fd, const endpoint_t *peer)
 {
-    int    pair[2];
-    pid_t  pid;
+    int     pair[2];
+    pid_t   pid;
+    size_t  row;
+
+    row = (size_t) (ch - l->children);
 
     if (control_pair(pair) != 0) {
         log_error(l->log, "socketpair: %s", strerror(errno));
@@ -528,11 +665,12 @@ listener_fork(listener_t *l, child_t *ch, int fd, const endpoint_t *peer)
         return -1;
     }
 
+    stats_begin(&l->stats, row);
     pid = fork();
 
     if (pid == 0) {
         close(pair[0]);
-        return listener_child(l, fd, pair[1], peer);
+        return listener_child(l, row, fd, pair[1], peer);
     }
 
     close(pair[1]);
@@ -556,7 +694,8 @@ listener_fork(listener_t *l, child_t *ch, int fd, const endpoint_t *peer)
 
 
 static int
-listener_child(listener_t *l, int fd, int control, const endpoint_t *peer)
+listener_child(listener_t *l, size_t row, int fd, int control,
+    const endpoint_t *peer)
 {
     char        text[NET_ENDPOINT_TEXT];
     size_t      i;
@@ -577,6 +716,7 @@ listener_child(listener_t *l, int fd, int control, const endpoint_t *peer)
     s.conf = l->conf;
     s.ctx = l->ctx;
     s.log = *l->log;
+    s.stats = stats_child(&l->stats, row);
     s.fd = fd;
     s.control = control;
     s.stop = &l->signals->stop;
@@ -584,6 +724,11 @@ listener_child(listener_t *l, int fd, int control, const endpoint_t *peer)
 
     net_addr_text(peer, text);
     snprintf(s.log.tag, sizeof(s.log.tag), "%.39s", text);
+
+    if (s.stats == NULL) {
+        log_error(&s.log, "munmap: %s", strerror(errno));
+        return 1;
+    }
 
     return session_run(&s);
 }
@@ -639,6 +784,13 @@ listener_decide(listener_t *l, child_t *ch, control_msg_t *msg)
 
     msg->captures_running = listener_count(l, CHILD_CAPTURE);
     msg->captures_max = (uint32_t) l->conf->max_captures;
+    l->off = policy_off(l->conf);
+
+    stats_now(&l->stats, &msg->totals);
+    msg->totals.running = msg->captures_running;
+    msg->totals.max_captures = msg->captures_max;
+    msg->totals.draining = l->drain_until != 0;
+    msg->totals.off = l->off || !l->conf->enabled;
 
     msg->verdict = CONTROL_GRANTED;
 
@@ -647,7 +799,10 @@ listener_decide(listener_t *l, child_t *ch, control_msg_t *msg)
 
     } else if (msg->type == CONTROL_ASK_CAPTURE) {
 
-        if (msg->captures_running >= msg->captures_max) {
+        if (l->off) {
+            msg->verdict = CONTROL_OFF;
+
+        } else if (msg->captures_running >= msg->captures_max) {
             msg->verdict = CONTROL_FULL;
 
         } else if (msg->ring_bytes > l->conf->buffer_bytes_total

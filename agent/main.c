@@ -10,9 +10,12 @@
 #include <string.h>
 
 #include "conf.h"
+#include "filter.h"
 #include "listener.h"
 #include "log.h"
 #include "pcapx/version.h"
+#include "policy.h"
+#include "sandbox.h"
 #include "tls.h"
 
 
@@ -48,6 +51,19 @@ main(int argc, char **argv)
     if (conf.version) {
         printf("pcap-agent " PCAP_VERSION "\n");
         rc = 0;
+        goto out;
+    }
+
+    if (conf.syscalls) {
+        sandbox_print();
+        rc = 0;
+        goto out;
+    }
+
+    filter_init();
+
+    if (policy_check(&conf, err) != 0) {
+        fprintf(stderr, "pcap-agent: %s\n", err);
         goto out;
     }
 

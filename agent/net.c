@@ -32,6 +32,13 @@ net_monotonic(void)
 }
 
 
+uint64_t
+net_cpu(void)
+{
+    return net_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+
 static uint64_t
 net_clock(clockid_t id)
 {

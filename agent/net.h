@@ -26,6 +26,9 @@ typedef struct {
 uint64_t net_realtime(void);
 uint64_t net_monotonic(void);
 
+/* CPU time of this process in nanoseconds. */
+uint64_t net_cpu(void);
+
 /*
  * Takes address and port out of a socket address; an IPv4 address mapped
  * into IPv6 becomes IPv4. Returns 0, or -1 for another family.

@@ -1,20 +1,13 @@
 /*
  * agent/privs.c: capabilities by the bare system calls (capabilities(7)),
- * so that libcap is not needed. The system call lists (seccomp) of the
- * serving processes are a room of their own; only the filter child's tiny
- * one stands here.
+ * so that libcap is not needed. The system call lists (seccomp) are a room
+ * of their own, sandbox.c.
  */
 
 #include <errno.h>
 #include <grp.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pwd.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -23,39 +16,15 @@
 
 #include "netns.h"
 #include "privs.h"
-
-
-/* Addresses of a sanitizer's shadow memory are terabytes: no limit then. */
-
-#if defined(__SANITIZE_ADDRESS__)
-#define PRIVS_LIMIT_MEMORY  0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define PRIVS_LIMIT_MEMORY  0
-#endif
-#endif
-
-#ifndef PRIVS_LIMIT_MEMORY
-#define PRIVS_LIMIT_MEMORY  1
-#endif
-
-#if defined(__x86_64__)
-#define PRIVS_ARCH  AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define PRIVS_ARCH  AUDIT_ARCH_AARCH64
-#else
-#error "name the AUDIT_ARCH of this machine"
-#endif
+#include "sandbox.h"
 
 
 static int privs_become(const log_t *log, const char *user);
 static int privs_set(unsigned permitted, unsigned effective);
 static int privs_get(struct __user_cap_data_struct *data);
 static unsigned privs_wanted(conf_containers_t containers);
-static void privs_bound(unsigned keep);
+static void privs_bound(void);
 static int privs_limit(int what, rlim_t value);
-static int privs_memory(size_t max_bytes);
-static int privs_no_sockets(void);
 
 
 int
@@ -71,7 +40,7 @@ privs_start(const log_t *log, const conf_t *conf)
     }
 
     keep = data[0].permitted & privs_wanted(conf->containers);
-    privs_bound(keep);
+    privs_bound();
 
     if (conf->user && geteuid() == 0) {
         if (privs_become(log, conf->user) != 0) {
@@ -160,17 +129,18 @@ privs_become(const log_t *log, const char *user)
 }
 
 
-/* Needs CAP_SETPCAP; without it no_new_privs alone has to do. */
+/*
+ * Nothing is ever executed that could gain them, so none stays. Needs
+ * CAP_SETPCAP; without it no_new_privs alone has to do.
+ */
 
 static void
-privs_bound(unsigned keep)
+privs_bound(void)
 {
     int  cap;
 
     for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
-        if (cap > 31 || !(keep & PRIVS_CAP(cap))) {
-            prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-        }
+        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
     }
 }
 
@@ -239,15 +209,15 @@ privs_drop(void)
 int
 privs_confine(unsigned cpu_s, size_t max_bytes)
 {
-    if (privs_drop() != 0 || privs_limit(RLIMIT_CORE, 0) != 0
+    if (privs_drop() != 0
         || privs_limit(RLIMIT_CPU, cpu_s) != 0
         || privs_limit(RLIMIT_FSIZE, 0) != 0
-        || privs_memory(max_bytes) != 0)
+        || sandbox_limits(max_bytes) != 0)
     {
         return -1;
     }
 
-    return privs_no_sockets();
+    return sandbox_enter(SANDBOX_FILTER, SANDBOX_MACHINE);
 }
 
 
@@ -260,66 +230,4 @@ privs_limit(int what, rlim_t value)
     rl.rlim_max = value;
 
     return setrlimit(what, &rl);
-}
-
-
-static int
-privs_memory(size_t max_bytes)
-{
-    FILE           *f;
-    char            text[64];
-    unsigned long   pages;
-
-    if (!PRIVS_LIMIT_MEMORY) {
-        return 0;
-    }
-
-    /* proc(5): the first number is the mapped size in pages. */
-
-    f = fopen("/proc/self/statm", "re");
-    if (f == NULL) {
-        return -1;
-    }
-
-    pages = fgets(text, sizeof(text), f) ? strtoul(text, NULL, 10) : 0;
-    fclose(f);
-
-    if (pages == 0) {
-        errno = EIO;
-        return -1;
-    }
-
-    return privs_limit(RLIMIT_AS, (rlim_t) pages
-                                  * (rlim_t) sysconf(_SC_PAGESIZE)
-                                  + max_bytes);
-}
-
-
-static int
-privs_no_sockets(void)
-{
-    struct sock_fprog   prog;
-    struct sock_filter  code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                 offsetof(struct seccomp_data, arch)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PRIVS_ARCH, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                 offsetof(struct seccomp_data, nr)),
-
-        /* x32 numbers (bit 30) mean the same calls: none is needed. */
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-
-    prog.len = sizeof(code) / sizeof(code[0]);
-    prog.filter = code;
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-        return -1;
-    }
-
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0);
 }

@@ -53,9 +53,9 @@ int privs_lower(void);
 int privs_drop(void);
 
 /*
- * For the throw-away child that compiles filters: no capability, no socket
- * (seccomp: socket() fails with EACCES), 1 s CPU, max_bytes of memory beyond
- * what is mapped now, no core file. Returns 0 or -1 with errno.
+ * For the throw-away child that compiles filters: no capability, cpu_s
+ * seconds of CPU, max_bytes of memory beyond what is mapped now, no file to
+ * write, no core, and the list SANDBOX_FILTER. Returns 0 or -1 with errno.
  */
 int privs_confine(unsigned cpu_s, size_t max_bytes);
 

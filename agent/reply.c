@@ -19,6 +19,8 @@
 
 static int reply_json(tls_t *tls, int status, const char *type,
     const json_t *doc);
+static int reply_body(tls_t *tls, int status, const char *type,
+    const char *body);
 static json_t *reply_text(const char *text);
 static const char *reply_reason(int status);
 
@@ -63,6 +65,7 @@ reply_status(tls_t *tls, const control_msg_t *counts,
 
     healthy = counts->verdict != CONTROL_DRAINING;
     message = !healthy ? "draining"
+              : counts->totals.off ? "captures are switched off"
               : counts->captures_running >= counts->captures_max
                 ? "all capture slots are in use" : "ready";
 
@@ -81,26 +84,46 @@ reply_status(tls_t *tls, const control_msg_t *counts,
 }
 
 
+int
+reply_metrics(tls_t *tls, const control_msg_t *counts)
+{
+    int    rc;
+    char  *text;
+
+    text = stats_text(&counts->totals);
+    rc = text ? reply_body(tls, 200, "text/plain; version=0.0.4", text) : -1;
+    free(text);
+
+    return rc;
+}
+
+
 static int
 reply_json(tls_t *tls, int status, const char *type, const json_t *doc)
 {
-    int          n, rc;
-    char        *body, *all;
-    size_t       len;
-    const char  *extra;
-
-    all = NULL;
-    rc = -1;
+    int    rc;
+    char  *body;
 
     body = json_dumps(doc, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    if (body == NULL) {
-        goto out;
-    }
+    rc = body ? reply_body(tls, status, type, body) : -1;
+    free(body);
+
+    return rc;
+}
+
+
+static int
+reply_body(tls_t *tls, int status, const char *type, const char *body)
+{
+    int          n, rc;
+    char        *all;
+    size_t       len;
+    const char  *extra;
 
     len = strlen(body);
     all = malloc(REPLY_HEAD_LEN + len);
     if (all == NULL) {
-        goto out;
+        return -1;
     }
 
     extra = status == 405 ? "Allow: GET\r\n"
@@ -115,11 +138,7 @@ reply_json(tls_t *tls, int status, const char *type, const json_t *doc)
     memcpy(all + n, body, len);
     rc = tls_write_all(tls, all, (size_t) n + len,
                        net_monotonic() + REPLY_TIMEOUT_NS);
-
-out:
-
     free(all);
-    free(body);
 
     return rc;
 }
@@ -162,6 +181,7 @@ reply_reason(int status)
     switch (status) {
     case 200: return "OK";
     case 400: return "Bad Request";
+    case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";

@@ -25,5 +25,8 @@ int reply_problem(tls_t *tls, const problem_t *why,
 int reply_status(tls_t *tls, const control_msg_t *counts,
     conf_containers_t containers);
 
+/* Sends the parent's totals as Prometheus text. */
+int reply_metrics(tls_t *tls, const control_msg_t *counts);
+
 
 #endif /* AGENT_REPLY_H */

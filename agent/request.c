@@ -197,8 +197,12 @@ request_line(char *line, size_t len, char **query, request_t *req,
     } else if (strcmp(target, "/v1/status") == 0) {
         req->kind = REQUEST_STATUS;
 
+    } else if (strcmp(target, "/v1/metrics") == 0) {
+        req->kind = REQUEST_METRICS;
+
     } else {
-        return problem_set(why, 404, "there are /v1/status and /v1/capture");
+        return problem_set(why, 404, "there are /v1/status, /v1/metrics and "
+                           "/v1/capture");
     }
 
     return 0;
@@ -289,8 +293,10 @@ request_options(char *query, request_t *req, problem_t *why)
             return problem_set(why, 400, "%s", err);
         }
 
-        if (req->kind == REQUEST_STATUS) {
-            return problem_set(why, 400, "/v1/status has no options");
+        if (req->kind != REQUEST_CAPTURE) {
+            return problem_set(why, 400, "%s has no options",
+                               req->kind == REQUEST_STATUS ? "/v1/status"
+                                                           : "/v1/metrics");
         }
 
         if (request_option(req, &pair, seen, why) != 0) {

@@ -19,6 +19,7 @@
 
 typedef enum {
     REQUEST_STATUS = 1,
+    REQUEST_METRICS,
     REQUEST_CAPTURE
 } request_kind_t;
 

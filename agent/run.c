@@ -15,6 +15,7 @@
 #include "blocks.h"
 #include "control.h"
 #include "guard.h"
+#include "limits.h"
 #include "pcapx/scan.h"
 #include "run.h"
 #include "stream.h"
@@ -30,6 +31,13 @@
 #define RUN_END_NS         (10000 * MS)   /* without a byte, at the end */
 #define RUN_REMOVED_NS     (500 * MS)     /* for an interface to be so */
 #define RUN_LINGER_NS      (1000 * MS)
+
+/* Counts are published and limits looked at so often. */
+#define RUN_ACCOUNT_NS     (100 * MS)
+
+/* Before drain_timeout is over what nobody takes is given up: there has to be
+ * time for the last ISBs, and to linger. */
+#define RUN_GIVE_UP_NS     (2000 * MS)
 
 /*
  * Records of a few milliseconds leave together: a turn costs two switches of
@@ -75,7 +83,10 @@ typedef struct {
     unsigned       ended:1;         /* the last ISBs were made */
     unsigned       half_closed:1;   /* nothing more will be read */
     unsigned       held:1;          /* by the guard */
-    unsigned       gone:1;          /* the container */
+    ending_t       ending;          /* the first reason to end */
+    uint64_t       give_up;         /* what is left then is not sent */
+    uint64_t       next_account;
+    limits_t       limits;
 } run_state_t;
 
 
@@ -85,7 +96,10 @@ static void run_pace(run_state_t *st, uint64_t sent);
 static void run_stalled(run_state_t *st);
 static void run_intake(run_state_t *st);
 static void run_guard(run_state_t *st);
-static void run_end(run_state_t *st, const char *why);
+static void run_account(run_state_t *st);
+static void run_end(run_state_t *st, ending_t ending);
+static void run_cut(run_state_t *st, ending_t ending);
+static void run_discard(run_state_t *st);
 static void run_broken(run_state_t *st);
 static int run_is_gone(const run_t *run);
 static void run_output(run_state_t *st);
@@ -123,16 +137,20 @@ run_capture(run_t *run)
     }
 
     guard_init(&st->guard, st->now, seed);
+    stats_set(&run->stats->started, 1);
+    limits_init(&st->limits, run->conf->max_bandwidth,
+                run->conf->max_cpu_percent, st->now, net_cpu());
 
     if (run_start(st) != 0) {
         log_warn(run->log, "the peer does not take the first chunk");
-        st->phase = RUN_CUT;
+        run_cut(st, ENDING_PEER);
     }
 
     while (st->phase < RUN_OVER) {
         run_turn(st);
     }
 
+    run_account(st);
     run_report(st);
     rc = st->phase == RUN_OVER ? 0 : -1;
 
@@ -211,7 +229,7 @@ run_turn(run_state_t *st)
     st->now = net_monotonic();
 
     if (*st->run->stop && st->phase == RUN_ON) {
-        run_end(st, "draining");
+        run_end(st, ENDING_DRAINED);
     }
 
     run_intake(st);
@@ -226,6 +244,10 @@ run_turn(run_state_t *st)
 
     run_pace(st, st->stream.bytes - sent);
     run_stalled(st);
+
+    if (st->now >= st->next_account) {
+        run_account(st);
+    }
 
     if (st->phase < RUN_OVER) {
         run_sleep(st);
@@ -272,8 +294,41 @@ run_stalled(run_state_t *st)
     }
 
     if (st->phase < RUN_OVER && st->now - st->progress_at > RUN_END_NS) {
-        log_info(st->run->log, "capture ends: the peer takes nothing");
-        st->phase = RUN_CUT;
+        run_cut(st, ENDING_STALLED);
+    }
+}
+
+
+/* Tells the parent, and looks at the limits of this capture. */
+
+static void
+run_account(run_state_t *st)
+{
+    unsigned              i;
+    uint64_t              seen, written, dropped, cpu;
+    ending_t              ending;
+    const capture_t      *c;
+
+    c = st->run->capture;
+    st->next_account = st->now + RUN_ACCOUNT_NS;
+
+    for (i = 0, seen = 0, written = 0, dropped = 0; i < c->nifs; i++) {
+        seen += c->ifs[i].accepted;
+        written += st->written[i];
+        dropped += c->ifs[i].dropped;
+    }
+
+    cpu = net_cpu();
+    stats_set(&st->run->stats->seen, seen);
+    stats_set(&st->run->stats->written, written);
+    stats_set(&st->run->stats->dropped, dropped);
+    stats_set(&st->run->stats->bytes, st->stream.bytes);
+    stats_set(&st->run->stats->cpu_ns, cpu);
+
+    ending = limits_check(&st->limits, st->now, st->stream.bytes, cpu);
+
+    if (ending != ENDING_NONE) {
+        run_end(st, ending);
     }
 }
 
@@ -331,9 +386,7 @@ run_guard(run_state_t *st)
     switch (guard_tick(&st->guard, st->now, bytes, order_pressed(&c->order)))
     {
     case GUARD_FEEDBACK:
-        log_warn(st->run->log, "LIMIT_REACHED feedback: the capture's input "
-                 "follows its own output; exclude that traffic");
-        run_end(st, "feedback");
+        run_end(st, ENDING_FEEDBACK);
         break;
 
     case GUARD_HOLD:
@@ -351,17 +404,42 @@ run_guard(run_state_t *st)
 /* Begins the orderly end; the first reason counts. */
 
 static void
-run_end(run_state_t *st, const char *why)
+run_end(run_state_t *st, ending_t ending)
 {
+    uint64_t  drain;
+
     if (st->phase != RUN_ON) {
         return;
     }
 
-    log_info(st->run->log, "capture ends: %s", why);
+    drain = st->run->conf->drain_timeout * MS;
+    st->ending = ending;
+    stats_set(&st->run->stats->ending, ending);
+    log_info(st->run->log, "capture ends: %s",
+             ending == ENDING_INTERFACE ? st->run->capture->reason
+                                        : ending_text(ending)->words);
 
     capture_block(st->run->capture);
     st->phase = RUN_DRAINING;
     st->deadline = st->now + RUN_DRAIN_NS;
+    st->give_up = ending == ENDING_FINISHED ? UINT64_MAX
+                  : st->now + (drain > 2 * RUN_GIVE_UP_NS
+                               ? drain - RUN_GIVE_UP_NS : drain / 2);
+}
+
+
+/* Ends it without another word to the peer. */
+
+static void
+run_cut(run_state_t *st, ending_t ending)
+{
+    if (st->ending == ENDING_NONE) {
+        st->ending = ending;
+        stats_set(&st->run->stats->ending, ending);
+    }
+
+    log_info(st->run->log, "capture ends: %s", ending_text(ending)->words);
+    st->phase = RUN_CUT;
 }
 
 
@@ -374,11 +452,12 @@ run_end(run_state_t *st, const char *why)
 static void
 run_broken(run_state_t *st)
 {
-    if (st->phase == RUN_ON && st->run->container) {
-        st->gone = run_is_gone(st->run) & 1;
-    }
+    if (st->phase == RUN_ON && st->run->container && run_is_gone(st->run)) {
+        run_end(st, ENDING_CONTAINER);
 
-    run_end(st, st->run->capture->reason);
+    } else {
+        run_end(st, ENDING_INTERFACE);
+    }
 }
 
 
@@ -420,8 +499,7 @@ run_output(run_state_t *st)
         rc = stream_write(&st->stream);
 
         if (rc < 0) {
-            log_info(st->run->log, "capture ends: the peer is gone");
-            st->phase = RUN_CUT;
+            run_cut(st, ENDING_PEER);
             return;
         }
 
@@ -438,6 +516,8 @@ run_output(run_state_t *st)
             return;
         }
 
+        run_discard(st);
+
         if (!run_next_chunk(st)) {
             return;
         }
@@ -451,6 +531,45 @@ run_output(run_state_t *st)
             run_intake(st);
         }
     }
+}
+
+
+/*
+ * The time to drain is over: what still waits is not sent. It is in no count
+ * of what was, so the last ISBs say how much it is (docs/PROTOCOL.md).
+ */
+
+static void
+run_discard(run_state_t *st)
+{
+    uint64_t    none[PCAPX_MAX_INTERFACES], ts_ns;
+    stream_t   *s;
+    capture_t  *c;
+
+    if (st->phase == RUN_ON || st->phase > RUN_FLUSHING
+        || st->now < st->give_up)
+    {
+        return;
+    }
+
+    s = &st->stream;
+    c = st->run->capture;
+    memset(none, 0, sizeof(none));
+    ts_ns = 0;
+
+    if (order_oldest(&c->order) != UINT64_MAX) {
+        log_warn(st->run->log, "the peer is too slow: what waits for it is "
+                 "dropped");
+    }
+
+    do {
+        s->nspans = order_take(&c->order, UINT64_MAX, s->spans,
+                               STREAM_MAX_SPANS, UINT32_MAX, none, &ts_ns);
+        order_release(&c->order, s->spans, s->nspans);
+
+    } while (s->nspans);
+
+    st->phase = RUN_FLUSHING;
 }
 
 
@@ -575,7 +694,8 @@ run_beat(run_state_t *st, int last)
     out.end = st->stream.extra + sizeof(st->stream.extra);
 
     if (blocks_isbs(c, st->written, ts_ns,
-                    last && st->gone ? PCAPX_CONTAINER_GONE : NULL, &out)
+                    last ? pcapx_end_text(ending_text(st->ending)->said)
+                         : NULL, &out)
         != PCAPX_OK)
     {
         log_error(st->run->log, "a heartbeat does not fit its buffer");
@@ -615,8 +735,7 @@ run_sleep(run_state_t *st)
     if (pfd[2].revents && st->phase == RUN_ON
         && container_gone(st->run->container))
     {
-        st->gone = 1;
-        run_end(st, "the container is gone");
+        run_end(st, ENDING_CONTAINER);
     }
 }
 
@@ -711,8 +830,7 @@ run_input(run_state_t *st, short revents)
     if (revents & (POLLERR | POLLNVAL)
         || (st->half_closed && (revents & POLLHUP)))
     {
-        log_info(st->run->log, "capture ends: the peer is gone");
-        st->phase = RUN_CUT;
+        run_cut(st, ENDING_PEER);
         return;
     }
 
@@ -724,7 +842,7 @@ run_input(run_state_t *st, short revents)
 
     if (rc == TLS_EOF) {
         st->half_closed = 1;
-        run_end(st, "the peer has finished");
+        run_end(st, ENDING_FINISHED);
         return;
     }
 
@@ -733,8 +851,7 @@ run_input(run_state_t *st, short revents)
     }
 
     if (rc == TLS_GONE || st->input > RUN_MAX_INPUT) {
-        log_info(st->run->log, "capture ends: the peer is gone");
-        st->phase = RUN_CUT;
+        run_cut(st, ENDING_PEER);
     }
 }
 
@@ -748,10 +865,11 @@ run_control(run_state_t *st)
     rc = control_recv(st->run->control, &msg);
 
     if (rc < 0) {
-        run_end(st, "the agent is gone");
+        run_end(st, ENDING_PARENT);
 
-    } else if (rc == 1 && msg.type == CONTROL_DRAIN) {
-        run_end(st, "draining");
+    } else if (rc == 1 && msg.type == CONTROL_END) {
+        run_end(st, msg.ending < ENDING_COUNT ? (ending_t) msg.ending
+                                              : ENDING_DRAINED);
     }
 }
 

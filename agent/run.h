@@ -14,6 +14,7 @@
 #include "filter.h"
 #include "log.h"
 #include "request.h"
+#include "stats.h"
 #include "tls.h"
 
 
@@ -23,7 +24,9 @@ typedef struct {
     const request_t           *req;
     const filter_exclude_t    *exclude;
     container_t               *container; /* NULL: of this machine */
+    const conf_t              *conf;
     const log_t               *log;
+    stats_slot_t              *stats;
     int                        control;   /* the parent */
     volatile sig_atomic_t     *stop;      /* set by SIGTERM */
     const sigset_t            *wait_mask; /* signals let in while waiting */
@@ -32,7 +35,8 @@ typedef struct {
 
 /*
  * Sends the response header and streams until the peer finishes sending or
- * goes away, the parent drains, or the interface or the container is gone.
+ * goes away, the parent ends it, a limit is reached, or the interface or the
+ * container is gone.
  * Returns 0 when the stream ended with its last chunk, -1 when it was cut
  * (logged).
  */

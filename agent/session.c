@@ -1,8 +1,8 @@
 /*
  * agent/session.c: see session.h. Up to the parent's leave everything here
- * is done without an effective capability; the sandbox for that part has its
- * place at the beginning of session_run(), the one for captures right after
- * capture_start().
+ * is done without an effective capability, under the list SANDBOX_REQUEST;
+ * once the capture stands behind its filter, under SANDBOX_CAPTURE and
+ * without any capability at all.
  */
 
 #include <errno.h>
@@ -17,10 +17,12 @@
 
 #include "capture.h"
 #include "control.h"
+#include "policy.h"
 #include "privs.h"
 #include "reply.h"
 #include "request.h"
 #include "run.h"
+#include "sandbox.h"
 #include "session.h"
 #include "tls.h"
 
@@ -36,25 +38,32 @@
  */
 #define SESSION_LOWAT        (512 * 1024)
 
+#define SESSION_MEMORY       (128u << 20)
+
 /* Longer than the API's patience with a client (60 s by default). */
 #define SESSION_USER_TIMEOUT_MS  180000
 
 
+static int session_confine(const session_t *s);
 static int session_socket(session_t *s);
 static int session_serve(session_t *s, tls_t *tls);
 static int session_receive(session_t *s, tls_t *tls, request_t *req,
     problem_t *why, uint64_t deadline);
-static int session_status(session_t *s, tls_t *tls);
+static int session_status(session_t *s, tls_t *tls, const request_t *req);
 static int session_capture(session_t *s, tls_t *tls, request_t *req,
     problem_t *why);
 static void session_announce(const session_t *s, const tls_t *tls,
     const request_t *req, const capture_t *c);
+static int session_allowed(const tls_t *tls, problem_t *why);
 static int session_interface(session_t *s, request_t *req, problem_t *why);
 static int session_leave(session_t *s, const request_t *req, problem_t *why);
 static void session_exclude(session_t *s, const request_t *req,
     filter_exclude_t *ex);
 static int session_refuse(session_t *s, tls_t *tls, const problem_t *why,
     const container_t *ct);
+static void session_count(session_t *s, const problem_t *why);
+static size_t session_shown(const session_t *s,
+    char (*names)[NET_IFNAME_LEN], size_t n);
 static int session_local(const session_t *s, endpoint_t *ep);
 
 
@@ -67,7 +76,11 @@ session_run(session_t *s)
     memset(&tls, 0, sizeof(tls));
     (void) prctl(PR_SET_NAME, "pcap-session", 0, 0, 0);
 
-    rc = session_socket(s);
+    rc = session_confine(s);
+
+    if (rc == 0) {
+        rc = session_socket(s);
+    }
 
     if (rc == 0) {
         rc = session_serve(s, &tls);
@@ -78,6 +91,33 @@ session_run(session_t *s)
     close(s->control);
 
     return rc == 0 ? 0 : 1;
+}
+
+
+/*
+ * The staging buffer is 4 MiB, TLS and a request need less than 1; the rest
+ * is for the filter, whose child may not have more than we.
+ */
+
+static int
+session_confine(const session_t *s)
+{
+    size_t           max;
+    sandbox_scope_t  scope;
+
+    max = SESSION_MEMORY + PCAPX_MAX_INTERFACES * s->conf->buffer_bytes;
+    scope = s->conf->containers == CONF_CONTAINERS_NETNS ? SANDBOX_NETNS
+            : s->conf->containers == CONF_CONTAINERS_VETH ? SANDBOX_CELL
+            : SANDBOX_MACHINE;
+
+    if (sandbox_limits(max) != 0
+        || sandbox_enter(SANDBOX_REQUEST, scope) != 0)
+    {
+        log_error(&s->log, "sandbox: %s", strerror(errno));
+        return -1;
+    }
+
+    return 0;
 }
 
 
@@ -117,6 +157,7 @@ session_serve(session_t *s, tls_t *tls)
     deadline = net_monotonic() + SESSION_REQUEST_NS;
 
     if (tls_accept(tls, s->ctx, s->fd, s->conf, deadline, &s->log) != 0) {
+        stats_set(&s->stats->handshake_failed, 1);
         return -1;
     }
 
@@ -134,8 +175,8 @@ session_serve(session_t *s, tls_t *tls)
     } else if (rc > 0) {
         rc = session_refuse(s, tls, &why, NULL);
 
-    } else if (req->kind == REQUEST_STATUS) {
-        rc = session_status(s, tls);
+    } else if (req->kind != REQUEST_CAPTURE) {
+        rc = session_status(s, tls, req);
 
     } else {
         rc = session_capture(s, tls, req, &why);
@@ -200,16 +241,23 @@ session_receive(session_t *s, tls_t *tls, request_t *req, problem_t *why,
 
 
 static int
-session_status(session_t *s, tls_t *tls)
+session_status(session_t *s, tls_t *tls, const request_t *req)
 {
+    int            rc;
     control_msg_t  msg;
 
     memset(&msg, 0, sizeof(msg));
     msg.type = CONTROL_ASK_STATUS;
 
-    if (control_ask(s->control, &msg, SESSION_PARENT_MS) != 0
-        || reply_status(tls, &msg, s->conf->containers) != 0)
-    {
+    if (control_ask(s->control, &msg, SESSION_PARENT_MS) != 0) {
+        return -1;
+    }
+
+    rc = req->kind == REQUEST_METRICS
+         ? reply_metrics(tls, &msg)
+         : reply_status(tls, &msg, s->conf->containers);
+
+    if (rc != 0) {
         return -1;
     }
 
@@ -244,7 +292,9 @@ session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
 
     session_exclude(s, req, ex);
 
-    if (session_interface(s, req, why) != 0
+    if (session_allowed(tls, why) != 0
+        || session_interface(s, req, why) != 0
+        || policy_request(s->conf, req, why) != 0
         || session_leave(s, req, why) != 0
         || capture_open(c, s->conf, req, req->container[0] ? &ct : NULL,
                         &s->log, why)
@@ -258,9 +308,16 @@ session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
     (void) prctl(PR_SET_NAME, "pcap-capture", 0, 0, 0);
     session_announce(s, tls, req, c);
 
+    if (sandbox_enter(SANDBOX_CAPTURE, SANDBOX_MACHINE) != 0) {
+        problem_set(why, 500, "sandbox: %s", strerror(errno));
+        rc = session_refuse(s, tls, why, &ct);
+        goto out;
+    }
+
     run = (run_t) { .capture = c, .tls = tls, .req = req, .exclude = ex,
                     .container = req->container[0] ? &ct : NULL,
-                    .log = &s->log, .control = s->control, .stop = s->stop,
+                    .log = &s->log, .stats = s->stats, .conf = s->conf,
+                    .control = s->control, .stop = s->stop,
                     .wait_mask = s->wait_mask };
     rc = run_capture(&run);
 
@@ -288,6 +345,18 @@ session_announce(const session_t *s, const tls_t *tls, const request_t *req,
              req->container[0] ? " of app " : "", req->app,
              req->container[0] ? ", " : "", c->ifs[0].name,
              c->nifs > 1 ? " and others" : "", req->filter);
+}
+
+
+static int
+session_allowed(const tls_t *tls, problem_t *why)
+{
+    if (tls->metrics_only) {
+        return problem_set(why, 403, "\"%s\" may read status and metrics "
+                           "alone (metrics_names)", tls->peer);
+    }
+
+    return 0;
 }
 
 
@@ -353,12 +422,17 @@ session_leave(session_t *s, const request_t *req, problem_t *why)
         return 0;
 
     case CONTROL_FULL:
-        return problem_set(why, 429, "%u of %u captures are running",
+        return problem_set(why, 429, "max_captures: %u of %u captures are "
+                           "running",
                            msg.captures_running, msg.captures_max);
 
     case CONTROL_NO_MEMORY:
-        return problem_set(why, 429, "the rings of all captures would be "
-                           "larger than buffer_bytes_total");
+        return problem_set(why, 429, "buffer_bytes_total: the rings of all "
+                           "captures would be larger than that");
+
+    case CONTROL_OFF:
+        return problem_set(why, 403, "captures are switched off on this "
+                           "machine (off_file)");
 
     default:
         return problem_set(why, 503, "the agent is draining");
@@ -381,6 +455,7 @@ session_exclude(session_t *s, const request_t *req, filter_exclude_t *ex)
     ex->nexcludes = req->nexcludes;
     ex->peers = req->peers;
     ex->npeers = req->npeers;
+    ex->mandatory = s->conf->exclude_filter;
 
     if (net_is_wildcard(&s->conf->endpoint)) {
         ex->nown = (unsigned) net_local_endpoints(ex->own, NET_MAX_LOCAL,
@@ -414,6 +489,7 @@ session_refuse(session_t *s, tls_t *tls, const problem_t *why,
 
     log_warn(&s->log, "refused with %d: %s (client %s)", why->status,
              why->detail, tls->peer);
+    session_count(s, why);
 
     own = NULL;
     names = ct ? ct->names : NULL;
@@ -429,6 +505,8 @@ session_refuse(session_t *s, tls_t *tls, const problem_t *why,
         names = own;
     }
 
+    n = session_shown(s, names, n);
+
     rc = reply_problem(tls, why, (const char (*)[NET_IFNAME_LEN]) names, n);
     free(own);
 
@@ -437,6 +515,38 @@ session_refuse(session_t *s, tls_t *tls, const problem_t *why,
     }
 
     return rc;
+}
+
+
+static void
+session_count(session_t *s, const problem_t *why)
+{
+    stats_refused(s->stats, why);
+
+    if (strncmp(why->detail, "filter:", 7) == 0) {
+        stats_set(&s->stats->filter_refused, 1);
+    }
+
+    if (strcmp(why->detail, FILTER_SANDBOX) == 0) {
+        stats_set(&s->stats->filter_killed, 1);
+    }
+}
+
+
+/* What may not be captured is not offered. Returns how many are left. */
+
+static size_t
+session_shown(const session_t *s, char (*names)[NET_IFNAME_LEN], size_t n)
+{
+    size_t  i, left;
+
+    for (i = 0, left = 0; i < n; i++) {
+        if (policy_interface(s->conf, names[i])) {
+            memmove(names[left++], names[i], NET_IFNAME_LEN);
+        }
+    }
+
+    return left;
 }
 
 

@@ -11,12 +11,14 @@
 
 #include "conf.h"
 #include "log.h"
+#include "stats.h"
 
 
 typedef struct {
     const conf_t              *conf;
     SSL_CTX                   *ctx;
     log_t                      log;       /* our own copy, gets a tag */
+    stats_slot_t              *stats;     /* our page of it */
     int                        fd;        /* the connection, ours to close */
     int                        control;   /* the parent, ours to close */
     volatile sig_atomic_t     *stop;

@@ -33,9 +33,11 @@
 static int tls_context_files(SSL_CTX *ctx, const conf_t *conf, char *err);
 static void tls_fail(char *err, const char *what, const char *path);
 static int tls_check_peer(tls_t *tls, const conf_t *conf, const log_t *log);
-static int tls_match(tls_t *tls, const conf_t *conf, const ASN1_STRING *name);
-static int tls_match_san(tls_t *tls, const conf_t *conf, X509 *cert);
-static int tls_match_cn(tls_t *tls, const conf_t *conf, X509 *cert);
+static int tls_match_names(tls_t *tls, const conf_list_t *allowed, X509 *cert);
+static int tls_match(tls_t *tls, const conf_list_t *allowed,
+    const ASN1_STRING *name);
+static int tls_match_san(tls_t *tls, const conf_list_t *allowed, X509 *cert);
+static int tls_match_cn(tls_t *tls, const conf_list_t *allowed, X509 *cert);
 static int tls_result(tls_t *tls, int rc, short *want);
 static const char *tls_reason(const tls_t *tls);
 
@@ -244,10 +246,11 @@ tls_check_peer(tls_t *tls, const conf_t *conf, const log_t *log)
         return -1;
     }
 
-    rc = tls_match_san(tls, conf, cert);
+    rc = tls_match_names(tls, &conf->allowed_names, cert);
 
     if (rc != 0) {
-        rc = tls_match_cn(tls, conf, cert);
+        rc = tls_match_names(tls, &conf->metrics_names, cert);
+        tls->metrics_only = 1;
     }
 
     if (rc != 0) {
@@ -262,7 +265,15 @@ tls_check_peer(tls_t *tls, const conf_t *conf, const log_t *log)
 
 
 static int
-tls_match_san(tls_t *tls, const conf_t *conf, X509 *cert)
+tls_match_names(tls_t *tls, const conf_list_t *allowed, X509 *cert)
+{
+    return tls_match_san(tls, allowed, cert) == 0
+           ? 0 : tls_match_cn(tls, allowed, cert);
+}
+
+
+static int
+tls_match_san(tls_t *tls, const conf_list_t *allowed, X509 *cert)
 {
     int                   i, rc;
     GENERAL_NAMES        *names;
@@ -275,7 +286,7 @@ tls_match_san(tls_t *tls, const conf_t *conf, X509 *cert)
         name = sk_GENERAL_NAME_value(names, i);
 
         if (name->type == GEN_DNS) {
-            rc = tls_match(tls, conf, name->d.dNSName);
+            rc = tls_match(tls, allowed, name->d.dNSName);
         }
     }
 
@@ -286,7 +297,7 @@ tls_match_san(tls_t *tls, const conf_t *conf, X509 *cert)
 
 
 static int
-tls_match_cn(tls_t *tls, const conf_t *conf, X509 *cert)
+tls_match_cn(tls_t *tls, const conf_list_t *allowed, X509 *cert)
 {
     int               i;
     const X509_NAME  *subject;
@@ -298,7 +309,7 @@ tls_match_cn(tls_t *tls, const conf_t *conf, X509 *cert)
         return -1;
     }
 
-    return tls_match(tls, conf,
+    return tls_match(tls, allowed,
                      X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject,
                                                                   i)));
 }
@@ -307,7 +318,7 @@ tls_match_cn(tls_t *tls, const conf_t *conf, X509 *cert)
 /* Whole names only, no wildcard; a name with a NUL inside matches nothing. */
 
 static int
-tls_match(tls_t *tls, const conf_t *conf, const ASN1_STRING *name)
+tls_match(tls_t *tls, const conf_list_t *allowed, const ASN1_STRING *name)
 {
     size_t       i, len;
     const char  *data;
@@ -315,13 +326,13 @@ tls_match(tls_t *tls, const conf_t *conf, const ASN1_STRING *name)
     data = (const char *) ASN1_STRING_get0_data(name);
     len = (size_t) ASN1_STRING_length(name);
 
-    for (i = 0; i < conf->allowed_names.n; i++) {
-        if (len == strlen(conf->allowed_names.text[i])
+    for (i = 0; i < allowed->n; i++) {
+        if (len == strlen(allowed->text[i])
             && memchr(data, '\0', len) == NULL
-            && strncasecmp(data, conf->allowed_names.text[i], len) == 0)
+            && strncasecmp(data, allowed->text[i], len) == 0)
         {
             snprintf(tls->peer, sizeof(tls->peer), "%s",
-                     conf->allowed_names.text[i]);
+                     allowed->text[i]);
             return 0;
         }
     }

@@ -27,6 +27,7 @@ typedef struct {
     int      fd;
     short    want_read;         /* poll events for the next tls_read() */
     short    want_write;        /* and tls_write() */
+    int      metrics_only;      /* it is one of metrics_names alone */
     char     peer[TLS_NAME_LEN];/* the allowed name that matched */
 } tls_t;
 
@@ -40,7 +41,8 @@ SSL_CTX *tls_context(const conf_t *conf, char *err);
 
 /*
  * Does the handshake on the non-blocking socket fd until deadline (monotonic
- * nanoseconds) and checks the client's certificate against allowed_names.
+ * nanoseconds) and checks the client's certificate against allowed_names and
+ * metrics_names.
  * Returns 0, or -1 (logged).
  */
 int tls_accept(tls_t *tls, SSL_CTX *ctx, int fd, const conf_t *conf,

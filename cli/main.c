@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "audit.h"
 #include "bosh.h"
 #include "capture.h"
 #include "cf.h"
@@ -372,6 +373,11 @@ main(int argc, char **argv)
             msg_error(&msg, "%s", err);
             return CLI_FAILED;
         }
+    }
+
+    if (called == CALLED_PCAP_CLI && audit_called(argc, argv)) {
+        main_forbid_core();
+        return (int) audit_run(argc, argv);
     }
 
     if (called != CALLED_PCAP_CLI

@@ -47,6 +47,16 @@ static const char *const  status_names[] = {
 };
 
 
+/* Indexed by place_t. */
+
+static const char *const  place_names[] = {
+    "kernel",
+    "agent",
+    "stop",
+    "limit",
+};
+
+
 static int
 message_is(const char *s, size_t len, const char *word)
 {
@@ -148,6 +158,13 @@ status_name(status_t status)
 }
 
 
+const char *
+place_name(place_t place)
+{
+    return place_names[place];
+}
+
+
 /* One "key=value" of a STATUS text. */
 static void
 message_status_pair(message_status_t *st, const char *key, size_t key_len,
@@ -168,7 +185,10 @@ message_status_pair(message_status_t *st, const char *key, size_t key_len,
         { "packets", STATUS_HAS_PACKETS,
           offsetof(message_status_t, packets) },
         { "late", STATUS_HAS_LATE, offsetof(message_status_t, late) },
+        { "in_flight", 0, offsetof(message_status_t, in_flight) },
     };
+
+    static const size_t  n = sizeof(numbers) / sizeof(numbers[0]);
 
     if (message_is(key, key_len, "status")) {
         st->status = status_parse(val, val_len);
@@ -181,7 +201,17 @@ message_status_pair(message_status_t *st, const char *key, size_t key_len,
         return;
     }
 
-    for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+    for (i = 0; i < NPLACES; i++) {
+        if (message_is(key, key_len, place_names[i])
+            && text_number(val, val_len, &v) == 0)
+        {
+            st->places[i] = v;
+            st->present |= STATUS_HAS_PLACES;
+            return;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
         if (message_is(key, key_len, numbers[i].key)
             && text_number(val, val_len, &v) == 0)
         {

@@ -49,6 +49,17 @@ typedef enum {
 #define STATUS_HAS_DROPPED    0x02
 #define STATUS_HAS_PACKETS    0x04
 #define STATUS_HAS_LATE       0x08
+#define STATUS_HAS_PLACES     0x10
+
+/* The places of the drop ledger, as they are called in a STATUS text. */
+
+typedef enum {
+    PLACE_KERNEL = 0,
+    PLACE_AGENT,
+    PLACE_STOP,
+    PLACE_LIMIT,             /* behind a limit: not in "dropped" */
+    NPLACES
+} place_t;
 
 typedef struct {
     status_t   status;
@@ -57,6 +68,8 @@ typedef struct {
     uint64_t   dropped;
     uint64_t   packets;
     uint64_t   late;
+    uint64_t   places[NPLACES];
+    uint64_t   in_flight;        /* on its way when it was last known */
     char       unknown_since[40];  /* clean text, "" when not given */
 } message_status_t;
 
@@ -83,6 +96,9 @@ unsigned message_limits(const char *s, size_t len);
 status_t status_parse(const char *s, size_t len);
 
 const char *status_name(status_t status);
+
+/* "kernel" and so on. */
+const char *place_name(place_t place);
 
 
 #endif /* CLI_MESSAGE_H */

@@ -543,6 +543,9 @@ opt_help(FILE *f, opt_cmd_t cmd)
                 opt_cmds[i].help);
     }
 
+    fprintf(f, "  %-7s%-17s %s\n", "audit", "verify FILE...",
+            "is an audit log of the API whole");
+
     fprintf(f, "\n  pcap-cli COMMAND --help shows a command's options,\n"
                "  pcap-cli --version the version. See also pcap-cli(1).\n");
 }

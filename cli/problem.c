@@ -3,6 +3,7 @@
  * absent; texts are cleaned where they are printed (msg.c) and here bounded.
  */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -109,6 +110,10 @@ problem_print(msg_t *m, const reply_t *r, const json_t *doc, char *summary,
     msg_error(m, "%s", summary);
 
     problem_targets(m, json_object_get(doc, "targets"));
+
+    if (r->status == 429 && r->has_retry_after) {
+        msg_error(m, "  try again in %" PRIu64 " s", r->retry_after_s);
+    }
 
     id = problem_text(doc, "request_id");
     if (*id != '\0') {

@@ -291,14 +291,81 @@ rejoin_status(const rejoin_t *r, status_t said)
 }
 
 
+/*
+ * The places over all parts. Of the parts that are over only the kernel lost
+ * something: the rest stands in their successors, or in a gap.
+ */
+static void
+rejoin_places_text(const message_status_t *st, uint64_t base,
+    uint64_t skipped, char *dst, size_t max)
+{
+    int  n;
+
+    dst[0] = '\0';
+
+    if (!(st->present & STATUS_HAS_PLACES)) {
+        return;
+    }
+
+    n = snprintf(dst, max, " kernel=%" PRIu64 " agent=%" PRIu64 " stop=%"
+                 PRIu64 " limit=%" PRIu64,
+                 base + rejoin_less(st->places[PLACE_KERNEL], skipped),
+                 st->places[PLACE_AGENT], st->places[PLACE_STOP],
+                 st->places[PLACE_LIMIT]);
+
+    if (st->unknown_since[0] != '\0') {
+        snprintf(dst + n, max - (size_t) n, " in_flight=%" PRIu64,
+                 st->in_flight);
+    }
+}
+
+
+/* The API's own line over all parts; its length. */
+static size_t
+rejoin_status_api(const rejoin_t *r, const rejoin_part_t *part,
+    const message_status_t *st, char *dst)
+{
+    int       n;
+    char      places[160];
+    uint32_t  i;
+    uint64_t  base, skipped;
+
+    base = 0;
+    skipped = 0;
+
+    for (i = 0; i < r->nifaces; i++) {
+        base += r->ifaces[i].osdrop;
+    }
+
+    for (i = 0; i < part->scan.nifaces; i++) {
+        skipped += part->ifs[i].skipped;
+    }
+
+    rejoin_places_text(st, base, skipped, places, sizeof(places));
+
+    n = snprintf(dst, REJOIN_TEXT, "pcap-api STATUS api: status=%s"
+                 " packets=%" PRIu64 " dropped=%" PRIu64 " late=%" PRIu64
+                 "%s%s%s",
+                 status_name(rejoin_status(r, st->status)),
+                 rejoin_all_packets(r, part, st->packets),
+                 rejoin_all_dropped(r, part, st->dropped),
+                 r->late + st->late, places,
+                 st->unknown_since[0] ? " unknown_since=" : "",
+                 st->unknown_since);
+
+    return rejoin_len(n);
+}
+
+
 /* "pcap-api STATUS ORIGIN: ..." over all parts; its length. */
 static size_t
 rejoin_status_text(const rejoin_t *r, const rejoin_part_t *part,
     const message_t *m, char *dst)
 {
     int                n;
+    char               places[160];
     uint32_t           i;
-    uint64_t           written;
+    uint64_t           written, base, skipped;
     rejoin_if_t       *f;
     message_status_t   st;
     rejoin_file_if_t  *file;
@@ -306,16 +373,12 @@ rejoin_status_text(const rejoin_t *r, const rejoin_part_t *part,
     message_parse_status(&st, m->text, m->text_len);
 
     if (rejoin_is_api(m)) {
-        n = snprintf(dst, REJOIN_TEXT, "pcap-api STATUS api: status=%s"
-                     " packets=%" PRIu64 " dropped=%" PRIu64 " late=%" PRIu64,
-                     status_name(rejoin_status(r, st.status)),
-                     rejoin_all_packets(r, part, st.packets),
-                     rejoin_all_dropped(r, part, st.dropped),
-                     r->late + st.late);
-        return rejoin_len(n);
+        return rejoin_status_api(r, part, &st, dst);
     }
 
     written = 0;
+    base = 0;
+    skipped = 0;
 
     for (i = 0; i < part->scan.nifaces; i++) {
         f = &part->ifs[i];
@@ -324,6 +387,7 @@ rejoin_status_text(const rejoin_t *r, const rejoin_part_t *part,
             st.received = rejoin_less(st.received,
                                       f->discarded + f->skipped);
             st.dropped = rejoin_less(st.dropped, f->skipped);
+            skipped += f->skipped;
         }
     }
 
@@ -332,17 +396,20 @@ rejoin_status_text(const rejoin_t *r, const rejoin_part_t *part,
 
         if (rejoin_is_of(file, m)) {
             st.received += file->received;
-            st.dropped += file->osdrop;
+            base += file->osdrop;
             st.late += file->late;
             written += file->written;
         }
     }
 
+    rejoin_places_text(&st, base, skipped, places, sizeof(places));
+
     n = snprintf(dst, REJOIN_TEXT, "pcap-api STATUS %.*s: status=%s"
                  " received=%" PRIu64 " dropped=%" PRIu64 " packets=%" PRIu64
-                 " late=%" PRIu64 "%s%s", (int) m->origin_len, m->origin,
-                 status_name(st.status), st.received, st.dropped, written,
-                 st.late, st.unknown_since[0] ? " unknown_since=" : "",
+                 " late=%" PRIu64 "%s%s%s", (int) m->origin_len, m->origin,
+                 status_name(st.status), st.received, st.dropped + base,
+                 written, st.late, places,
+                 st.unknown_since[0] ? " unknown_since=" : "",
                  st.unknown_since);
 
     return rejoin_len(n);

@@ -273,3 +273,34 @@ stats_late(const stats_t *st)
 {
     return st->verdict.present & STATUS_HAS_LATE ? st->verdict.late : 0;
 }
+
+
+uint64_t
+stats_instance_place(const stats_instance_t *in, place_t place)
+{
+    if (in->verdict.present & STATUS_HAS_PLACES) {
+        return in->verdict.places[place];
+    }
+
+    return place == PLACE_KERNEL ? in->dropped : 0;
+}
+
+
+uint64_t
+stats_place(const stats_t *st, place_t place)
+{
+    uint32_t  i;
+    uint64_t  sum;
+
+    if (st->verdict.present & STATUS_HAS_PLACES) {
+        return st->verdict.places[place];
+    }
+
+    sum = 0;
+
+    for (i = 0; i < st->ninstances; i++) {
+        sum += stats_instance_place(&st->instances[i], place);
+    }
+
+    return sum;
+}

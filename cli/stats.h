@@ -79,5 +79,11 @@ uint64_t stats_dropped(const stats_t *st);
 
 uint64_t stats_late(const stats_t *st);
 
+/* Packets of all that went no further than place, as far as it is known. */
+uint64_t stats_place(const stats_t *st, place_t place);
+
+/* The same of one instance. */
+uint64_t stats_instance_place(const stats_instance_t *in, place_t place);
+
 
 #endif /* CLI_STATS_H */

@@ -123,6 +123,30 @@ summary_table(msg_t *m, const outcome_t *o)
 }
 
 
+/* Where packets were lost: a line for each place that lost some. */
+static void
+summary_places(msg_t *m, const stats_t *st)
+{
+    int       i;
+    uint64_t  n;
+
+    static const char *const  texts[] = {
+        "dropped by the kernel, before the agent could take them",
+        "dropped by the agent",
+        "dropped at the stop, not drained in time",
+        "left out behind the limit",
+    };
+
+    for (i = 0; i < NPLACES; i++) {
+        n = stats_place(st, (place_t) i);
+
+        if (n > 0) {
+            msg_note(m, "%12" PRIu64 " %s", n, texts[i]);
+        }
+    }
+}
+
+
 void
 summary_print(msg_t *m, const outcome_t *o)
 {
@@ -158,6 +182,8 @@ summary_print(msg_t *m, const outcome_t *o)
         return;
     }
 
+    summary_places(m, st);
+
     if (o->written_packets != st->packets) {
         (o->verdict->code == CLI_OK ? msg_note : msg_error)(m,
             "only %" PRIu64 " of %" PRIu64 " packets were written",
@@ -170,6 +196,43 @@ summary_print(msg_t *m, const outcome_t *o)
     } else {
         msg_error(m, "%s", o->verdict->text);
     }
+}
+
+
+static json_t *
+summary_json_drops(const uint64_t *places)
+{
+    int      i;
+    json_t  *drops;
+
+    drops = json_object();
+
+    for (i = 0; i < NPLACES; i++) {
+        json_object_set_new(drops, place_name((place_t) i),
+                            json_integer(SUMMARY_INT(places[i])));
+    }
+
+    return drops;
+}
+
+
+/* What has become of the packets of an instance; see docs/PROTOCOL.md. */
+static json_t *
+summary_json_ledger(const stats_instance_t *in)
+{
+    int       i;
+    uint64_t  places[NPLACES];
+
+    for (i = 0; i < NPLACES; i++) {
+        places[i] = stats_instance_place(in, (place_t) i);
+    }
+
+    return json_pack("{s:I, s:I, s:i, s:I, s:o}",
+                     "seen", SUMMARY_INT(summary_received(in)),
+                     "delivered", SUMMARY_INT(in->packets),
+                     "filtered", 0,
+                     "in_flight", SUMMARY_INT(in->verdict.in_flight),
+                     "dropped", summary_json_drops(places));
 }
 
 
@@ -211,6 +274,10 @@ summary_json_instance(const outcome_t *o, uint32_t n)
         json_object_set_new(one, "unknown_since", json_string(since));
     }
 
+    if (one != NULL) {
+        json_object_set_new(one, "ledger", summary_json_ledger(in));
+    }
+
     return one;
 }
 
@@ -220,6 +287,7 @@ summary_json(const outcome_t *o, json_t *messages, json_t *problem)
 {
     json_t         *doc, *list;
     uint32_t        i;
+    uint64_t        places[NPLACES];
     const stats_t  *st;
 
     st = o->stats;
@@ -249,6 +317,11 @@ summary_json(const outcome_t *o, json_t *messages, json_t *problem)
         return NULL;
     }
 
+    for (i = 0; i < NPLACES; i++) {
+        places[i] = stats_place(st, (place_t) i);
+    }
+
+    json_object_set_new(doc, "drops", summary_json_drops(places));
     json_object_set_new(doc, "written_bytes",
                         json_integer(SUMMARY_INT(o->written_bytes)));
     json_object_set_new(doc, "parts", json_integer(o->parts));

@@ -51,6 +51,44 @@ sub refused
 }
 
 
+# Nodes of one API: this one is the first of three.
+sub peer_templates
+{
+    my ($base, $with) = @_;
+    my $peers = { peers => { tls => { certificate => pem('api.crt'),
+        private_key => pem('api.key'), ca => pem('ca.crt') } } };
+    my $link = sub { { 'pcap-api' => { properties => { peers => {
+        port => 8445 } }, instances => [ { id => $ID, index => 0,
+        address => '10.0.0.1' }, @_ ] } } };
+    my @others = ({ id => 'b', index => 1, address => '10.0.0.2' },
+                  { id => 'c', index => 7, address => '2001:db8::7' });
+
+    $with->('nodes', $peers, links => $link->(@others), like => qr{
+        pcap_api_node\ 0;.*pcap_api_peers\ /_pcap_peer;
+        .*pcap_api_peer\ 1\ 10\.0\.0\.2:8445\ tls_name=pcap-api-peer;
+        .*pcap_api_peer\ 7\ \[2001:db8::7\]:8445\ .*
+        ssl_verify_client.*pcap_api_forwarded\ on}xs);
+    $with->('one node', $peers, links => $link->(),
+        unlike => qr/pcap_api_peer|_forwarded/);
+    $with->('nodes without certificates', {}, links => $link->(@others),
+        like => qr/pcap_api_node 0;/, unlike => qr/pcap_api_peer|_forwarded/);
+    $with->('a number of its own', { node => 300 },
+        like => qr/pcap_api_node 300;/);
+
+    my $all = merge_into($base, $peers);
+    for my $case ([ 'a node by name', { id => 'b', index => 1,
+            address => 'b.pcap.bosh' }, qr/ip_addresses: true/ ],
+        [ 'two nodes with one index', { id => 'b', index => 0,
+            address => '10.0.0.2' }, qr/two nodes have one index/ ])
+    {
+        my ($text, $status) = job('pcap-api', $all,
+            links => $link->($case->[1]));
+        ok($status != 0 && $text =~ $case->[2], "refused: $case->[0]")
+            or diag($text);
+    }
+}
+
+
 sub api_templates
 {
     my $base = api_properties();
@@ -79,8 +117,13 @@ sub api_templates
 
     $with->('logs and workers', { log_level => 'info', worker_processes => 2,
         worker_connections => 512 }, like => qr/worker_processes 2;/);
-    $with->('drain.timeout', { drain => { timeout => 7 } },
-        like => qr/worker_shutdown_timeout 7s;/);
+    $with->('drain.timeout', { drain => { timeout => 7 } }, like => qr/
+        worker_shutdown_timeout\ 17s;.*pcap_api_drain_timeout\ 7s;/xs);
+    $with->('audit', { audit => { key => 'k' x 32 } },
+        like => qr{pcap_api_audit /var/vcap/sys/log/pcap-api/audit\.log key=});
+    $with->('metrics', { metrics => { port => 9100 } },
+        like => qr/listen 127\.0\.0\.1:9100;.*pcap_api_metrics on;/s);
+    $with->('no metrics by default', {}, unlike => qr/pcap_api_metrics/);
     $with->('routers', { trusted_routers => ['10.0.0.0/8', '2001:db8::/32'] },
         like => qr{trusted_routers 10\.0\.0\.0/8 2001:db8::/32;});
     $with->('no download', { cli => { enabled => JSON::PP::false } },
@@ -93,9 +136,7 @@ sub api_templates
         like => qr/pcap_api_audience pcap;/);
     $with->('an issuer by default', { uaa => { issuer => undef } },
         like => qr{pcap_api_issuer https://127\.0\.0\.1:8444/oauth/token;});
-    $with->('a link to all nodes', {}, links => { 'pcap-api' => [
-        { address => '10.0.0.1' }, { address => '10.0.0.2' } ] },
-        like => qr/all nodes: 10\.0\.0\.1 10\.0\.0\.2/);
+    peer_templates($base, $with);
 
     my %limits = (zone_size => '16m', token_cache => '5s',
         introspection_rate => '100 burst=200', introspection_inflight => 8,
@@ -241,9 +282,19 @@ sub agent_templates
     my %keys = (log_level => 'debug', buffer_bytes => '16m',
         buffer_bytes_total => '256m', max_captures => 4,
         max_unauthenticated => 8, max_unauthenticated_per_address => 2,
-        retire_ms => 10);
+        retire_ms => 10, max_bandwidth => '10m', max_bandwidth_total => 0,
+        max_cpu_percent => 50, drain_timeout => 30, max_snaplen => 128,
+        off_file => '/var/vcap/data/pcap-agent/off',
+        exclude_filter => 'port 5353');
     agent_takes($_, { $_ => $keys{$_} }, qr/"$_": "?$keys{$_}"?/)
         for sort keys %keys;
+    agent_takes('switched off', { enabled => $no }, qr/"enabled": false/);
+    agent_takes('policy', { interfaces => ['eth*', 'any'], metrics_names =>
+        ['prometheus'] }, qr/"eth\*".*"prometheus"|"prometheus".*"eth\*"/s);
+    like(slurp("$V/jobs/pcap-agent/bin/drain"), qr/^GIVE_UP=25$/m,
+        'drain waits as long as the agent takes, and more');
+    is(bpm_process('pcap-agent')->{ephemeral_disk}, JSON::PP::true,
+        'bpm.yml: off_file can be seen');
     agent_takes('two CAs', { listen => { tls => { client_cas =>
         pem('ca.crt') . pem('wrong-ca.crt') } } });
     agent_takes('containers, entered', { bpm => { enabled => $no },

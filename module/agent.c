@@ -29,6 +29,7 @@ static ngx_int_t ngx_pcap_api_agent_scan(ngx_pcap_api_agent_t *a,
 static ngx_int_t ngx_pcap_api_agent_block(ngx_pcap_api_agent_t *a,
     pcapx_block_t *b);
 static void ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a);
+static void ngx_pcap_api_agent_said(ngx_pcap_api_agent_t *a);
 
 
 void
@@ -354,6 +355,7 @@ ngx_pcap_api_agent_ready(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
     }
 
     a->state = NGX_PCAP_API_AGENT_READY;
+    ngx_pcap_api_count(NGX_PCAP_API_C_AGENTS_READY, 1);
 
     return NGX_OK;
 }
@@ -613,11 +615,39 @@ ngx_pcap_api_agent_settle(ngx_pcap_api_agent_t *a)
         return;
     }
 
+    if (a->ctx->discarding) {
+        return;
+    }
+
     if (a->released) {
         pcapx_merge_release(&a->ctx->merge, a->index);
 
     } else {
         pcapx_merge_wait(&a->ctx->merge, a->index, a->watermark);
+    }
+}
+
+
+/* It ended well: does its last report count what it sent? */
+static void
+ngx_pcap_api_agent_audit(ngx_pcap_api_agent_t *a)
+{
+    if (a->ctx->discarding) {
+        ngx_pcap_api_discard_tell(a);
+    }
+
+    if (ngx_pcap_api_ledger_fits(a)) {
+        return;
+    }
+
+    a->uncounted = 1;
+    ngx_log_error(NGX_LOG_WARN, a->ctx->request->connection->log, 0,
+                  "pcap agent %V at %V: its last report does not fit what it "
+                  "sent", &a->target->instance, &a->target->addr);
+
+    if (a->ctx->header_sent) {
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_UNKNOWN,
+                             "its last report does not fit what it sent");
     }
 }
 
@@ -649,17 +679,47 @@ ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a)
     a->state = NGX_PCAP_API_AGENT_CLOSED;
     a->ctx->nalive--;
     pcapx_merge_end(&a->ctx->merge, a->index);
+    ngx_pcap_api_agent_audit(a);
 
     a->left = !a->ctx->stopping && !a->ctx->limit_hit;
 
     if (a->ctx->header_sent && a->left) {
-        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
-                             a->scan.container_gone
-                             ? "the container is gone"
-                             : "the agent has ended the capture");
+        ngx_pcap_api_agent_said(a);
     }
 
     ngx_pcap_api_post(a->ctx);
+}
+
+
+/* What the agent's last ISBs say of its end (docs/PROTOCOL.md). */
+static void
+ngx_pcap_api_agent_said(ngx_pcap_api_agent_t *a)
+{
+    const char  *limit;
+
+    limit = pcapx_end_text(a->scan.end);
+
+    switch (a->scan.end) {
+
+    case PCAPX_END_UNSAID:
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
+                             "the agent has ended the capture");
+        break;
+
+    case PCAPX_END_CONTAINER:
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
+                             "the container is gone");
+        break;
+
+    case PCAPX_END_OFF:
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
+                             "captures were switched off at the agent");
+        break;
+
+    default:
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_LIMIT_REACHED,
+                             "the agent has ended the capture (%s)", limit);
+    }
 }
 
 
@@ -671,6 +731,8 @@ ngx_pcap_api_agent_discard(ngx_pcap_api_agent_t *a)
 
     if (a->has_head) {
         a->has_head = 0;
+        a->ifaces[a->head.iface].discarded++;
+        ngx_pcap_api_agent_advance(a, a->head.ts_ns);
         ngx_pcap_api_agent_skip(a, a->head.len);
     }
 
@@ -679,6 +741,13 @@ ngx_pcap_api_agent_discard(ngx_pcap_api_agent_t *a)
 
         if (rc == NGX_ERROR) {
             return;
+        }
+
+        a->heard = ngx_current_msec;
+
+        if (rc == NGX_OK) {
+            a->ifaces[b.iface].discarded++;
+            ngx_pcap_api_agent_advance(a, b.ts_ns);
         }
 
         ngx_pcap_api_agent_skip(a, b.len);
@@ -708,7 +777,10 @@ ngx_pcap_api_agent_feed(ngx_pcap_api_agent_t *a, uint64_t now)
         return;
     }
 
-    if (!a->has_head && a->status == NGX_HTTP_OK) {
+    if (a->ctx->discarding) {
+        ngx_pcap_api_agent_discard(a);
+
+    } else if (!a->has_head && a->status == NGX_HTTP_OK) {
         (void) ngx_pcap_api_agent_to_head(a);
     }
 

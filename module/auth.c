@@ -26,6 +26,7 @@ ngx_int_t
 ngx_pcap_api_unauthorized(ngx_pcap_api_ctx_t *ctx, const char *why)
 {
     ctx->bearer_error = NGX_PCAP_API_INVALID_TOKEN;
+    ngx_pcap_api_address_failed(ctx);
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_UNAUTHORIZED, "%s", why);
 }
@@ -93,11 +94,38 @@ ngx_pcap_api_token_wrong(ngx_str_t *token)
 
 
 ngx_int_t
+ngx_pcap_api_set_token(ngx_pcap_api_ctx_t *ctx, ngx_str_t *token)
+{
+    size_t       n;
+    const char  *why;
+
+    ctx->token = *token;
+
+    why = ngx_pcap_api_token_wrong(&ctx->token);
+    if (why != NULL) {
+        return ngx_pcap_api_unauthorized(ctx, why);
+    }
+
+    n = 3 * ctx->token.len;
+
+    ctx->token_encoded.data = ngx_pnalloc(ctx->request->pool, n);
+    if (ctx->token_encoded.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->token_encoded.len = pcapx_form_encode(
+                                 (char *) ctx->token_encoded.data, n,
+                                 (char *) ctx->token.data, ctx->token.len);
+
+    return ngx_pcap_api_hash_token(ctx);
+}
+
+
+ngx_int_t
 ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx)
 {
-    size_t               i, n;
+    size_t               i;
     ngx_str_t            s;
-    const char          *why;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -116,26 +144,10 @@ ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx)
 
     for (i = 7; i < s.len && s.data[i] == ' '; i++) { /* void */ }
 
-    ctx->token.data = s.data + i;
-    ctx->token.len = s.len - i;
+    s.data += i;
+    s.len -= i;
 
-    why = ngx_pcap_api_token_wrong(&ctx->token);
-    if (why != NULL) {
-        return ngx_pcap_api_unauthorized(ctx, why);
-    }
-
-    n = 3 * ctx->token.len;
-
-    ctx->token_encoded.data = ngx_pnalloc(r->pool, n);
-    if (ctx->token_encoded.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ctx->token_encoded.len = pcapx_form_encode(
-                                 (char *) ctx->token_encoded.data, n,
-                                 (char *) ctx->token.data, ctx->token.len);
-
-    return ngx_pcap_api_hash_token(ctx);
+    return ngx_pcap_api_set_token(ctx, &s);
 }
 
 
@@ -193,6 +205,10 @@ ngx_pcap_api_auth_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     rc = ngx_pcap_api_cached_verdict(r, ctx);
 
+    if (rc == NGX_OK) {
+        ngx_pcap_api_count(NGX_PCAP_API_C_CACHE_HITS, 1);
+    }
+
     if (rc == NGX_DECLINED) {
         rc = ctx->conf->token_keys.len
              ? ngx_pcap_api_keys_phase(r, ctx)
@@ -219,8 +235,11 @@ ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx)
 
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
+    /* what we ask ourselves, beside a capture, is no request of its client */
+
     rc = ngx_pcap_api_slot_take(pmcf->zone, ctx->conf,
-                                ctx->request->connection->sockaddr);
+                                ctx->capture ? NULL
+                                             : ngx_pcap_api_counted(ctx));
 
     if (rc == NGX_OK) {
         ctx->slot = 1;
@@ -268,6 +287,8 @@ ngx_pcap_api_introspection_phase(ngx_http_request_t *r,
             return NGX_AGAIN;
         }
 
+        ngx_pcap_api_count(NGX_PCAP_API_C_INTROSPECTIONS_FAILED, 1);
+
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                    "the token endpoint does not answer");
     }
@@ -283,6 +304,8 @@ ngx_pcap_api_introspection_phase(ngx_http_request_t *r,
     if (rc != NGX_OK) {
         return rc;
     }
+
+    ngx_pcap_api_count(NGX_PCAP_API_C_INTROSPECTIONS, 1);
 
     rc = ngx_pcap_api_fetch(ctx, &ctx->conf->introspection,
                             NGX_PCAP_API_MAX_REPLY, f);
@@ -334,6 +357,7 @@ ngx_pcap_api_endpoint_failed(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "token endpoint %V: status %i, %s",
                   &ctx->conf->introspection, ctx->introspection.status, why);
+    ngx_pcap_api_count(NGX_PCAP_API_C_INTROSPECTIONS_FAILED, 1);
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                "the token endpoint failed: %s", why);

@@ -7,7 +7,7 @@
 #include "ngx_pcap_api_module.h"
 
 
-#define NGX_PCAP_API_COMMENT_LEN  (NGX_PCAP_API_TEXT_LEN + 192)
+#define NGX_PCAP_API_COMMENT_LEN  (NGX_PCAP_API_TEXT_LEN + 256)
 #define NGX_PCAP_API_ISB_ROOM     (NGX_PCAP_API_COMMENT_LEN + 160)
 #define NGX_PCAP_API_START_FAILS  64       /* named in the SHB */
 #define NGX_PCAP_API_NRB_NAMES    256      /* per block */
@@ -50,21 +50,6 @@ ngx_pcap_api_comment(u_char *dst, size_t max, ngx_pcap_api_agent_t *a,
     return ngx_slprintf(dst, dst + max, "pcap-api %s %V: %*s",
                         ngx_pcap_api_msg_names[type],
                         a ? &a->target->instance : &api, len, text)
-           - dst;
-}
-
-
-static size_t
-ngx_pcap_api_time(u_char *dst, size_t max, uint64_t ns)
-{
-    ngx_tm_t  tm;
-
-    ngx_gmtime((time_t) (ns / 1000000000), &tm);
-
-    return ngx_slprintf(dst, dst + max, "%4d-%02d-%02dT%02d:%02d:%02d.%03uLZ",
-                        tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
-                        tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec,
-                        ns / 1000000 % 1000)
            - dst;
 }
 
@@ -125,6 +110,11 @@ ngx_pcap_api_put_shb(ngx_pcap_api_ctx_t *ctx, pcapx_out_t *o)
     } else {
         ngx_pcap_api_add_comment(ngx_slprintf(p, last,
                          "filter: not the capture's own traffic") - p);
+    }
+
+    if (ngx_pcap_api_limits_text(ctx)->len) {
+        ngx_pcap_api_add_comment(ngx_slprintf(p, last, "limits: %V",
+                         ngx_pcap_api_limits_text(ctx)) - p);
     }
 
     for (i = 0; i < ctx->nagents; i++) {
@@ -404,9 +394,7 @@ ngx_pcap_api_put_stats(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_iface_t *f,
     st.present |= PCAPX_HAS_USRDELIV;
     st.usrdeliv = f->packets;
 
-    /* its last report may be older than its last packet */
-
-    st.filteraccept = ngx_max(st.filteraccept, st.osdrop + st.usrdeliv);
+    st.filteraccept = ngx_pcap_api_ledger_seen(f);
 
     o.pos = p;
     o.end = p + NGX_PCAP_API_ISB_ROOM;
@@ -523,85 +511,42 @@ ngx_pcap_api_write_stats(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* What this agent lost for certain. */
-static uint64_t
-ngx_pcap_api_agent_dropped(ngx_pcap_api_agent_t *a, uint64_t *received)
-{
-    uint64_t       osdrop;
-    ngx_uint_t     i;
-
-    *received = 0;
-    osdrop = 0;
-
-    for (i = 0; i < a->nifaces; i++) {
-        *received += a->ifaces[i].stats.filteraccept;
-        osdrop += a->ifaces[i].stats.osdrop;
-    }
-
-    *received = ngx_max(*received, a->packets + osdrop);
-
-    /* behind a limit nothing is lost; of a cut agent more is not known */
-
-    if (a->ctx->limit_hit || a->state == NGX_PCAP_API_AGENT_FAILED
-        || a->state == NGX_PCAP_API_AGENT_READY)
-    {
-        return osdrop;
-    }
-
-    return *received - a->packets;
-}
-
-
-uint64_t
-ngx_pcap_api_dropped(ngx_pcap_api_ctx_t *ctx)
-{
-    uint64_t    sum, received;
-    ngx_uint_t  i;
-
-    for (sum = 0, i = 0; i < ctx->nagents; i++) {
-        sum += ngx_pcap_api_agent_dropped(&ctx->agents[i], &received);
-    }
-
-    return sum;
-}
-
-
 size_t
 ngx_pcap_api_verdict(ngx_pcap_api_ctx_t *ctx, u_char *dst, size_t max)
 {
-    return ngx_slprintf(dst, dst + max, "pcap-api STATUS api: status=%s "
-                        "packets=%uL dropped=%uL late=%uL",
-                        ngx_pcap_api_status_names[ctx->status], ctx->packets,
-                        ngx_pcap_api_dropped(ctx), ctx->late)
-           - dst;
+    u_char                 *p;
+    ngx_pcap_api_ledger_t   sum;
+
+    ngx_pcap_api_ledger_sum(ctx, &sum);
+
+    p = ngx_slprintf(dst, dst + max, "pcap-api STATUS api: status=%s "
+                     "packets=%uL dropped=%uL late=%uL ",
+                     ngx_pcap_api_status_names[ctx->status], ctx->packets,
+                     ngx_pcap_api_ledger_dropped(&sum), ctx->late);
+
+    return ngx_pcap_api_ledger_text(&sum, ' ', p, dst + max) - dst;
 }
 
 
 static size_t
 ngx_pcap_api_agent_verdict(ngx_pcap_api_agent_t *a, u_char *dst, size_t max)
 {
-    u_char      *p, time[32];
-    size_t       n;
-    uint64_t     received, dropped;
-    const char  *status;
+    u_char                 *p;
+    const char             *status;
+    ngx_pcap_api_ledger_t   l;
 
-    dropped = ngx_pcap_api_agent_dropped(a, &received);
+    ngx_pcap_api_ledger(a, &l);
 
     status = (a->state == NGX_PCAP_API_AGENT_FAILED) ? "error"
              : (a->ctx->status == NGX_PCAP_API_PARTIAL) ? "complete"
              : ngx_pcap_api_status_names[a->ctx->status];
 
     p = ngx_slprintf(dst, dst + max, "pcap-api STATUS %V: status=%s "
-                     "received=%uL dropped=%uL packets=%uL late=%uL",
-                     &a->target->instance, status, received, dropped,
-                     a->packets, a->late);
+                     "received=%uL dropped=%uL packets=%uL late=%uL ",
+                     &a->target->instance, status, l.seen,
+                     ngx_pcap_api_ledger_dropped(&l), a->packets, a->late);
 
-    if (a->state == NGX_PCAP_API_AGENT_FAILED || a->cut) {
-        n = ngx_pcap_api_time(time, sizeof(time), a->watermark);
-        p = ngx_slprintf(p, dst + max, " unknown_since=%*s", n, time);
-    }
-
-    return p - dst;
+    return ngx_pcap_api_ledger_text(&l, ' ', p, dst + max) - dst;
 }
 
 

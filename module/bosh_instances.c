@@ -453,6 +453,55 @@ ngx_pcap_api_bosh_pick(ngx_pcap_api_ctx_t *ctx, ngx_array_t *all,
 }
 
 
+/*
+ * What pcap_api_bosh_exclude names: 403 for who asks for it, and where nothing
+ * else is left; who asks for all is told what is not captured.
+ */
+static ngx_int_t
+ngx_pcap_api_bosh_leave_out(ngx_pcap_api_ctx_t *ctx, ngx_array_t *all,
+    u_char *picked)
+{
+    ngx_str_t                  group;
+    ngx_uint_t                 i, left;
+    ngx_pcap_api_bosh_inst_t  *in;
+
+    in = all->elts;
+    left = 0;
+    ngx_str_null(&group);
+
+    for (i = 0; i < all->nelts; i++) {
+
+        if (!picked[i]) {
+            continue;
+        }
+
+        group.data = in[i].target.instance.data;
+        group.len = in[i].group_len;
+
+        if (!ngx_pcap_api_bosh_excluded(ctx, &group)) {
+            left++;
+            continue;
+        }
+
+        if (ctx->opts.instances.nelts) {
+            left = 0;
+            break;
+        }
+
+        in[i].target.unavailable = "its group is never captured here: "
+                                   "\"pcap_api_bosh_exclude\"";
+    }
+
+    if (left) {
+        return NGX_OK;
+    }
+
+    return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN, "group \"%V\" of "
+               "deployment \"%V\" is never captured here: "
+               "\"pcap_api_bosh_exclude\"", &group, &ctx->group);
+}
+
+
 ngx_int_t
 ngx_pcap_api_bosh_targets(ngx_pcap_api_ctx_t *ctx, ngx_array_t *all)
 {
@@ -470,6 +519,11 @@ ngx_pcap_api_bosh_targets(ngx_pcap_api_ctx_t *ctx, ngx_array_t *all)
     }
 
     rc = ngx_pcap_api_bosh_pick(ctx, all, picked, &n);
+
+    if (rc == NGX_OK) {
+        rc = ngx_pcap_api_bosh_leave_out(ctx, all, picked);
+    }
+
     if (rc != NGX_OK) {
         return rc;
     }

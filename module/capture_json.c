@@ -196,12 +196,12 @@ ngx_pcap_api_end_json(json_t *doc, ngx_pcap_api_row_t *row)
 static void
 ngx_pcap_api_target_json(json_t *doc, ngx_pcap_api_row_t *row)
 {
-    const ngx_str_t  *name;
+    ngx_str_t  name;
 
     name = ngx_pcap_api_resolver_name(row->resolver);
 
     json_object_set_new(doc, "resolver",
-                        json_stringn((char *) name->data, name->len));
+                        json_stringn((char *) name.data, name.len));
     ngx_pcap_api_json_str(doc, "target", row->group.data, row->group.len);
 
     if (row->label_len) {

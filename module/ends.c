@@ -24,7 +24,7 @@ const ngx_pcap_api_end_t  ngx_pcap_api_ends[] = {
     { "bandwidth", NGX_PCAP_API_LIMIT, NGX_PCAP_API_MSG_LIMIT_REACHED,
       "bandwidth is reached" },
     { "idle", NGX_PCAP_API_LIMIT, NGX_PCAP_API_MSG_LIMIT_REACHED,
-      "idle time is reached" },
+      "pcap_api_idle_timeout of this server is reached" },
     { "right", NGX_PCAP_API_STOPPED, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
       "the right to this capture is missing now" },
     { "token", NGX_PCAP_API_STOPPED, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
@@ -36,5 +36,14 @@ const ngx_pcap_api_end_t  ngx_pcap_api_ends[] = {
     { "client gone", NGX_PCAP_API_ERROR, NGX_PCAP_API_MSG_CONNECTION_ERROR,
       "the client has gone" },
     { "worker died", NGX_PCAP_API_ERROR, NGX_PCAP_API_MSG_CONNECTION_ERROR,
-      "the worker died" }
+      "the worker died" },
+    { "pcap_api_max_duration", NGX_PCAP_API_LIMIT,
+      NGX_PCAP_API_MSG_LIMIT_REACHED,
+      "pcap_api_max_duration of this server is reached" },
+    { "pcap_api_max_bytes", NGX_PCAP_API_LIMIT,
+      NGX_PCAP_API_MSG_LIMIT_REACHED,
+      "pcap_api_max_bytes of this server is reached" },
+    { "pcap_api_max_packets", NGX_PCAP_API_LIMIT,
+      NGX_PCAP_API_MSG_LIMIT_REACHED,
+      "pcap_api_max_packets of this server is reached" }
 };

@@ -237,6 +237,41 @@ ngx_pcap_api_reap(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+static void
+ngx_pcap_api_chain_detach(ngx_chain_t *ln)
+{
+    ngx_pcap_api_obuf_t   *o;
+    ngx_pcap_api_agent_t  *a;
+
+    for ( /* void */ ; ln; ln = ln->next) {
+        o = (ngx_pcap_api_obuf_t *) ln->buf;
+        a = o->agent;
+
+        if (a == NULL) {
+            continue;
+        }
+
+        if (o->carry && a->carry != NULL) {
+            o->memory = a->carry;
+            a->carry = NULL;
+            a->carry_size = 0;
+            a->carry_len = 0;
+        }
+
+        o->agent = NULL;
+        o->carry = 0;
+    }
+}
+
+
+void
+ngx_pcap_api_detach(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pcap_api_chain_detach(ctx->out);
+    ngx_pcap_api_chain_detach(ctx->busy);
+}
+
+
 /*
  * What TLS gathers for a full record does not count as held up, as long as
  * the socket takes bytes and nobody asked for a flush.
@@ -273,6 +308,7 @@ ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
 
     if (out != NULL) {
         ctx->tail->buf.flush = flush;
+        ngx_pcap_api_pace_take(ctx, ctx->out_bytes);
 
         *ctx->last_busy = out;
         ctx->last_busy = ctx->last_out;

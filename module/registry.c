@@ -69,6 +69,8 @@ ngx_pcap_api_row_visible(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx,
 static void
 ngx_pcap_api_row_free(ngx_slab_pool_t *shpool, ngx_pcap_api_row_t *row)
 {
+    ngx_pcap_api_token_wipe(shpool, row);
+
     if (row->targets != NULL) {
         ngx_slab_free_locked(shpool, row->targets);
     }
@@ -96,6 +98,7 @@ ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
     ngx_pcap_api_row_t *row)
 {
     ngx_queue_remove(&row->queue);
+    ngx_pcap_api_token_wipe(shpool, row);
 
     row->ended = ngx_time();
     row->state = NGX_PCAP_API_ROW_ENDED;
@@ -248,6 +251,11 @@ ngx_pcap_api_row_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_shmtx_lock(&shpool->mutex);
 
+    if (ngx_pcap_api_admit(sh, ctx, hash) != NGX_OK) {
+        ngx_shmtx_unlock(&shpool->mutex);
+        return ngx_pcap_api_not_admitted(ctx);
+    }
+
     row = ngx_pcap_api_shm_alloc(shpool, sh, sizeof(ngx_pcap_api_row_t));
 
     if (row != NULL) {
@@ -344,6 +352,7 @@ void
 ngx_pcap_api_row_run(ngx_pcap_api_ctx_t *ctx)
 {
     ctx->row->state = NGX_PCAP_API_ROW_RUNNING;
+    ngx_pcap_api_count_of(ctx->row->resolver, NGX_PCAP_API_RC_STARTED, 1);
     ngx_pcap_api_row_sync(ctx);
 }
 
@@ -384,7 +393,6 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
     row->packets = ctx->packets;
     row->bytes = ctx->bytes;
     row->late = ctx->late;
-    row->dropped = ngx_pcap_api_dropped(ctx);
     row->sent = (uint64_t) ctx->sent;
 
     tp = ngx_timeofday();
@@ -408,6 +416,9 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
         t->bytes = a->bytes;
         t->late = a->late;
     }
+
+    ngx_pcap_api_ledger_sync(ctx);
+    ngx_pcap_api_count_capture(ctx);
 }
 
 
@@ -428,6 +439,8 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
         if (!ctx->finished && ctx->end == NGX_PCAP_API_END_NONE) {
             row->end = NGX_PCAP_API_END_CLIENT;
         }
+
+        ngx_pcap_api_count_end(row);
     }
 
     ngx_shmtx_lock(&shpool->mutex);

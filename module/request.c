@@ -38,6 +38,8 @@ static ngx_int_t ngx_pcap_api_stop_phase(ngx_http_request_t *r,
 
 static const ngx_pcap_api_phase_t  ngx_pcap_api_capture_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
+    { "checking limits", ngx_pcap_api_limits_phase },
     { "looking for the predecessor", ngx_pcap_api_continue_phase },
     { "registering", ngx_pcap_api_row_phase },
     { "resolving targets", ngx_pcap_api_resolve_phase },
@@ -54,12 +56,14 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_status_phases[] = {
 
 static const ngx_pcap_api_phase_t  ngx_pcap_api_list_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
     { "listing captures", ngx_pcap_api_list_phase },
     { NULL, NULL }
 };
 
 static const ngx_pcap_api_phase_t  ngx_pcap_api_show_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
     { "asking another node", ngx_pcap_api_forward_phase },
     { "showing a capture", ngx_pcap_api_show_phase },
     { NULL, NULL }
@@ -69,6 +73,13 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_stop_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
     { "asking another node", ngx_pcap_api_forward_phase },
     { "stopping a capture", ngx_pcap_api_stop_phase },
+    { NULL, NULL }
+};
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_token_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "asking another node", ngx_pcap_api_forward_phase },
+    { "taking a fresh token", ngx_pcap_api_token_phase },
     { NULL, NULL }
 };
 
@@ -128,6 +139,18 @@ ngx_pcap_api_create_ctx(ngx_http_request_t *r)
 }
 
 
+/* Paths that are none, and the status, are of no interest. */
+static void
+ngx_pcap_api_refused(ngx_pcap_api_ctx_t *ctx, ngx_int_t status)
+{
+    if (ctx->phase != ngx_pcap_api_status_phases
+        && (ctx->phase != NULL || status != NGX_HTTP_NOT_FOUND))
+    {
+        (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_REFUSAL);
+    }
+}
+
+
 ngx_int_t
 ngx_pcap_api_handler(ngx_http_request_t *r)
 {
@@ -148,12 +171,15 @@ ngx_pcap_api_handler(ngx_http_request_t *r)
     path.data = r->uri.data + clcf->name.len;
     path.len = r->uri.len - clcf->name.len;
 
+    ngx_pcap_api_count_request(r, &path);
+
     rc = ngx_pcap_api_route(r, &path);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         ngx_pcap_api_ctx_t  *ctx = ngx_pcap_api_ctx(r);
 
         (void) ngx_http_discard_request_body(r);
+        ngx_pcap_api_refused(ctx, rc);
         ctx->done = 1;
 
         return ngx_pcap_api_send_problem(r, ctx, rc, &ctx->fail_detail);
@@ -212,6 +238,7 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
     ngx_pcap_api_ctx_t  *ctx;
 
     static ngx_str_t  captures = ngx_string("captures/");
+    static ngx_str_t  token = ngx_string("/token");
 
     ctx = ngx_pcap_api_ctx(r);
 
@@ -255,6 +282,25 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
         return ngx_pcap_api_start(r, ctx);
     }
 
+    if (path->len == captures.len + NGX_PCAP_API_ID_LEN + token.len
+        && ngx_strncmp(path->data, captures.data, captures.len) == 0
+        && ngx_strncmp(path->data + path->len - token.len, token.data,
+                       token.len) == 0
+        && pcapx_valid_capture_id((char *) path->data + captures.len,
+                                  NGX_PCAP_API_ID_LEN, err)
+           == PCAPX_OK)
+    {
+        if (!(r->method & NGX_HTTP_PUT)) {
+            return ngx_pcap_api_allow(r, ctx, "PUT");
+        }
+
+        ngx_memcpy(ctx->stop_id, path->data + captures.len,
+                   NGX_PCAP_API_ID_LEN);
+        ctx->phase = ngx_pcap_api_token_phases;
+
+        return ngx_pcap_api_start(r, ctx);
+    }
+
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
                                "there is no \"%V\" here", &r->uri);
 }
@@ -273,6 +319,11 @@ ngx_pcap_api_start(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         ctx->retry_after = 1;
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                    "this server is draining");
+    }
+
+    rc = ngx_pcap_api_address_rate(ctx);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     rc = ngx_pcap_api_take_token(ctx);
@@ -346,6 +397,8 @@ ngx_pcap_api_form(ngx_http_request_t *r)
                        ? NGX_PCAP_API_STATUS_TIMEOUT
                        : NGX_PCAP_API_AUTH_TIMEOUT);
     ngx_add_timer(&ctx->timer, NGX_PCAP_API_TICK);
+
+    ctx->phase_began = ngx_current_msec;
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_pcap_api_step;
@@ -433,6 +486,10 @@ ngx_pcap_api_step(ngx_http_request_t *r)
     do {
         r->connection->log->action = (char *) ctx->phase->action;
         rc = ctx->phase->run(r, ctx);
+
+        if (rc == NGX_OK) {
+            ngx_pcap_api_count_phase(ctx);
+        }
     } while (rc == NGX_OK && (++ctx->phase)->run != NULL);
 
     if (rc == NGX_DONE) {                  /* ctx may be gone */
@@ -517,6 +574,7 @@ ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_fetch_drop(ctx->fetches);
     }
 
+    ngx_pcap_api_rights_release(ctx);
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
@@ -570,6 +628,7 @@ ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "pcap request refused with %ui: %V", status,
                   &ctx->fail_detail);
+    ngx_pcap_api_refused(ctx, (ngx_int_t) status);
 
     ngx_pcap_api_abort_all(ctx);
 
@@ -579,6 +638,28 @@ ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
 
     rc = ngx_pcap_api_send_problem(r, ctx, status, &ctx->fail_detail);
     ngx_pcap_api_finalize(ctx, rc);
+}
+
+
+static void
+ngx_pcap_api_log_end(ngx_pcap_api_ctx_t *ctx)
+{
+    u_char                 *p, text[256];
+    ngx_pcap_api_ledger_t   sum;
+
+    ngx_pcap_api_ledger_sum(ctx, &sum);
+    p = ngx_pcap_api_ledger_text(&sum, ' ', text, text + sizeof(text));
+
+    ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
+                  "pcap capture %*s of %V ended: %s, packets:%uL "
+                  "dropped:%uL%s%V sent:%O %*s",
+                  (size_t) NGX_PCAP_API_ID_LEN, ctx->id, &ctx->group,
+                  ctx->finished ? ngx_pcap_api_status_names[ctx->status]
+                                : "cut",
+                  ctx->packets, ngx_pcap_api_ledger_dropped(&sum),
+                  ctx->opts.continues.len ? " continues:" : "",
+                  &ctx->opts.continues, ctx->sent,
+                  (size_t) (p - text), text);
 }
 
 
@@ -596,26 +677,21 @@ ngx_pcap_api_cleanup(void *data)
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
 
     ngx_pcap_api_stop_events(ctx);
+    ngx_pcap_api_rights_release(ctx);
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
+    ngx_pcap_api_pace_leave(ctx);
+
+    (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_END);
 
     if (ctx->row != NULL) {
         ngx_pcap_api_row_remove(pmcf->zone, ctx);
     }
 
     if (ctx->header_sent) {
-        ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
-                      "pcap capture %*s of %V ended: %s, "
-                      "packets:%uL dropped:%uL%s%V",
-                      (size_t) NGX_PCAP_API_ID_LEN, ctx->id, &ctx->group,
-                      ctx->finished ? ngx_pcap_api_status_names[ctx->status]
-                                    : "cut",
-                      ctx->packets, ngx_pcap_api_dropped(ctx),
-                      ctx->opts.continues.len ? " continues:" : "",
-                      &ctx->opts.continues);
+        ngx_pcap_api_log_end(ctx);
     }
-
 }
 
 
@@ -660,6 +736,8 @@ ngx_pcap_api_stop_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                                    (size_t) NGX_PCAP_API_ID_LEN,
                                    ctx->stop_id);
     }
+
+    (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_STOP);
 
     doc = json_object();
     json_object_set_new(doc, "id", json_stringn((char *) ctx->stop_id,

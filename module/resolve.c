@@ -15,6 +15,23 @@ static const ngx_pcap_api_resolver_t  *const ngx_pcap_api_resolvers[] = {
 };
 
 
+ngx_str_t
+ngx_pcap_api_resolver_name(ngx_uint_t number)
+{
+    ngx_uint_t  i;
+
+    static const ngx_str_t  none = ngx_null_string;
+
+    for (i = 0; ngx_pcap_api_resolvers[i] != NULL; i++) {
+        if (ngx_pcap_api_resolvers[i]->number == number) {
+            return ngx_pcap_api_resolvers[i]->name;
+        }
+    }
+
+    return none;
+}
+
+
 const ngx_pcap_api_resolver_t *
 ngx_pcap_api_resolver(ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i)
 {
@@ -34,10 +51,22 @@ ngx_pcap_api_resolver(ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i)
 }
 
 
-const ngx_str_t *
-ngx_pcap_api_resolver_name(ngx_uint_t number)
+const ngx_pcap_api_resolver_t *
+ngx_pcap_api_resolver_named(ngx_str_t *name)
 {
-    return &ngx_pcap_api_resolvers[number]->name;
+    ngx_uint_t  i;
+
+    for (i = 0; ngx_pcap_api_resolvers[i] != NULL; i++) {
+        if (ngx_pcap_api_resolvers[i]->name.len == name->len
+            && ngx_memcmp(ngx_pcap_api_resolvers[i]->name.data, name->data,
+                          name->len)
+               == 0)
+        {
+            return ngx_pcap_api_resolvers[i];
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -147,7 +176,8 @@ ngx_pcap_api_agents_room(ngx_pcap_api_ctx_t *ctx, ngx_uint_t n)
 {
     if (n > ctx->conf->max_targets) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                   "%ui targets are asked for, at most %ui are allowed",
+                   "%ui targets are asked for, \"pcap_api_max_targets\" "
+                   "allows %ui",
                    n, ctx->conf->max_targets);
     }
 

@@ -38,6 +38,8 @@ static ngx_int_t ngx_pcap_api_bosh_ask_info(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_ask_t *ask);
 static ngx_int_t ngx_pcap_api_bosh_take_info(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_ask_t *ask);
+static ngx_int_t ngx_pcap_api_bosh_grant(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ask_t *ask);
 static ngx_int_t ngx_pcap_api_bosh_ask_instances(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_ask_t *ask);
 static ngx_int_t ngx_pcap_api_bosh_take_instances(ngx_pcap_api_ctx_t *ctx,
@@ -51,6 +53,13 @@ static ngx_int_t ngx_pcap_api_bosh_take_teams(ngx_pcap_api_ctx_t *ctx,
 static const ngx_pcap_api_question_t  ngx_pcap_api_bosh_questions[] = {
     { ngx_pcap_api_bosh_ask_info, ngx_pcap_api_bosh_take_info },
     { ngx_pcap_api_bosh_ask_instances, ngx_pcap_api_bosh_take_instances },
+    { ngx_pcap_api_bosh_ask_teams, ngx_pcap_api_bosh_take_teams },
+    { NULL, NULL }
+};
+
+static const ngx_pcap_api_question_t  ngx_pcap_api_bosh_rights[] = {
+    { ngx_pcap_api_bosh_ask_info, ngx_pcap_api_bosh_take_info },
+    { ngx_pcap_api_bosh_grant, NULL },     /* asks nobody */
     { ngx_pcap_api_bosh_ask_teams, ngx_pcap_api_bosh_take_teams },
     { NULL, NULL }
 };
@@ -244,13 +253,10 @@ ngx_pcap_api_bosh_in_team(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* Who is neither admin nor in a team is not even told what there is. */
+/* What the token says by itself: all, nothing, or that it is of a team. */
 static ngx_int_t
-ngx_pcap_api_bosh_ask_instances(ngx_pcap_api_ctx_t *ctx,
-    ngx_pcap_api_ask_t *ask)
+ngx_pcap_api_bosh_grant(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
-    u_char                   *p;
-    size_t                    len;
     ngx_pcap_api_bosh_ctx_t  *bctx;
 
     bctx = ask->data;
@@ -264,6 +270,24 @@ ngx_pcap_api_bosh_ask_instances(ngx_pcap_api_ctx_t *ctx,
                    "\"bosh.admin\", \"bosh.%*s.admin\" or "
                    "\"bosh.teams.TEAM.admin\" of a team of the deployment",
                    ctx->conf->bosh->uuid_len, ctx->conf->bosh->uuid);
+    }
+
+    return NGX_OK;
+}
+
+
+/* Who is neither admin nor in a team is not even told what there is. */
+static ngx_int_t
+ngx_pcap_api_bosh_ask_instances(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ask_t *ask)
+{
+    u_char     *p;
+    size_t      len;
+    ngx_int_t   rc;
+
+    rc = ngx_pcap_api_bosh_grant(ctx, ask);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     len = 3 * ctx->group.len + sizeof("/deployments//instances");
@@ -430,6 +454,12 @@ ngx_pcap_api_bosh_begin(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "%s", err);
     }
 
+    if (ngx_pcap_api_bosh_excluded(ctx, NULL)) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN, "deployment "
+                   "\"%V\" is never captured here: "
+                   "\"pcap_api_bosh_exclude\"", &ctx->group);
+    }
+
     return ngx_pcap_api_platform_begin(ctx, ask,
                                        sizeof(ngx_pcap_api_bosh_ctx_t))
            ? NGX_OK : NGX_ERROR;
@@ -462,6 +492,23 @@ ngx_pcap_api_bosh_resolve(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 
 
 static ngx_int_t
+ngx_pcap_api_bosh_right(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
+{
+    ngx_int_t  rc;
+
+    if (ask->data == NULL) {
+        rc = ngx_pcap_api_bosh_begin(ctx, ask);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return ngx_pcap_api_platform_run(ctx, &ctx->conf->bosh->platform, ask,
+                                     ngx_pcap_api_bosh_rights);
+}
+
+
+static ngx_int_t
 ngx_pcap_api_bosh_probe(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
     static const ngx_pcap_api_question_t  info = {
@@ -487,5 +534,6 @@ const ngx_pcap_api_resolver_t  ngx_pcap_api_bosh_resolver = {
     ngx_pcap_api_bosh_configured,
     ngx_pcap_api_bosh_resolve,
     NULL,
-    ngx_pcap_api_bosh_probe
+    ngx_pcap_api_bosh_probe,
+    ngx_pcap_api_bosh_right
 };

@@ -70,6 +70,14 @@ static const ngx_pcap_api_question_t  ngx_pcap_api_cf_questions[] = {
     { NULL, NULL }
 };
 
+static const ngx_pcap_api_question_t  ngx_pcap_api_cf_rights[] = {
+    { ngx_pcap_api_cf_ask_first, ngx_pcap_api_cf_take_root },
+    { ngx_pcap_api_cf_ask_permissions, ngx_pcap_api_cf_take_permissions },
+    { ngx_pcap_api_cf_ask_app, ngx_pcap_api_cf_take_app },
+    { ngx_pcap_api_cf_ask_ssh, ngx_pcap_api_cf_take_ssh },
+    { NULL, NULL }
+};
+
 static const ngx_pcap_api_question_t  ngx_pcap_api_cf_again[] = {
     { ngx_pcap_api_cf_ask_stats, ngx_pcap_api_cf_take_stats },
     { NULL, NULL }
@@ -586,6 +594,23 @@ ngx_pcap_api_cf_resolve(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 }
 
 
+static ngx_int_t
+ngx_pcap_api_cf_right(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
+{
+    ngx_int_t  rc;
+
+    if (ask->data == NULL) {
+        rc = ngx_pcap_api_cf_begin(ctx, ask);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return ngx_pcap_api_platform_run(ctx, ctx->conf->cf, ask,
+                                     ngx_pcap_api_cf_rights);
+}
+
+
 /*
  * Where are the instances now whose agents do not know them? Whatever goes
  * wrong here is no reason to refuse a capture of the others.
@@ -709,5 +734,6 @@ const ngx_pcap_api_resolver_t  ngx_pcap_api_cf_resolver = {
     ngx_pcap_api_cf_configured,
     ngx_pcap_api_cf_resolve,
     ngx_pcap_api_cf_moved,
-    ngx_pcap_api_cf_probe
+    ngx_pcap_api_cf_probe,
+    ngx_pcap_api_cf_right
 };

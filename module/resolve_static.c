@@ -85,6 +85,15 @@ ngx_pcap_api_check_selection(ngx_pcap_api_ctx_t *ctx, ngx_array_t *targets)
 
 
 static ngx_int_t
+ngx_pcap_api_static_right(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
+{
+    return ngx_pcap_api_has_scope(&ctx->identity, &ctx->conf->admin_scope)
+           ? NGX_OK
+           : ngx_pcap_api_need_scope(ctx, ctx->conf->scopes);
+}
+
+
+static ngx_int_t
 ngx_pcap_api_static_resolve(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
     u_char                  name[PCAPX_ERR_LEN];
@@ -94,11 +103,9 @@ ngx_pcap_api_static_resolve(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
     ngx_array_t            *targets;
     ngx_pcap_api_target_t  *t;
 
-    if (!ngx_pcap_api_has_scope(&ctx->identity, &ctx->conf->admin_scope)) {
-        rc = ngx_pcap_api_need_scope(ctx, ctx->conf->scopes);
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    rc = ngx_pcap_api_static_right(ctx, ask);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     targets = ctx->conf->targets;
@@ -154,5 +161,6 @@ const ngx_pcap_api_resolver_t  ngx_pcap_api_static_resolver = {
     ngx_pcap_api_static_configured,
     ngx_pcap_api_static_resolve,
     NULL,
-    NULL
+    NULL,
+    ngx_pcap_api_static_right
 };

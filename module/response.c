@@ -5,6 +5,9 @@
 #include "ngx_pcap_api_module.h"
 
 
+#define NGX_PCAP_API_TRAILERS_LEN  (2 * NGX_INT64_LEN + 384)
+
+
 static ngx_int_t
 ngx_pcap_api_trailer(ngx_http_request_t *r, const char *name, ngx_str_t *value)
 {
@@ -77,7 +80,16 @@ ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    ngx_str_set(&value, "X-Pcap-Status, X-Pcap-Packets, X-Pcap-Dropped");
+    value = *ngx_pcap_api_limits_text(ctx);
+
+    if (value.len
+        && ngx_pcap_api_add_header(r, "X-Pcap-Limits", &value) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&value, "X-Pcap-Status, X-Pcap-Packets, X-Pcap-Dropped, "
+                        "X-Pcap-Ledger");
 
     if (ngx_pcap_api_add_header(r, "Trailer", &value) != NGX_OK) {
         return NGX_ERROR;
@@ -106,13 +118,17 @@ ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 ngx_int_t
 ngx_pcap_api_set_trailers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    u_char     *p;
-    ngx_str_t   status, packets, dropped;
+    u_char                 *p, *last;
+    ngx_str_t               status, packets, dropped, ledger;
+    ngx_pcap_api_ledger_t   sum;
 
-    p = ngx_pnalloc(r->pool, 2 * NGX_INT64_LEN);
+    p = ngx_pnalloc(r->pool, NGX_PCAP_API_TRAILERS_LEN);
     if (p == NULL) {
         return NGX_ERROR;
     }
+
+    last = p + NGX_PCAP_API_TRAILERS_LEN;
+    ngx_pcap_api_ledger_sum(ctx, &sum);
 
     status.data = (u_char *) ngx_pcap_api_status_names[ctx->status];
     status.len = ngx_strlen(status.data);
@@ -122,11 +138,19 @@ ngx_pcap_api_set_trailers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     p += NGX_INT64_LEN;
     dropped.data = p;
-    dropped.len = ngx_sprintf(p, "%uL", ngx_pcap_api_dropped(ctx)) - p;
+    dropped.len = ngx_sprintf(p, "%uL", ngx_pcap_api_ledger_dropped(&sum))
+                  - p;
+
+    p += NGX_INT64_LEN;
+    ledger.data = p;
+    p = ngx_slprintf(p, last, "seen=%uL,delivered=%uL,filtered=%uL,",
+                     sum.seen, sum.delivered, sum.filtered);
+    ledger.len = ngx_pcap_api_ledger_text(&sum, ',', p, last) - ledger.data;
 
     if (ngx_pcap_api_trailer(r, "X-Pcap-Status", &status) != NGX_OK
         || ngx_pcap_api_trailer(r, "X-Pcap-Packets", &packets) != NGX_OK
-        || ngx_pcap_api_trailer(r, "X-Pcap-Dropped", &dropped) != NGX_OK)
+        || ngx_pcap_api_trailer(r, "X-Pcap-Dropped", &dropped) != NGX_OK
+        || ngx_pcap_api_trailer(r, "X-Pcap-Ledger", &ledger) != NGX_OK)
     {
         return NGX_ERROR;
     }

@@ -123,6 +123,11 @@ ngx_int_t ngx_pcap_api_read_options(ngx_http_request_t *r,
 /* module/auth.c: who asks */
 
 ngx_int_t ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx);
+/*
+ * As take_token, for a token that is known; its bytes are kept, not copied.
+ * NGX_OK or what a phase says.
+ */
+ngx_int_t ngx_pcap_api_set_token(ngx_pcap_api_ctx_t *ctx, ngx_str_t *token);
 ngx_int_t ngx_pcap_api_auth_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 /* As refuse, with 401 and invalid_token. why is copied. */
@@ -341,17 +346,154 @@ ngx_int_t ngx_pcap_api_forward_phase(ngx_http_request_t *r,
 /* As a phase: the predecessor is known, here or to its own node. */
 ngx_int_t ngx_pcap_api_continue_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+/* module/limits.c: what requests and users may use up */
+
+/*
+ * Whose requests are counted together: the peer, or the client that a router
+ * of pcap_api_trusted_routers has seen. It proves nothing.
+ */
+struct sockaddr *ngx_pcap_api_counted(ngx_pcap_api_ctx_t *ctx);
+/*
+ * A request of this address: NGX_OK, or a 429; before the token is looked at.
+ * That its token was no good costs it more.
+ */
+ngx_int_t ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx);
+void ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx);
+/* As a phase, behind the token check: one more request of this user. */
+ngx_int_t ngx_pcap_api_user_rate_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* As a phase, behind that: the options of a capture against the limits. */
+ngx_int_t ngx_pcap_api_limits_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* The refusal that ngx_pcap_api_admit() wanted; not under the lock. */
+ngx_int_t ngx_pcap_api_not_admitted(ngx_pcap_api_ctx_t *ctx);
+/* Whose limit it is that ends it: the user's, or one of this server. */
+ngx_pcap_api_end_e ngx_pcap_api_limit_end(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_end_e end);
+/* The value of a limit of this server, for the message, or NULL. */
+const char *ngx_pcap_api_limit_detail(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_end_e end);
+/* 1: no packet has come for pcap_api_idle_timeout. */
+ngx_uint_t ngx_pcap_api_idle(ngx_pcap_api_ctx_t *ctx);
+/* What this server limits, as text; empty: nothing. Made once. */
+ngx_str_t *ngx_pcap_api_limits_text(ngx_pcap_api_ctx_t *ctx);
+
+/* module/exclude.c: what is never captured */
+
+/*
+ * 1: that group (NULL: any of the deployment's) may never be captured. Case
+ * does not matter: a Director's database may not look at it.
+ */
+ngx_uint_t ngx_pcap_api_bosh_excluded(ngx_pcap_api_ctx_t *ctx,
+    ngx_str_t *group);
+
+/* module/limits_conf.c: the directives of limits */
+
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_count;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_duration;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_bytes;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_packets;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_bandwidth;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_cost;
+
+/* The setter of every uint64_t; cmd->post is its kind. */
+char *ngx_pcap_api_limit_slot(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* The setter of every ngx_pcap_api_rate_t. */
+char *ngx_pcap_api_rate_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_pcap_api_worker_cpu(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_pcap_api_max_snaplen(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_pcap_api_require_reason(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_pcap_api_bosh_exclude(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* NGX_OK or NGX_ERROR */
+ngx_int_t ngx_pcap_api_limits_main_create(ngx_conf_t *cf,
+    ngx_pcap_api_limits_main_t *limits);
+void ngx_pcap_api_limits_create(ngx_pcap_api_limits_t *limits);
+char *ngx_pcap_api_limits_merge(ngx_conf_t *cf, ngx_pcap_api_limits_t *conf,
+    ngx_pcap_api_limits_t *prev);
+
+/* module/pace.c: how fast captures may go on */
+
+/* The capture takes part, from its header on; to its end (idempotent). */
+void ngx_pcap_api_pace_join(ngx_pcap_api_ctx_t *ctx);
+void ngx_pcap_api_pace_leave(ngx_pcap_api_ctx_t *ctx);
+/* Before each batch: sets ctx->pace.allowance and throttled. */
+void ngx_pcap_api_pace(ngx_pcap_api_ctx_t *ctx);
+/* So many bytes have been handed to the client's connection. */
+void ngx_pcap_api_pace_take(ngx_pcap_api_ctx_t *ctx, size_t len);
+/* Says that it is held back, when it is. */
+void ngx_pcap_api_pace_tell(ngx_pcap_api_ctx_t *ctx);
+/* module/beside.c: requests of our own beside a capture */
+
+/*
+ * Makes one that will run phases for the capture, whose connection, group and
+ * options it uses: it has to be freed before the capture's request goes.
+ * NULL: no memory.
+ */
+ngx_pcap_api_ctx_t *ngx_pcap_api_beside_create(ngx_pcap_api_ctx_t *capture,
+    const ngx_pcap_api_phase_t *phases);
+/*
+ * Goes on; to be called with every tick. NGX_AGAIN, or what the last phase
+ * said: NGX_OK, NGX_ERROR, or a refusal with fail_detail.
+ */
+ngx_int_t ngx_pcap_api_beside_run(ngx_pcap_api_ctx_t *ctx);
+/* Ends it at any time, but not from within its phases. */
+void ngx_pcap_api_beside_free(ngx_pcap_api_ctx_t *ctx);
+
+/* module/rights.c: the right of a capture that runs */
+
+/* The stream begins. */
+void ngx_pcap_api_rights_begin(ngx_pcap_api_ctx_t *ctx);
+/* With every tick of it: checks, and ends it. */
+void ngx_pcap_api_rights_watch(ngx_pcap_api_ctx_t *ctx);
+/* The capture ends; idempotent. */
+void ngx_pcap_api_rights_release(ngx_pcap_api_ctx_t *ctx);
+
+/* module/token_slot.c: a fresh token for a capture that runs */
+
+/* As a phase, behind the token check: for ctx->stop_id; 204. */
+ngx_int_t ngx_pcap_api_token_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/*
+ * That of the capture's row, from the heap and the caller's from now on, and
+ * its exp; nothing of it is left in the row. NGX_DECLINED: there is none.
+ */
+ngx_int_t ngx_pcap_api_token_take(ngx_pcap_api_ctx_t *ctx, ngx_str_t *token,
+    time_t *exp);
+
+/* module/drain.c: the end of a worker */
+
+void ngx_pcap_api_drain_create(ngx_conf_t *cf, ngx_pcap_api_drain_conf_t *d);
+/* When all directives are read: NGX_OK, or NGX_ERROR, which is logged. */
+ngx_int_t ngx_pcap_api_drain_check(ngx_pcap_api_drain_conf_t *d);
+/* A new configuration; in the master. */
+ngx_int_t ngx_pcap_api_drain_module(ngx_cycle_t *cycle);
+/* A worker begins. */
+void ngx_pcap_api_drain_worker(ngx_cycle_t *cycle);
+/*
+ * With every step of a stream: ends it when this worker has to go. NGX_OK, or
+ * NGX_ERROR: there is no more time for anything.
+ */
+ngx_int_t ngx_pcap_api_drain(ngx_pcap_api_ctx_t *ctx);
 
 /* module/resolve.c: what resolvers share */
+
+/* That of the table, configured or not, or NULL. */
+const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_named(ngx_str_t *name);
 
 ngx_int_t ngx_pcap_api_resolve_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
+/* "static", also where no location has it; empty for no such number. */
+ngx_str_t ngx_pcap_api_resolver_name(ngx_uint_t number);
+
 /* The first configured resolver with that number or a higher one, or NULL. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver(
     ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i);
-/* The name of the one with that number, configured here or not. */
-const ngx_str_t *ngx_pcap_api_resolver_name(ngx_uint_t number);
 /* That of "capture/NAME/REST", or NULL; path becomes REST, which has bytes. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_of(
     ngx_pcap_api_loc_conf_t *conf, ngx_str_t *path);
@@ -505,6 +647,12 @@ ngx_int_t ngx_pcap_api_health_get(ngx_pcap_api_health_t *h);
 /* Sets ctx->agent_uri: NGX_OK, NGX_ERROR, or 400 when it is too long. */
 ngx_int_t ngx_pcap_api_agent_uri(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+/*
+ * The last address of X-Forwarded-For, what a router itself has seen: NGX_OK;
+ * else there is none. Of use if the peer is a router that we trust.
+ */
+ngx_int_t ngx_pcap_api_forwarded_for(ngx_http_request_t *r,
+    ngx_addr_t *addr);
 
 /*
  * The client's address: of a trusted router's client the one that the router
@@ -578,8 +726,45 @@ void ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
 /* Ends at once: a limit that is exact to the record is reached. */
 void ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end);
 
-/* The time to drain is over: what is still out there counts as dropped. */
-void ngx_pcap_api_cut_rest(ngx_pcap_api_ctx_t *ctx);
+/* module/discard.c: when records are no longer taken */
+
+/*
+ * The time to drain is over, or a limit is reached: agents are asked to end,
+ * what still comes of them is counted and dropped. Idempotent. Not from
+ * within emit().
+ */
+void ngx_pcap_api_discard_begin(ngx_pcap_api_ctx_t *ctx);
+/* Cuts agents that do not come to their end. */
+void ngx_pcap_api_discard_watch(ngx_pcap_api_ctx_t *ctx);
+/* The agent has ended: says how much was dropped. */
+void ngx_pcap_api_discard_tell(ngx_pcap_api_agent_t *a);
+
+/* module/ledger.c: what has become of every packet */
+
+/* What an agent's interface has seen, at least. */
+uint64_t ngx_pcap_api_ledger_seen(ngx_pcap_api_iface_t *f);
+/* 1: its last reports agree with the records that came. */
+ngx_uint_t ngx_pcap_api_ledger_fits(ngx_pcap_api_agent_t *a);
+/* That of one agent, as far as it is known now. */
+void ngx_pcap_api_ledger(ngx_pcap_api_agent_t *a, ngx_pcap_api_ledger_t *l);
+/* That of the capture. */
+void ngx_pcap_api_ledger_sum(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ledger_t *sum);
+void ngx_pcap_api_ledger_add(ngx_pcap_api_ledger_t *sum,
+    ngx_pcap_api_ledger_t *l);
+/* What was lost of what was asked for: kernel, agent, stop. */
+uint64_t ngx_pcap_api_ledger_dropped(ngx_pcap_api_ledger_t *l);
+uint64_t ngx_pcap_api_dropped(ngx_pcap_api_ctx_t *ctx);
+/* Into the capture's row and its targets. */
+void ngx_pcap_api_ledger_sync(ngx_pcap_api_ctx_t *ctx);
+/*
+ * "kernel=1 agent=0 ...", with sep between, and when it is not all known how
+ * much was in flight and since when; returns the end.
+ */
+u_char *ngx_pcap_api_ledger_text(ngx_pcap_api_ledger_t *l, char sep,
+    u_char *p, u_char *last);
+/* RFC 3339 in UTC with milliseconds, 24 bytes; the length. */
+size_t ngx_pcap_api_time(u_char *dst, size_t max, uint64_t ns);
 
 /* module/ends.c: why captures end */
 
@@ -630,6 +815,11 @@ void ngx_pcap_api_output_free(ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_send(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush);
 /* Takes back what the client has taken. */
 void ngx_pcap_api_reap(ngx_pcap_api_ctx_t *ctx);
+/*
+ * What the client still has of the agents' memory is no longer theirs: their
+ * carries become the chain's, upstream buffers stay until the request ends.
+ */
+void ngx_pcap_api_detach(ngx_pcap_api_ctx_t *ctx);
 
 /* module/blocks.c: what we write ourselves */
 
@@ -645,9 +835,34 @@ ngx_int_t ngx_pcap_api_write_end(ngx_pcap_api_ctx_t *ctx);
 /* The comments of the next packet: one more. */
 void ngx_pcap_api_attach(ngx_pcap_api_ctx_t *ctx, u_char *text, size_t len);
 size_t ngx_pcap_api_verdict(ngx_pcap_api_ctx_t *ctx, u_char *dst, size_t max);
-uint64_t ngx_pcap_api_dropped(ngx_pcap_api_ctx_t *ctx);
 extern const char *const ngx_pcap_api_status_names[];
 extern const char *const ngx_pcap_api_msg_names[];
+
+/* module/audit.c: who did what, see docs/AUDIT.md */
+
+/*
+ * Writes the event's line, of what ctx says. NGX_OK; NGX_ERROR: the log cannot
+ * be written and is not allowed to be left out. END is written once, and only
+ * for what START was.
+ */
+ngx_int_t ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_audit_e event);
+/* As a phase would: START, or a refusal, for there is no capture without. */
+ngx_int_t ngx_pcap_api_audit_start(ngx_pcap_api_ctx_t *ctx);
+/*
+ * The line of a capture whose worker died; row is a copy, with its texts. Not
+ * with the zone's lock held.
+ */
+void ngx_pcap_api_audit_row(ngx_pcap_api_row_t *row,
+    ngx_pcap_api_audit_e event);
+/* module/audit_log.c: NGX_OK; NGX_DECLINED: there is no audit; NGX_ERROR */
+ngx_int_t ngx_pcap_api_audit_head(ngx_pcap_api_main_conf_t *pmcf,
+    ngx_pcap_api_audit_head_t *head);
+/* module/audit_conf.c: pcap_api_audit */
+char *ngx_pcap_api_audit_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* Behind the configuration: finds out where the chain goes on. */
+char *ngx_pcap_api_audit_open(ngx_conf_t *cf);
 
 /* module/variables.c: $pcap_* */
 

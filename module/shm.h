@@ -70,6 +70,7 @@ typedef struct {
     ngx_queue_t             rows;
     ngx_queue_t             ended;         /* oldest first */
     ngx_uint_t              nended;
+    ngx_pcap_api_counters_t counters;      /* changed without the lock */
     ngx_pcap_api_worker_t   workers[NGX_MAX_PROCESSES];
     ngx_msec_t              swept;         /* looked for dead ones */
     ngx_rbtree_t            verdicts;
@@ -78,6 +79,8 @@ typedef struct {
     ngx_pid_t               inflight[NGX_PCAP_API_MAX_INFLIGHT];
     ngx_pcap_api_bucket_t   buckets[NGX_PCAP_API_BUCKET_SETS]
                                    [NGX_PCAP_API_BUCKET_WAYS];
+    ngx_pcap_api_meters_t   addresses;     /* module/limits.c */
+    ngx_pcap_api_meters_t   users;
 } ngx_pcap_api_shm_t;
 
 
@@ -116,6 +119,15 @@ void ngx_pcap_api_verdict_delete(ngx_slab_pool_t *shpool,
 /* dst is row, with its texts in text, which has row->text_len bytes. */
 void ngx_pcap_api_row_copy(ngx_pcap_api_row_t *dst, u_char *text,
     ngx_pcap_api_row_t *row);
+/*
+ * module/limits.c; under the lock: may a capture be added to the rows? NGX_OK,
+ * or NGX_BUSY, which ngx_pcap_api_not_admitted() says behind it.
+ */
+ngx_int_t ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
+    u_char user_hash[32]);
+/* module/token_slot.c; under the lock: wipes and frees what nobody read. */
+void ngx_pcap_api_token_wipe(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_row_t *row);
 
 /* module/registry.c; under the lock */
 /* May the caller see it, and is it his own? */
@@ -135,7 +147,6 @@ void ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
 /* The row that ended first is forgotten. */
 void ngx_pcap_api_row_forget(ngx_slab_pool_t *shpool,
     ngx_pcap_api_shm_t *sh);
-
 
 /* module/registry.c; without the lock: who asks, as rows know him. */
 void ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32]);

@@ -99,7 +99,7 @@ ngx_pcap_api_slot_take(ngx_shm_zone_t *zone, ngx_pcap_api_loc_conf_t *conf,
 
     shpool = ngx_pcap_api_shpool(zone);
     sh = ngx_pcap_api_shm(zone);
-    key = ngx_pcap_api_client_key(sa);
+    key = sa ? ngx_pcap_api_client_key(sa) : 0;
 
     used = 0;
     place = NGX_PCAP_API_MAX_INFLIGHT;
@@ -107,7 +107,7 @@ ngx_pcap_api_slot_take(ngx_shm_zone_t *zone, ngx_pcap_api_loc_conf_t *conf,
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    if (!ngx_pcap_api_bucket_take(sh, conf, key)) {
+    if (sa != NULL && !ngx_pcap_api_bucket_take(sh, conf, key)) {
         rc = NGX_BUSY;
         goto done;
     }

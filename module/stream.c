@@ -41,6 +41,7 @@ ngx_pcap_api_push(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
     if (ctx->blocked
         && ngx_current_msec - ctx->took > ctx->conf->client_stall)
     {
+        ctx->end = NGX_PCAP_API_END_STALL;
         ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
                       "pcap client took nothing for %M ms",
                       ctx->conf->client_stall);
@@ -67,18 +68,23 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_reap(ctx);
 
+    if (ngx_pcap_api_drain(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     for ( ;; ) {
         ngx_pcap_api_feed_dirty(ctx);
 
         ngx_pcap_api_watch(ctx);
 
-        if (ctx->nalive == 0 || ctx->limit_hit) {
+        if (ctx->nalive == 0) {
             return ngx_pcap_api_finish(r, ctx);
         }
 
-        rc = NGX_OK;
+        rc = ctx->discarding ? NGX_DECLINED : NGX_OK;
+        ngx_pcap_api_pace(ctx);
 
-        if (!ctx->blocked) {
+        if (!ctx->blocked && !ctx->discarding) {
             rc = ngx_pcap_api_write_messages(ctx);
 
             if (rc == NGX_OK) {
@@ -93,13 +99,17 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         /* agents that are about to be read may fill the TLS record */
 
         idle = (rc == NGX_DECLINED && ngx_queue_empty(&ctx->dirty)
-                && ctx->nmessages == 0);
+                && (ctx->nmessages == 0 || ctx->discarding));
 
         if (ngx_pcap_api_push(ctx, idle && ctx->nposted == 0) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        if (ctx->limit_hit || ctx->nalive == 0) {
+        if (ctx->limit_hit) {
+            ngx_pcap_api_discard_begin(ctx);
+        }
+
+        if (ctx->nalive == 0) {
             continue;
         }
 
@@ -145,6 +155,11 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
+    rc = ngx_pcap_api_audit_start(ctx);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     if (ngx_pcap_api_output_init(ctx) != NGX_OK
         || ngx_pcap_api_set_headers(r, ctx) != NGX_OK)
     {
@@ -178,6 +193,8 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_tell_skew(ctx);
     ngx_pcap_api_row_run(ctx);
+    ngx_pcap_api_pace_join(ctx);
+    ngx_pcap_api_rights_begin(ctx);
 
     ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
                   "pcap capture %*s of %V started by \"%V\", targets:%ui%s%V",
@@ -205,15 +222,15 @@ ngx_pcap_api_run(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
             return rc;
         }
 
+        first = 0;
+        rc = ngx_pcap_api_agent_next(a);
+
         if (ctx->limit_hit) {
             return NGX_OK;                 /* what follows is nobody's */
         }
 
-        first = 0;
-        rc = ngx_pcap_api_agent_next(a);
-
     } while (rc == NGX_OK
-             && ctx->out_bytes < NGX_PCAP_API_BATCH_BYTES
+             && ctx->out_bytes < ctx->pace.allowance
              && ctx->out_links < NGX_PCAP_API_BATCH_LINKS
              && pcapx_merge_follows(&ctx->merge, (uint32_t) a->index,
                                     a->head.ts_ns));
@@ -233,7 +250,11 @@ ngx_pcap_api_batch(ngx_pcap_api_ctx_t *ctx)
     ngx_int_t              rc;
     ngx_pcap_api_agent_t  *a;
 
-    while (ctx->out_bytes < NGX_PCAP_API_BATCH_BYTES
+    if (ctx->pace.throttled) {
+        return NGX_DECLINED;
+    }
+
+    while (ctx->out_bytes < ctx->pace.allowance
            && ctx->out_links < NGX_PCAP_API_BATCH_LINKS)
     {
         if (pcapx_merge_top(&ctx->merge, &i) != PCAPX_OK) {
@@ -265,7 +286,9 @@ ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
         return;
     }
 
+    end = ngx_pcap_api_limit_end(ctx, end);
     e = &ngx_pcap_api_ends[end];
+    detail = detail ? detail : ngx_pcap_api_limit_detail(ctx, end);
     ctx->stopping = 1;
     ctx->end = end;
     ctx->status = e->status;
@@ -287,44 +310,17 @@ ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
 void
 ngx_pcap_api_limit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end)
 {
+    const char  *detail;
+
+    end = ngx_pcap_api_limit_end(ctx, end);
+    detail = ngx_pcap_api_limit_detail(ctx, end);
+
     ctx->limit_hit = 1;
     ctx->end = end;
     ctx->status = NGX_PCAP_API_LIMIT;
-    ngx_pcap_api_message(ctx, NULL, NGX_PCAP_API_MSG_LIMIT_REACHED, "%s",
-                         ngx_pcap_api_ends[end].text);
-}
-
-
-/* The time to drain is over: what is still out there counts as dropped. */
-void
-ngx_pcap_api_cut_rest(ngx_pcap_api_ctx_t *ctx)
-{
-    ngx_uint_t             i;
-    ngx_pcap_api_agent_t  *a;
-
-    for (i = 0; i < ctx->nagents; i++) {
-        a = &ctx->agents[i];
-
-        if (a->state != NGX_PCAP_API_AGENT_READY) {
-            continue;
-        }
-
-        ngx_pcap_api_agent_abort(a);
-        ngx_pcap_api_agent_discard(a);
-
-        if (a->state != NGX_PCAP_API_AGENT_READY) {
-            continue;                      /* it was garbage after all */
-        }
-
-        a->cut = 1;
-        a->state = NGX_PCAP_API_AGENT_CLOSED;
-        ctx->nalive--;
-        pcapx_merge_end(&ctx->merge, a->index);
-
-        ngx_pcap_api_message(ctx, a, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
-                             "not drained within %M ms, the rest is dropped",
-                             ctx->conf->stop_timeout);
-    }
+    ngx_pcap_api_message(ctx, NULL, NGX_PCAP_API_MSG_LIMIT_REACHED,
+                         "%s%s%s", ngx_pcap_api_ends[end].text,
+                         detail ? ": " : "", detail ? detail : "");
 }
 
 
@@ -352,7 +348,9 @@ ngx_pcap_api_decide(ngx_pcap_api_ctx_t *ctx)
 
     } else if (ctx->failed_some
                || (left && (ctx->status != NGX_PCAP_API_COMPLETE
-                            || ctx->opts.duration_ms)))
+                            || (ctx->opts.duration_ms
+                                && !(ctx->limited.set
+                                     & NGX_PCAP_API_SET_DURATION)))))
     {
         ctx->status = NGX_PCAP_API_PARTIAL;  /* not all were there all along */
     }
@@ -363,7 +361,7 @@ ngx_pcap_api_decide(ngx_pcap_api_ctx_t *ctx)
 static ngx_int_t
 ngx_pcap_api_write_last(ngx_pcap_api_ctx_t *ctx)
 {
-    u_char     text[256];
+    u_char     text[NGX_PCAP_API_TEXT_LEN + 128];
     ngx_int_t  rc;
 
     if (!ctx->opts.pcapng) {
@@ -424,8 +422,11 @@ ngx_pcap_api_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         }
     }
 
+    /* nginx would wait for the client by send_timeout, which is too long */
+
     if (!ctx->finished
-        || (ctx->status == NGX_PCAP_API_ERROR && ctx->blocked))
+        || (ctx->blocked && (ctx->status == NGX_PCAP_API_ERROR
+                             || ngx_exiting)))
     {
         return NGX_AGAIN;
     }

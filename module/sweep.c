@@ -126,6 +126,11 @@ ngx_pcap_api_sweep_row(ngx_shm_zone_t *zone, ngx_uint_t slot,
             row->status = NGX_PCAP_API_ERROR;
             row->end = NGX_PCAP_API_END_WORKER;
             ngx_pcap_api_row_unknown(row);
+
+            if (row->state > NGX_PCAP_API_ROW_STARTING) {
+                ngx_pcap_api_count_end(row);
+            }
+
             ngx_pcap_api_row_copy(copy, text, row);
             copy->state = NGX_PCAP_API_ROW_ENDED;
             copy->ended = ngx_time();
@@ -154,6 +159,8 @@ ngx_pcap_api_row_swept(ngx_pcap_api_row_t *row, ngx_log_t *log)
                   (size_t) NGX_PCAP_API_ID_LEN, row->id, &row->group,
                   ngx_pcap_api_ends[row->end].name, row->packets,
                   row->dropped);
+
+    ngx_pcap_api_audit_row(row, NGX_PCAP_API_AUDIT_END);
 }
 
 

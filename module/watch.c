@@ -55,7 +55,9 @@ ngx_pcap_api_watch_agent(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
         a->told = ngx_current_msec;
     }
 
-    if (ctx->blocked || a->state != NGX_PCAP_API_AGENT_READY) {
+    if (ctx->blocked || ctx->discarding || ctx->pace.throttled
+        || a->state != NGX_PCAP_API_AGENT_READY)
+    {
         return;
     }
 
@@ -105,7 +107,7 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     ngx_uint_t  i;
     ngx_msec_t  every;
 
-    if (ctx->blocked) {
+    if (ctx->blocked || ctx->pace.throttled) {
         ctx->unblocked = ngx_current_msec;
     }
 
@@ -119,8 +121,10 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     if (ctx->stopping
         && (ngx_msec_int_t) (ngx_current_msec - ctx->stop_deadline) >= 0)
     {
-        ngx_pcap_api_cut_rest(ctx);
+        ngx_pcap_api_discard_begin(ctx);
     }
+
+    ngx_pcap_api_discard_watch(ctx);
 
     if (ngx_current_msec - ctx->watched < NGX_PCAP_API_TICK / 2) {
         return;
@@ -131,6 +135,13 @@ ngx_pcap_api_watch(ngx_pcap_api_ctx_t *ctx)
     if (ctx->row->stop) {
         ngx_pcap_api_stop(ctx, ctx->row->stop, NULL);
     }
+
+    if (ngx_pcap_api_idle(ctx)) {
+        ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_IDLE, NULL);
+    }
+
+    ngx_pcap_api_pace_tell(ctx);
+    ngx_pcap_api_rights_watch(ctx);
 
     if (ngx_current_msec - ctx->synced >= NGX_PCAP_API_SYNC_MS) {
         ngx_pcap_api_row_sync(ctx);

@@ -13,7 +13,15 @@ ngx_pcap_api_zone_init(ngx_shm_zone_t *zone, void *data)
     ngx_slab_pool_t     *shpool;
     ngx_pcap_api_shm_t  *sh;
 
+    ngx_pcap_api_main_conf_t  *pmcf = zone->data;
+
     shpool = ngx_pcap_api_shpool(zone);
+
+    /* here, since worker_shutdown_timeout may stand behind us */
+
+    if (ngx_pcap_api_drain_check(&pmcf->drain) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (data || zone->shm.exists) {
         return NGX_OK;                     /* a reload keeps what is there */

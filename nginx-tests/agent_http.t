@@ -123,14 +123,18 @@ my @bad = (
     [ 400, qr/.+/, '/v1/capture?interface=lo&filter=%0' ],
     [ 400, qr/.+/, '/v1/capture?interface=lo&filter=%00' ],
     [ 400, qr{/v1/status has no options}, '/v1/status?x=1' ],
-    [ 404, qr{/v1/status and /v1/capture}, '/' ],
-    [ 404, qr{/v1/status and /v1/capture}, '/v1/captures' ],
+    [ 400, qr{/v1/metrics has no options}, '/v1/metrics?x=1' ],
+    [ 404, qr{/v1/status, /v1/metrics and /v1/capture}, '/' ],
+    [ 404, qr{/v1/status, /v1/metrics and /v1/capture}, '/v1/captures' ],
     [ 400, qr/different link types/,
         '/v1/capture?interface=lo&interface=any&format=pcap' ],
 );
 
 for my $b (@bad) {
     my ($want, $words, $target) = @$b;
+
+    settled();
+
     my ($got, $problem) = $C->fetch($agent, $target);
     my $short = substr $target, 0, 60;
 

@@ -167,7 +167,8 @@ is_deeply($doc->{targets}, [
         detail => "none of its addresses lies in the agents' ranges of this"
         . ' API' } ], 'none at all: why, for each target');
 
-problem_is($nginx->fetch($cf, token => 'op'), 413, qr/10 targets.*at most 6/,
+problem_is($nginx->fetch($cf, token => 'op'), 413,
+    qr/10 targets.*"pcap_api_max_targets" allows 6/,
     'more than pcap_api_max_targets');
 
 $director->deployment('empty', []);

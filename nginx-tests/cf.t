@@ -226,7 +226,7 @@ $cc->app(WEB, 'space-1', name => 'shop', state => 'STOPPED', processes =>
 refused(409, '', qr/"shop" is stopped/, 'stopped');
 
 cf_app($lab, process(WEB, 'web', map { running($_, $_) } 0 .. 6));
-refused(413, '', qr/7 targets.*at most 6/, 'too many');
+refused(413, '', qr/7 targets.*pcap_api_max_targets.*6/, 'too many');
 
 # --- cells -------------------------------------------------------------------
 

@@ -24,8 +24,9 @@ my $fake = $lab->{fake};
 my @groups = map { $fake->target('demo', "web/$_", $_) } 0, 1;
 my ($one, $two) = map { node(certs => $certs, n => $_, nodes => [1, 2],
     groups => \@groups, workers => 2, forwarded => 'pcap_api_static demo'
-    . ' web/0 ' . $fake->addr(0) . ':9494;', pcap => 'pcap_api_static more web/0 '
-    . $fake->addr(0) . ':9494 tls_name=pcap-agent;') } 1, 2;
+    . ' web/0 ' . $fake->addr(0) . ':9494;',
+    pcap => 'pcap_api_static more web/0 ' . $fake->addr(0)
+    . ':9494 tls_name=pcap-agent;') } 1, 2;
 
 $lab->{uaa}->token('boss', scope => ['pcap.admin'], user_name => 'boss',
     user_id => 'user-boss', sub => 'user-boss');

@@ -54,17 +54,35 @@ sub ticking
 
 
 my $lab = lab(fakes => 2, script => \&ticking, nginx => { workers => 2 });
-my $router = PcapTest::Router->new();
-my $api = { url => 'https://localhost:8500', certs => $lab->{certs} };
+my $port = 8500;
 my ($run, $file);
+
+
+# Scenes run side by side, each behind a router of its own.
+sub router
+{
+    my (%o) = @_;
+
+    return PcapTest::Router->new(port => $port++, %o);
+}
+
+
+sub api_of
+{
+    my ($router) = @_;
+
+    return { url => "https://localhost:$router->{port}",
+        certs => $lab->{certs} };
+}
 
 
 sub start
 {
-    my ($scale, @args) = @_;
+    my ($router, $scale, @args) = @_;
 
-    return cli_start($api, [ 'static', 'demo', '-o', 'x', '--json', @args ],
-        env => { PCAP_TOKEN => 'good', PCAP_CLI_TIME_SCALE => $scale });
+    return cli_start(api_of($router), [ 'static', 'demo', '-o', 'x',
+        '--json', @args ], env => { PCAP_TOKEN => 'good',
+        PCAP_CLI_TIME_SCALE => $scale });
 }
 
 
@@ -155,16 +173,59 @@ sub rejoined_ok
     return $file;
 }
 
-# --- the first cut is a gap, those that are known are none ----------------
+# --- all that only waits is begun here ------------------------------------
 
 # A life of 8 s, so the next stream is opened 2 s before.
-$router->tell(cut => 8);
+my $eight = router(cut => 8);
 
-my $pcap = cli_start($api, [ 'static', 'demo', '-o', '-', '--format', 'pcap',
-    '--max-packets', '2500' ], env => { PCAP_TOKEN => 'good',
-    PCAP_CLI_TIME_SCALE => 10 });
+my $known = start($eight, 10, '--duration', '21s');
+my $pcap = cli_start(api_of($eight), [ 'static', 'demo', '-o', '-',
+    '--format', 'pcap', '--max-packets', '2500' ],
+    env => { PCAP_TOKEN => 'good', PCAP_CLI_TIME_SCALE => 10 });
+my $packets = start($eight, 10, '--max-packets', '3000');
+my $bytes = start($eight, 10, '--max-bytes', 56 * 3001 + 5);
 
-$run = cli_end(start(10, '--duration', '21s'), 40);
+# --- Ctrl-C while it reconnects; the router is gone for good --------------
+
+my $router = router();
+
+$run = start($router, 1, '--reconnect-timeout', '30s');
+ok(grown($run, 20_000), 'it runs');
+$router->tell(refuse => 1, cut => 0.1);
+ok(wait_for(10, sub { slurp($run->{err}) =~ /cannot reconnect/ }),
+    'it tries to reconnect');
+kill 'INT', $run->{pid};
+cli_end($run, 10);
+rejoined_ok($run, 'Ctrl-C', code => 3, status => 'none', gaps => 1,
+    parts => 1, jumps => 0, no_verdict => 1);
+cmp_ok($run->{seconds}, '<', limit(15), 'Ctrl-C: at once');
+
+$router->tell(cut => 0, refuse => 0);
+$run = start($router, 1, '--reconnect-timeout', '2s');
+ok(grown($run, 20_000), 'it runs');
+$router->tell(refuse => 1, cut => 0.1);
+cli_end($run, 20);
+rejoined_ok($run, 'gone', code => 3, status => 'none', gaps => 1, parts => 1,
+    jumps => 0, no_verdict => 1);
+like($run->{stderr}, qr/not continued: no success within 2 s/, 'it gives up');
+like($run->{stderr}, qr/GAP: .*could not be continued/, 'the file says so');
+
+# --- turned off -----------------------------------------------------------
+
+$router->tell(cut => 0, refuse => 0);
+$run = start($router, 1, '--no-reconnect');
+ok(grown($run, 20_000), 'it runs');
+$router->tell(cut => 0.1);
+cli_end($run, 10);
+is($run->{code}, 3, '--no-reconnect');
+is($run->{json}{parts}, 1, '--no-reconnect: one part');
+unlike($run->{stderr}, qr/GAP|reconnecting/, '--no-reconnect: no word of it');
+
+my $unknown = start(router(cut => 2), 1, '--max-packets', '900');
+
+# --- the first cut is a gap, those that are known are none ----------------
+
+$run = cli_end($known, 40);
 $file = rejoined_ok($run, 'known cuts', code => 3, status => 'partial',
     gaps => 1, parts => 3);
 like($run->{stderr},
@@ -184,6 +245,23 @@ is(scalar @{ $file->{packets} || [] }, 2500, 'pcap: exact');
 is(strict_order($file), 0, 'pcap: strict order');
 tshark_ok(spew(work_dir() . '/x.pcap', $pcap->{stdout}), 'pcap');
 
+# --- limits run on --------------------------------------------------------
+
+cli_end($packets, 40);
+$file = rejoined_ok($packets, 'max-packets', code => 3, status => 'partial',
+    gaps => 1, parts => 3);
+is(scalar @{ $file->{packets} }, 3000, 'max-packets: exact') if $file;
+
+cli_end($bytes, 20);
+$file = rejoined_ok($bytes, 'max-bytes', code => 3, status => 'partial',
+    gaps => 1, parts => 3);
+is(scalar @{ $file->{packets} }, 3001, 'max-bytes: exact') if $file;
+
+cli_end($unknown, 40);
+$file = rejoined_ok($unknown, 'unknown cuts', code => 3, status => 'partial',
+    gaps => 2, parts => 3);
+is(scalar @{ $file->{packets} }, 900, 'unknown cuts: exact') if $file;
+
 # Who was handed over was stopped, and named by its successor.
 my $log = $lab->{nginx}->log();
 my @named = $log =~ /started by [^\n]*continues:([0-9a-f]{32})/g;
@@ -193,86 +271,35 @@ is(scalar(grep { $log !~ /capture $_ [^\n]*ended: (?:cut|stopped)/ } @named),
     0, 'which were cut or stopped');
 like($log, qr/ended: stopped/, 'and one was stopped at least');
 
-# --- limits run on --------------------------------------------------------
-
-my $bytes = start(10, '--max-bytes', 56 * 3001 + 5);
-
-$run = cli_end(start(10, '--max-packets', '3000'), 40);
-$file = rejoined_ok($run, 'max-packets', code => 3, status => 'partial',
-    gaps => 1, parts => 3);
-is(scalar @{ $file->{packets} }, 3000, 'max-packets: exact') if $file;
-
-cli_end($bytes, 20);
-$file = rejoined_ok($bytes, 'max-bytes', code => 3, status => 'partial',
-    gaps => 1, parts => 3);
-is(scalar @{ $file->{packets} }, 3001, 'max-bytes: exact') if $file;
-
-$router->tell(cut => 2);
-$run = cli_end(start(1, '--max-packets', '900'), 40);
-$file = rejoined_ok($run, 'unknown cuts', code => 3, status => 'partial',
-    gaps => 2, parts => 3);
-is(scalar @{ $file->{packets} }, 900, 'unknown cuts: exact') if $file;
-
-# --- Ctrl-C while it reconnects; the router is gone for good --------------
+# --- an API that has forgotten the capture: the last scene, it forgets all -
 
 $router->tell(cut => 0);
-$run = start(1, '--reconnect-timeout', '30s');
-ok(grown($run, 20_000), 'it runs');
-$router->tell(refuse => 1, cut => 0.1);
-ok(wait_for(10, sub { slurp($run->{err}) =~ /cannot reconnect/ }),
-    'it tries to reconnect');
-kill 'INT', $run->{pid};
-cli_end($run, 10);
-rejoined_ok($run, 'Ctrl-C', code => 3, status => 'none', gaps => 1,
-    parts => 1, jumps => 0, no_verdict => 1);
-cmp_ok($run->{seconds}, '<', limit(15), 'Ctrl-C: at once');
-
-$router->tell(cut => 0, refuse => 0);
-$run = start(1, '--reconnect-timeout', '2s');
-ok(grown($run, 20_000), 'it runs');
-$router->tell(refuse => 1, cut => 0.1);
-cli_end($run, 20);
-rejoined_ok($run, 'gone', code => 3, status => 'none', gaps => 1, parts => 1,
-    jumps => 0, no_verdict => 1);
-like($run->{stderr}, qr/not continued: no success within 2 s/, 'it gives up');
-like($run->{stderr}, qr/GAP: .*could not be continued/, 'the file says so');
-
-# --- turned off; an API that has forgotten the capture --------------------
-
-$router->tell(cut => 0, refuse => 0);
-$run = start(1, '--no-reconnect');
-ok(grown($run, 20_000), 'it runs');
-$router->tell(cut => 0.1);
-cli_end($run, 10);
-is($run->{code}, 3, '--no-reconnect');
-is($run->{json}{parts}, 1, '--no-reconnect: one part');
-unlike($run->{stderr}, qr/GAP|reconnecting/, '--no-reconnect: no word of it');
-
-$router->tell(cut => 0);
-$run = start(1, '--max-packets', '2000');
+$run = start($router, 1, '--max-packets', '1000');
 ok(grown($run, 20_000), 'it runs');
 $lab->{nginx}{zone} = 'pcap_api_zone pcap 4m;';
 ok($lab->{nginx}->reload(), 'the API forgets its captures');
+
+# The next time it forgets while the old stream of this one still runs. A life
+# of 6 s: an overlap of 0.5 s, the clock of web/1 is 0.3 s ahead.
+my $early = start(router(cut => 6), 20, '--duration', '14s');
+
 $router->tell(cut => 0.1);
 ok(wait_for(10, sub { slurp($run->{err}) =~ /was cut after/ }), 'cut');
 $router->tell(cut => 0);
+ok(wait_for(15, sub { slurp($early->{err}) =~ /GAP: / }), 'it went on once');
+$lab->{nginx}{zone} = 'pcap_api_zone pcap 8m;';
+ok($lab->{nginx}->reload(), 'the API forgets its captures again');
 cli_end($run, 40);
 $file = rejoined_ok($run, 'forgotten', code => 3, status => 'partial',
     gaps => 1, parts => 2);
-is(scalar @{ $file->{packets} }, 2000, 'forgotten: exact') if $file;
+is(scalar @{ $file->{packets} }, 1000, 'forgotten: exact') if $file;
 unlike($run->{stderr}, qr/HTTP 404|cannot reconnect/, 'forgotten: no fault');
 like($lab->{nginx}->log(), qr/option "continues": there is no capture/,
     'forgotten: it was refused');
 
-# the same while the old stream still runs
-$router->tell(cut => 4);
-$run = start(20, '--duration', '12s');
-ok(wait_for(15, sub { slurp($run->{err}) =~ /GAP: / }), 'it went on once');
-$lab->{nginx}{zone} = 'pcap_api_zone pcap 8m;';
-ok($lab->{nginx}->reload(), 'the API forgets its captures again');
-cli_end($run, 30);
-rejoined_ok($run, 'forgotten early', code => 3, status => 'partial',
+cli_end($early, 30);
+rejoined_ok($early, 'forgotten early', code => 3, status => 'partial',
     gaps => 1, parts => 3);
-unlike($run->{stderr}, qr/HTTP 404/, 'forgotten early: no fault');
+unlike($early->{stderr}, qr/HTTP 404/, 'forgotten early: no fault');
 
 finish();

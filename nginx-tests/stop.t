@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 
 
 my $lab = lab(fakes => 2, nginx => { workers => 2, pcap =>
-    'pcap_api_stop_timeout 1s;' }, script => sub {
+    'pcap_api_stop_timeout ' . limit(1) . 's;' }, script => sub {
     my ($c) = @_;
 
     $c->begin();
@@ -24,7 +24,7 @@ my $lab = lab(fakes => 2, nginx => { workers => 2, pcap =>
             $c->beat();
         }
 
-        $c->traffic(40, 1400) for 1 .. 500;
+        $c->traffic(40, 1400) for 1 .. 150;
         $c->end();
         return;
     }
@@ -135,9 +135,16 @@ cmp_ok(time() - $start, '>=', 0.9, 'the rings have their time to drain');
 $c->read_end(limit(10));
 $file = capture_ok($c, status => 'stopped', name => 'not taken');
 
-for my $v (@{ verdicts_of($file) }{qw(web/0 web/1)}) {
+my $sent = $fake->sent_in($c, 0, 1);
+
+for my $n (0, 1) {
+    my $v = verdicts_of($file)->{"web/$n"};
+
     is($v->{received}, $v->{packets} + $v->{dropped}, 'every packet counted');
-    ok($v->{unknown_since}, 'and the rest said to be unknown');
+    is($v->{received}, $sent->{"web/$n"}, 'and that is all there were');
+    is($v->{stop}, $v->{dropped}, 'dropped at the stop');
+    cmp_ok($v->{stop}, '>', 0, 'and that many');
+    ok(!$v->{unknown_since}, 'nothing is unknown');
 }
 
 has_message($file, 'CAPTURE_STOPPED', 'web/0', qr/not drained/);

@@ -14,10 +14,6 @@
 #include "scan_int.h"
 
 
-/* PCAPX_CONTAINER_GONE with its head, padded. */
-#define PCAPX_GONE_OPT_LEN                                                   \
-    (4 + pcapx_pad4((uint32_t) sizeof(PCAPX_CONTAINER_GONE) - 1))
-
 
 static int pcapx_scan_start(pcapx_scan_t *s, const uint8_t *p, size_t len,
     pcapx_block_t *b);
@@ -215,10 +211,10 @@ static inline int
 pcapx_scan_agent(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
     uint32_t total, pcapx_block_t *b)
 {
-    if (pcapx_unlikely(s->container_gone && type != PCAPX_BT_ISB)) {
+    if (pcapx_unlikely(s->end != PCAPX_END_UNSAID && type != PCAPX_BT_ISB)) {
         return pcapx_scan_fail(s, PCAPX_EPROFILE,
-                               "block type 0x%08x: behind the end of a "
-                               "container", type);
+                               "block type 0x%08x: behind the end that was "
+                               "said", type);
     }
 
     if (pcapx_likely(type == PCAPX_BT_EPB)) {
@@ -394,18 +390,53 @@ pcapx_scan_agent_isb(pcapx_scan_t *s, const uint8_t *p, uint32_t total,
 }
 
 
+const char *
+pcapx_end_text(unsigned end)
+{
+    static const char  *const texts[PCAPX_NENDS] = {
+        [PCAPX_END_CONTAINER] = PCAPX_CONTAINER_GONE,
+        [PCAPX_END_BANDWIDTH] = "limit: max_bandwidth",
+        [PCAPX_END_BANDWIDTH_TOTAL] = "limit: max_bandwidth_total",
+        [PCAPX_END_CPU] = "limit: max_cpu_percent",
+        [PCAPX_END_FEEDBACK] = "limit: feedback",
+        [PCAPX_END_OFF] = "switched off"
+    };
+
+    return end < PCAPX_NENDS ? texts[end] : NULL;
+}
+
+
+/* Which ending are the len bytes at p? PCAPX_END_UNSAID: none of them. */
+static pcapx_end_e
+pcapx_scan_end(const uint8_t *p, unsigned len)
+{
+    unsigned     end;
+    const char  *text;
+
+    for (end = 1; end < PCAPX_NENDS; end++) {
+        text = pcapx_end_text(end);
+
+        if (strlen(text) == len && memcmp(p, text, len) == 0) {
+            return (pcapx_end_e) end;
+        }
+    }
+
+    return PCAPX_END_UNSAID;
+}
+
+
 /*
- * Options of an agent's ISB: 64-bit counters, each once, the one comment that
- * there is, and the end.
+ * Options of an agent's ISB: 64-bit counters, each once, one of the comments
+ * that there are, and the end.
  */
 static int
 pcapx_scan_agent_counters(pcapx_scan_t *s, const uint8_t *p, uint32_t left)
 {
-    unsigned  code, len, seen;
-
-    static const char  gone[] = PCAPX_CONTAINER_GONE;
+    unsigned     code, len, seen, room;
+    pcapx_end_e  end;
 
     seen = 0;
+    end = PCAPX_END_UNSAID;
 
     while (left != 0) {
         code = pcapx_host16(p);
@@ -415,14 +446,18 @@ pcapx_scan_agent_counters(pcapx_scan_t *s, const uint8_t *p, uint32_t left)
             break;
         }
 
-        if (code == PCAPX_OPT_COMMENT && len == sizeof(gone) - 1
-            && left >= PCAPX_GONE_OPT_LEN && (seen & (1u << code)) == 0
-            && memcmp(p + 4, gone, sizeof(gone) - 1) == 0)
+        room = 4 + pcapx_pad4(len);
+
+        if (code == PCAPX_OPT_COMMENT && left >= room
+            && end == PCAPX_END_UNSAID)
         {
-            seen |= 1u << code;
-            p += PCAPX_GONE_OPT_LEN;
-            left -= PCAPX_GONE_OPT_LEN;
-            continue;
+            end = pcapx_scan_end(p + 4, len);
+
+            if (end != PCAPX_END_UNSAID) {
+                p += room;
+                left -= room;
+                continue;
+            }
         }
 
         if (code < PCAPX_ISB_STARTTIME || code > PCAPX_ISB_USRDELIV
@@ -438,13 +473,12 @@ pcapx_scan_agent_counters(pcapx_scan_t *s, const uint8_t *p, uint32_t left)
         left -= 12;
     }
 
-    if (seen & (1u << PCAPX_OPT_COMMENT)) {
-        s->container_gone = 1;
-
-    } else if (s->container_gone) {
+    if (s->end != PCAPX_END_UNSAID && end != s->end) {
         return pcapx_scan_fail(s, PCAPX_EPROFILE,
-                               "ISB: behind the end of a container");
+                               "ISB: behind the end that was said");
     }
+
+    s->end = end;
 
     return PCAPX_OK;
 }

@@ -49,9 +49,23 @@ typedef struct {
 } pcapx_stats_t;
 
 
-/* The comment of an agent's last ISBs when the container it captured has
- * gone (docs/PROTOCOL.md). */
+/*
+ * Why an agent has ended a capture by itself, when it says so: one of a few
+ * fixed texts, the comment of its last ISBs (docs/PROTOCOL.md).
+ */
+
 #define PCAPX_CONTAINER_GONE     "container gone"
+
+typedef enum {
+    PCAPX_END_UNSAID = 0,
+    PCAPX_END_CONTAINER,           /* PCAPX_CONTAINER_GONE */
+    PCAPX_END_BANDWIDTH,           /* "limit: max_bandwidth" */
+    PCAPX_END_BANDWIDTH_TOTAL,     /* "limit: max_bandwidth_total" */
+    PCAPX_END_CPU,                 /* "limit: max_cpu_percent" */
+    PCAPX_END_FEEDBACK,            /* "limit: feedback" */
+    PCAPX_END_OFF,                 /* "switched off" */
+    PCAPX_NENDS
+} pcapx_end_e;
 
 /* One block; the pointers alias the window given to pcapx_scan_next(). */
 
@@ -83,11 +97,13 @@ typedef struct {
     unsigned         swapped:1;    /* other byte order than the host's */
     unsigned         classic:1;    /* pcap, not pcapng */
     unsigned         nsec:1;       /* pcap with nanoseconds */
-    unsigned         container_gone:1;  /* profile AGENT: its last ISBs say
-                                           PCAPX_CONTAINER_GONE */
+    pcapx_end_e      end;          /* profile AGENT: what its last ISBs say */
     char             err[160];     /* after an error: what was wrong where */
 } pcapx_scan_t;
 
+
+/* The text of an ending, NULL for PCAPX_END_UNSAID and beyond the last. */
+const char *pcapx_end_text(unsigned end);
 
 /* The least max_block: room for the fixed part of every block we know. */
 #define PCAPX_MIN_MAX_BLOCK   64
@@ -131,8 +147,8 @@ void pcapx_scan_init(pcapx_scan_t *s, pcapx_iface_t *ifaces,
  * it, and a snaplen of 1 to PCAPX_MAX_SNAPLEN; after the first ISB or EPB no
  * further IDB; EPBs without options, caplen <= snaplen of their interface
  * and caplen <= origlen; ISBs with the options of pcapx_stats_t only; every
- * option at most once; nothing else. One comment is allowed in an ISB, the
- * text PCAPX_CONTAINER_GONE: nothing but such ISBs may follow.
+ * option at most once; nothing else. The comments of pcapx_end_e alone are
+ * allowed in an ISB: nothing but ISBs with the same one may follow.
  * Time stamps that do not fit 64-bit nanoseconds are EFORMAT.
  */
 int pcapx_scan_next(pcapx_scan_t *s, const uint8_t *p, size_t len,

@@ -79,6 +79,14 @@ test_status_parse(void)
     message_parse_status(&st, "  = == status", 13);
     ok(st.status == STATUS_NONE && st.present == 0, "no pair");
 
+    s = "status=stopped received=15 dropped=6 packets=5 late=0 kernel=1"
+        " agent=2 stop=3 limit=4 in_flight=7 unknown_since=2026-01-01T0:0:0Z";
+    message_parse_status(&st, s, strlen(s));
+    ok(st.present & STATUS_HAS_PLACES && st.places[PLACE_KERNEL] == 1
+       && st.places[PLACE_AGENT] == 2 && st.places[PLACE_STOP] == 3
+       && st.places[PLACE_LIMIT] == 4 && st.in_flight == 7,
+       "the places of the ledger");
+
     bits = message_limits("max_packets=50 is reached", 25);
     ok(bits == LIMIT_MAX_PACKETS, "max_packets");
     ok(message_limits("duration, max_bytes", 19)

@@ -116,7 +116,7 @@ test_agent(void)
                          | PCAPX_HAS_USRDELIV)
        && st.filteraccept == 7 && st.osdrop == 0x0102030405060708
        && st.usrdeliv == 5, "agent: counters of an ISB");
-    ok(!s.container_gone, "agent: no container has gone");
+    ok(s.end == PCAPX_END_UNSAID, "agent: no container has gone");
 
     for (n = 0; n < 2; n++) {
         craft_isb_open(&c, 0, 0x1122334455667799);
@@ -129,11 +129,67 @@ test_agent(void)
     pcapx_scan_init(&s, ifaces, 2, PCAPX_PROFILE_AGENT, 0);
     rc = craft_scan(&s, &guard, &c, seen, 6, &n);
 
-    ok(rc == PCAPX_END && n == 6 && s.container_gone,
+    ok(rc == PCAPX_END && n == 6 && s.end == PCAPX_END_CONTAINER,
        "agent: the end of a container in two ISBs");
     ok(pcapx_scan_stats(&s, &seen[5].b, &st) == PCAPX_OK
        && st.present == PCAPX_HAS_OSDROP && st.osdrop == 3,
        "agent: counters beside it");
+}
+
+
+/* Each ending that an agent may say. */
+
+static void
+test_ends(void)
+{
+    int             rc;
+    size_t          n;
+    seen_t          seen[4] = { 0 };
+    unsigned        end;
+    pcapx_scan_t    s;
+    pcapx_iface_t   ifaces[1];
+    static craft_t  c;
+
+    for (end = 1; end < PCAPX_NENDS; end++) {
+        c.len = 0;
+        c.swap = 0;
+        craft_shb(&c);
+        craft_idb(&c, 65535);
+        craft_isb_open(&c, 0, 1);
+        craft_opt(&c, PCAPX_OPT_COMMENT, pcapx_end_text(end),
+                  (uint16_t) strlen(pcapx_end_text(end)));
+        craft_opt_end(&c);
+        craft_end(&c);
+
+        pcapx_scan_init(&s, ifaces, 1, PCAPX_PROFILE_AGENT, 0);
+        rc = craft_scan(&s, &guard, &c, seen, 4, &n);
+        ok(rc == PCAPX_END && s.end == end, "agent: \"%s\"",
+           pcapx_end_text(end));
+    }
+
+    ok(pcapx_end_text(0) == NULL && pcapx_end_text(PCAPX_NENDS) == NULL,
+       "no text for other endings");
+
+    /* c still has the last one. */
+
+    craft_isb_open(&c, 0, 1);
+    craft_opt(&c, PCAPX_OPT_COMMENT, PCAPX_CONTAINER_GONE, 14);
+    craft_opt_end(&c);
+    craft_end(&c);
+    pcapx_scan_init(&s, ifaces, 1, PCAPX_PROFILE_AGENT, 0);
+    ok(craft_scan(&s, &guard, &c, seen, 4, &n) == PCAPX_EPROFILE,
+       "agent: one ending behind another");
+
+    c.len = 0;
+    craft_shb(&c);
+    craft_idb(&c, 65535);
+    craft_isb_open(&c, 0, 1);
+    craft_opt(&c, PCAPX_OPT_COMMENT, "limit: ", 7);
+    craft_opt_end(&c);
+    craft_end(&c);
+    pcapx_scan_init(&s, ifaces, 1, PCAPX_PROFILE_AGENT, 0);
+    ok(craft_scan(&s, &guard, &c, seen, 4, &n) == PCAPX_EPROFILE,
+       "agent: a limit without its name");
 }
 
 
@@ -638,6 +694,7 @@ main(void)
     }
 
     test_agent();
+    test_ends();
     test_spb_without_snaplen();
     test_other_blocks();
     test_sections();

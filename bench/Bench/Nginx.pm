@@ -104,6 +104,12 @@ http {
     access_log $dir/access.log;
 $tmp
     pcap_api_zone pcap 8m;
+    pcap_api_max_captures          off;
+    pcap_api_max_captures_per_user off;
+    pcap_api_request_rate          off;
+    pcap_api_user_rate             off;
+    pcap_api_bandwidth             off;
+    pcap_api_worker_cpu            off;
 
     server {
         listen 127.0.0.1:$PORT ssl;

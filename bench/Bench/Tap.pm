@@ -117,7 +117,8 @@ sub agent_command
         '--tls-cert', "$certs/pcap-agent.crt", '--tls-key',
         "$certs/pcap-agent.key", '--tls-ca', "$certs/ca.crt",
         '--allowed-names', 'pcap-api', '--buffer-bytes', $RING_KIB * 1024,
-        '--log-level', 'warn');
+        '--max-bandwidth', 0, '--max-cpu-percent', 0, '--max-bandwidth-total',
+        0, '--log-level', 'warn');
 }
 
 

@@ -3,9 +3,9 @@
 # interop/bosh/render.rb JOB-DIR INPUT.json OUT: renders a job's templates as
 # the Director does: ERB with trim mode "-", properties by p and if_p, of which
 # only those in the job's spec exist, links, spec. INPUT is {"properties": {},
-# "spec": {}, "links": {NAME: [{"address": ...}]}}. A property in INPUT that the
-# spec does not know is an error here, though the Director would drop it: our
-# manifests must not set any.
+# "spec": {}, "links": {NAME: {"properties": {}, "instances": [{"address":
+# ...}]}}}. A property in INPUT that the spec does not know is an error here,
+# though the Director would drop it: our manifests must not set any.
 
 require 'erb'
 require 'fileutils'
@@ -37,8 +37,17 @@ end
 class Link
   attr_reader :instances
 
-  def initialize(instances)
-    @instances = instances.map { |i| OpenStruct.new(i) }
+  def initialize(link)
+    @instances = link['instances'].map { |i| OpenStruct.new(i) }
+    @properties = link['properties'] || {}
+  end
+
+  # The property that its provider exports by that name.
+  def p(name)
+    value = @properties.dig(*name.split('.'))
+    return value unless value.nil?
+
+    raise Missing, "Can't find property '#{name}' of the link"
   end
 end
 

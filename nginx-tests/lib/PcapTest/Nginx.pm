@@ -39,13 +39,19 @@ our %AGENT_LOCATION = (
 );
 
 
+# A test asks more in a second than any user; limits.t has the defaults.
+our $LIMITS = 'pcap_api_max_captures_per_user 200;'
+    . ' pcap_api_request_rate 1000 burst=10000;'
+    . ' pcap_api_user_rate 1000 burst=10000;';
+
+
 # Options: certs; groups ([group, instance, address:port, tls_name]);
 # pcap (directives in /v1/); main, events, http, server (lines); agent (hash
 # over %AGENT_LOCATION, undef removes); listen (its parameters); api_cert,
 # agents_ca, uaa_ca, uaa_name (file names, names); basic (client
 # credentials); check (the line with the token check); uaa_port; workers;
-# level; allow (list of patterns that the
-# error log may hold); conns.
+# level; limits (lines instead of those above); allow (list of patterns that
+# the error log may hold); conns.
 sub new
 {
     my ($class, %o) = @_;
@@ -113,6 +119,7 @@ sub config
     my $conns = $self->{conns} || 1024;
     my $check = $self->{check} || 'pcap_api_introspection /_pcap_introspect;';
     my $zone = $self->{zone} || 'pcap_api_zone pcap 8m;';
+    my $limits = defined $self->{limits} ? $self->{limits} : $LIMITS;
 
     return <<EOF_CONF;
 load_module $module;
@@ -134,6 +141,7 @@ http {
     uwsgi_temp_path $self->{dir}/uwsgi;
     scgi_temp_path $self->{dir}/scgi;
     $zone
+    $limits
     $o{http}
 
     server {

@@ -1,0 +1,235 @@
+/*
+ * agent/sandbox_rules.c: the lists of sandbox.h. Where a call is on a list
+ * for one purpose only, its arguments say so. The calls that come most often
+ * stand first. Every line has its reason in docs/PRIVSEP.md, under the name
+ * of the call; a test compares the two.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/nsfs.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "sandbox_int.h"
+
+
+#define R    SANDBOX_REQUEST
+#define C    SANDBOX_CAPTURE
+#define F    SANDBOX_FILTER
+
+#define ALL  0xffffffffu
+#define NO   { SANDBOX_ANY, 0, 0 }
+
+/* on(call, lists): whatever its arguments are */
+#define on(call, lists)                                                      \
+    { #call, SYS_##call, lists, 0, 0, { NO, NO } }
+
+/* if1, if2: with one or two conditions (argument, mask, value) */
+#define if1(call, lists, a, m, v)                                            \
+    { #call, SYS_##call, lists, 0, 0,                                        \
+      { { a, (uint32_t) (m), (uint32_t) (v) }, NO } }
+
+#define if2(call, lists, a, v, b, w)                                         \
+    { #call, SYS_##call, lists, 0, 0,                                        \
+      { { a, ALL, (uint32_t) (v) }, { b, ALL, (uint32_t) (w) } } }
+
+/* fails(call, lists, e): it fails with e, and goes on */
+#define fails(call, lists, e)                                                \
+    { #call, SYS_##call, lists, 0, e, { NO, NO } }
+
+/* refused(...): it fails with EACCES when an argument has this value */
+#define refused(call, lists, a, v)                                           \
+    { #call, SYS_##call, lists, 0, EACCES, { { a, ALL, v }, NO } }
+
+/* inside(...): only where container_mode is not off */
+#define inside(call, lists)                                                  \
+    { #call, SYS_##call, lists, SANDBOX_CELL, 0, { NO, NO } }
+
+#define inside1(call, lists, a, m, v)                                        \
+    { #call, SYS_##call, lists, SANDBOX_CELL, 0,                       \
+      { { a, (uint32_t) (m), (uint32_t) (v) }, NO } }
+
+/* A file that is opened may be read, and nothing is made on the way. */
+#define WRITES  (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND                    \
+                 | (O_TMPFILE & ~O_DIRECTORY))
+
+/* fork(), and neither a thread nor a new namespace. */
+#define THREAD  (CLONE_VM | CLONE_THREAD | CLONE_FILES | CLONE_FS            \
+                 | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS              \
+                 | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID               \
+                 | CLONE_NEWNET | CLONE_PARENT | CLONE_PTRACE)
+
+
+const sandbox_rule_t  sandbox_rules[] = {
+
+    /* the connection, the parent, the log */
+
+    on(write, R | C | F),
+    on(read, R | C | F),
+    on(ppoll, R | C),
+#ifdef SYS_poll
+    on(poll, R | C),
+#endif
+    on(getsockopt, R | C),
+    on(recvfrom, R | C),
+    on(sendto, R),
+    on(shutdown, R | C),
+    on(getsockname, R | C),
+    on(close, R | C | F),
+    if2(setsockopt, R | C, 1, IPPROTO_TCP, 2, TCP_CORK),
+    if2(setsockopt, R | C, 1, SOL_SOCKET, 2, SO_ATTACH_FILTER),
+    if2(setsockopt, R | C, 1, SOL_PACKET, 2, PACKET_RX_RING),
+    if1(setsockopt, R, 1, ALL, IPPROTO_TCP),
+    if2(setsockopt, R, 1, SOL_SOCKET, 2, SO_KEEPALIVE),
+    if2(setsockopt, R, 1, SOL_SOCKET, 2, SO_TIMESTAMPNS_OLD),
+    if1(setsockopt, R, 1, ALL, SOL_PACKET),
+    on(recvmsg, R),
+    on(writev, R | C | F),
+    if1(fcntl, R, 1, ALL, F_GETFL),
+    if1(fcntl, R, 1, ALL, F_SETFL),
+
+    /* memory, time, and who one is */
+
+    on(brk, R | C | F),
+    if1(mmap, R | C | F, 2, PROT_EXEC, 0),
+    on(munmap, R | C | F),
+    on(mremap, R | C | F),
+    on(madvise, R | C | F),
+    if1(mprotect, R | C | F, 2, PROT_EXEC, 0),
+    on(futex, R | C | F),
+    on(clock_gettime, R | C | F),
+#ifdef SYS_time
+    on(time, R | C | F),
+#endif
+    on(gettimeofday, R | C | F),
+    on(getrandom, R | C | F),
+    on(getpid, R | C | F),
+    on(gettid, R | C | F),
+    on(uname, R | C | F),
+    on(sysinfo, R | F),
+    on(restart_syscall, R | C | F),
+    on(rt_sigreturn, R | C | F),
+    on(rt_sigprocmask, R | C | F),
+    if1(tgkill, R | C | F, 2, ALL, SIGABRT),
+    on(exit, R | C | F),
+    on(exit_group, R | C | F),
+
+    /* files: to read, and only until the capture runs */
+
+    if1(openat, R | F, 2, WRITES, O_RDONLY),
+#ifdef SYS_newfstatat
+    on(newfstatat, R | F),
+#endif
+    on(fstat, R | F),
+    on(lseek, R | F),
+    on(prlimit64, R),
+    on(close_range, R),
+    on(getdents64, R),
+
+    /* interfaces and packet sockets */
+
+    if1(socket, R, 0, ALL, AF_PACKET),
+    if1(socket, R, 0, ALL, AF_NETLINK),
+    if2(socket, R, 0, AF_UNIX, 1, SOCK_DGRAM | SOCK_CLOEXEC),
+    refused(socket, R, 0, AF_UNIX),
+    refused(socket, R, 0, AF_INET),
+    refused(socket, R, 0, AF_INET6),
+    fails(socket, F, EACCES),
+    on(bind, R),
+    if1(ioctl, R | C, 1, ALL, SIOCGIFFLAGS),
+    if1(ioctl, R, 1, ALL, SIOCGIFINDEX),
+    if1(ioctl, R, 1, ALL, SIOCGIFNAME),
+    if1(ioctl, R, 1, ALL, SIOCGIFHWADDR),
+    if1(ioctl, R, 1, ALL, SIOCGIFMTU),
+    if1(ioctl, R, 1, ALL, SIOCETHTOOL),
+    on(eventfd2, R),
+    on(capget, R),
+    on(capset, R),
+
+    /* the child that compiles filters, and the next list */
+
+    if1(clone, R, 0, THREAD, 0),
+    fails(clone3, R, ENOSYS),
+#ifdef SYS_pipe
+    on(pipe, R),
+#endif
+    on(pipe2, R),
+#ifdef SYS_dup2
+    on(dup2, R),
+#endif
+    on(dup3, R),
+    on(set_robust_list, R),
+    on(wait4, R),
+    if1(kill, R, 1, ALL, SIGKILL),
+    if1(prctl, R, 0, ALL, PR_SET_NAME),
+    if1(prctl, R, 0, ALL, PR_SET_NO_NEW_PRIVS),
+    if1(prctl, R, 0, ALL, PR_SET_SECCOMP),
+
+    /* containers */
+
+    { "setns", SYS_setns, R, SANDBOX_NETNS, 0,
+      { { 1, ALL, CLONE_NEWNET }, NO } },
+    inside(pidfd_open, R),
+    inside(inotify_init1, R),
+    inside(inotify_add_watch, R),
+    inside(flock, R),
+    inside(fstatfs, R),
+    inside(clock_nanosleep, R),
+    inside1(ioctl, R, 1, ALL, NS_GET_NSTYPE),
+
+#if SANDBOX_SANITIZED
+
+    /* What address and leak sanitizers need, none of it in a release. */
+
+    on(openat, R | C | F),
+#ifdef SYS_open
+    on(open, R | C | F),
+    on(stat, R | C | F),
+    on(lstat, R | C | F),
+    on(access, R | C | F),
+    on(getdents, R | C | F),
+#endif
+#ifdef SYS_readlink
+    on(readlink, R | C | F),
+#endif
+    on(readlinkat, R | C | F),
+#ifdef SYS_newfstatat
+    on(newfstatat, C),
+#endif
+    on(fstat, C),
+    on(lseek, C),
+    on(getdents64, C | F),
+    on(mmap, R | C | F),
+    on(mprotect, R | C | F),
+    on(clone, R | C | F),
+    on(ptrace, R | C | F),
+    on(wait4, C | F),
+    on(kill, R | C | F),
+    on(tgkill, R | C | F),
+    on(prctl, R | C | F),
+    on(prlimit64, C | F),
+    on(getppid, R | C | F),
+    on(sigaltstack, R | C | F),
+    on(rt_sigaction, R | C | F),
+    on(sched_yield, R | C | F),
+    on(sched_getaffinity, R | C | F),
+    on(process_vm_readv, R | C | F),
+    on(fcntl, R | C | F),
+    on(ioctl, R | C | F),
+    on(set_robust_list, C | F),
+    on(clock_nanosleep, R | C | F),
+
+#endif
+
+    { NULL, 0, 0, 0, 0, { NO, NO } }
+};

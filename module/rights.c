@@ -1,0 +1,293 @@
+/*
+ * module/rights.c: the right of a capture that runs. It is asked for again
+ * from time to time, past the cache, beside the stream (module/beside.c), and
+ * the capture is ended when it is found missing.
+ *
+ * That its token runs out ends no capture, nor does a platform that does not
+ * answer: both only when it lasts. A fresh token (module/token_slot.c) takes
+ * the place of the one before, which is wiped.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+
+#define NGX_PCAP_API_RIGHTS_RETRY  30000     /* ms, when nobody could tell */
+#define NGX_PCAP_API_RIGHTS_SKEW   5         /* s, of the endpoint's clock */
+
+
+static ngx_int_t ngx_pcap_api_rights_user_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+static ngx_int_t ngx_pcap_api_rights_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_rights_phases[] = {
+    { "checking the token again", ngx_pcap_api_auth_phase },
+    { "checking the user again", ngx_pcap_api_rights_user_phase },
+    { "checking the right again", ngx_pcap_api_rights_phase },
+    { NULL, NULL }
+};
+
+
+/* Captures that began together do not ask together; never later than that. */
+static ngx_msec_t
+ngx_pcap_api_rights_next(ngx_msec_t every)
+{
+    return ngx_current_msec + every
+           - (ngx_msec_t) ngx_random() % (every / 5 + 1);
+}
+
+
+static ngx_msec_t
+ngx_pcap_api_rights_retry(ngx_pcap_api_ctx_t *ctx)
+{
+    return ngx_pcap_api_rights_next(ngx_min(ctx->conf->rights.every,
+                                            NGX_PCAP_API_RIGHTS_RETRY));
+}
+
+
+void
+ngx_pcap_api_rights_begin(ngx_pcap_api_ctx_t *ctx)
+{
+    ctx->rights.exp = ctx->identity.exp;
+    ctx->rights.due = ngx_pcap_api_rights_next(ctx->conf->rights.every);
+}
+
+
+static void
+ngx_pcap_api_rights_drop_check(ngx_pcap_api_rights_t *rt)
+{
+    if (rt->check != NULL) {
+        ngx_pcap_api_beside_free(rt->check);
+        rt->check = NULL;
+    }
+}
+
+
+static void
+ngx_pcap_api_rights_wipe(ngx_str_t *token)
+{
+    if (token->data != NULL) {
+        ngx_explicit_memzero(token->data, token->len);
+        ngx_free(token->data);
+        ngx_str_null(token);
+    }
+}
+
+
+void
+ngx_pcap_api_rights_release(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pcap_api_rights_drop_check(&ctx->rights);
+    ngx_pcap_api_rights_wipe(&ctx->rights.token);
+}
+
+
+/* The same token cannot come to be somebody else's, a lying endpoint's can. */
+static ngx_int_t
+ngx_pcap_api_rights_user_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_str_t  *id;
+
+    id = &ctx->capture->identity.id;
+
+    if (ctx->identity.id.len != id->len
+        || ngx_memcmp(ctx->identity.id.data, id->data, id->len) != 0)
+    {
+        return ngx_pcap_api_unauthorized(ctx, "the token is of another user");
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_rights_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    return ctx->resolver->right(ctx, &ctx->asks[ctx->resolver->number]);
+}
+
+
+static void
+ngx_pcap_api_rights_check(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pcap_api_ctx_t     *check;
+    ngx_pcap_api_rights_t  *rt;
+
+    rt = &ctx->rights;
+    check = ngx_pcap_api_beside_create(ctx, ngx_pcap_api_rights_phases);
+
+    if (check == NULL) {
+        rt->due = ngx_pcap_api_rights_retry(ctx);
+        return;
+    }
+
+    check->cache_asked = 1;                /* what it says is what may change */
+
+    if (ngx_pcap_api_set_token(check, rt->token.len ? &rt->token : &ctx->token)
+        != NGX_OK)
+    {
+        ngx_pcap_api_beside_free(check);
+        rt->due = ngx_pcap_api_rights_retry(ctx);
+        return;
+    }
+
+    rt->check = check;
+}
+
+
+/* Has the token run out by itself, by our clock or by one that is ahead? */
+static ngx_uint_t
+ngx_pcap_api_rights_expired(ngx_pcap_api_rights_t *rt, time_t skew)
+{
+    return rt->exp && rt->exp <= ngx_time() + skew;
+}
+
+
+static void
+ngx_pcap_api_rights_missing(ngx_pcap_api_ctx_t *ctx, ngx_str_t *detail)
+{
+    u_char  why[NGX_PCAP_API_TEXT_LEN];
+
+    (void) ngx_snprintf(why, sizeof(why) - 1, "%V%Z", detail);
+    why[sizeof(why) - 1] = '\0';
+
+    ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
+                  "pcap capture %*s: its right is missing now: %s",
+                  (size_t) NGX_PCAP_API_ID_LEN, ctx->id, why);
+
+    ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_RIGHT, (char *) why);
+}
+
+
+/* Nobody could tell: the capture goes on, but not for ever. */
+static void
+ngx_pcap_api_rights_unknown(ngx_pcap_api_ctx_t *ctx, ngx_str_t *detail)
+{
+    ngx_pcap_api_rights_t  *rt;
+
+    rt = &ctx->rights;
+
+    ngx_log_error(NGX_LOG_WARN, ctx->request->connection->log, 0,
+                  "pcap capture %*s: its right could not be checked: %V",
+                  (size_t) NGX_PCAP_API_ID_LEN, ctx->id, detail);
+
+    if (!rt->is_failing) {
+        rt->is_failing = 1;
+        rt->failing = ngx_current_msec;
+    }
+
+    if (ngx_current_msec - rt->failing >= ctx->conf->rights.max_age) {
+        ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_TOKEN,
+                          "the right could not be checked");
+        return;
+    }
+
+    rt->due = ngx_pcap_api_rights_retry(ctx);
+}
+
+
+static void
+ngx_pcap_api_rights_judge(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ctx_t *check, ngx_int_t rc)
+{
+    ngx_pcap_api_rights_t  *rt;
+
+    rt = &ctx->rights;
+
+    if (rc == NGX_OK) {
+        rt->exp = check->identity.exp;
+        rt->is_failing = 0;
+        rt->due = ngx_pcap_api_rights_next(ctx->conf->rights.every);
+
+    } else if (rc == NGX_HTTP_UNAUTHORIZED
+               && ngx_pcap_api_rights_expired(rt, NGX_PCAP_API_RIGHTS_SKEW))
+    {
+        rt->due = ngx_pcap_api_rights_retry(ctx);
+
+    } else if (rc == NGX_HTTP_UNAUTHORIZED || rc == NGX_HTTP_FORBIDDEN
+               || rc == NGX_HTTP_NOT_FOUND)
+    {
+        ngx_pcap_api_rights_missing(ctx, &check->fail_detail);
+
+    } else {
+        ngx_pcap_api_rights_unknown(ctx, &check->fail_detail);
+    }
+}
+
+
+/* A fresh token is asked with at once when the old one was of no more use. */
+static void
+ngx_pcap_api_rights_renew(ngx_pcap_api_ctx_t *ctx)
+{
+    time_t                  exp;
+    ngx_str_t               token;
+    ngx_pcap_api_rights_t  *rt;
+
+    rt = &ctx->rights;
+
+    if (ngx_pcap_api_token_take(ctx, &token, &exp) != NGX_OK) {
+        return;
+    }
+
+    if (rt->check != NULL) {
+        ngx_pcap_api_rights_drop_check(rt);
+        rt->due = ngx_current_msec;
+    }
+
+    if (rt->is_failing) {
+        rt->due = ngx_current_msec;
+    }
+
+    ngx_pcap_api_rights_wipe(&rt->token);
+    rt->token = token;
+    rt->exp = exp;
+}
+
+
+void
+ngx_pcap_api_rights_watch(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_pcap_api_rights_t       *rt;
+    ngx_pcap_api_rights_conf_t  *conf;
+
+    rt = &ctx->rights;
+    conf = &ctx->conf->rights;
+
+    if (ctx->stopping || ctx->limit_hit) {
+        return;
+    }
+
+    ngx_pcap_api_rights_renew(ctx);
+
+    if (conf->every == 0) {
+        return;
+    }
+
+    if (rt->check != NULL) {
+        rc = ngx_pcap_api_beside_run(rt->check);
+
+        if (rc != NGX_AGAIN) {
+            ngx_pcap_api_rights_judge(ctx, rt->check, rc);
+            ngx_pcap_api_rights_drop_check(rt);
+        }
+
+        return;
+    }
+
+    /* who has no valid token can ask nobody */
+
+    if (ngx_pcap_api_rights_expired(rt, 0)) {
+        if (ngx_time() - rt->exp >= (time_t) (conf->max_age / 1000)) {
+            ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_TOKEN, NULL);
+        }
+
+        return;
+    }
+
+    if ((ngx_msec_int_t) (ngx_current_msec - rt->due) >= 0) {
+        ngx_pcap_api_rights_check(ctx);
+    }
+}

@@ -1,0 +1,149 @@
+# How many captures there may be at once: of one user, and in all workers.
+# Places are taken behind the token check, given back at each end, and a
+# successor takes the place of its predecessor.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use PcapTest::Lab;
+
+
+my $lab = lab(fakes => 1, script => sub { $_[0]->usual(1) }, nginx => {
+    workers => 2, zone => 'pcap_api_zone pcap 8m; pcap_api_max_captures 5;',
+    limits => 'pcap_api_max_captures_per_user 3;',
+    pcap => 'pcap_api_introspection_rate 1000 burst=1000;'
+        . ' pcap_api_introspection_inflight 100;' });
+my ($nginx, $fake, $uaa) = @$lab{qw(nginx fake uaa)};
+my $path = '/v1/capture/static/demo';
+
+$uaa->token('third', scope => ['pcap.capture'], user_name => 'carol',
+    user_id => 'u-3', sub => 'u-3');
+
+
+# Captures of a user, all running.
+sub run_some
+{
+    my ($n, $token, $query) = @_;
+
+    my @all = map { $nginx->get($path . ($query || ''), token => $token) }
+        1 .. $n;
+
+    is(join(' ', map { $_->{status} || 'none' } @all), join(' ', (200) x $n),
+        "$n captures of $token");
+
+    return @all;
+}
+
+
+sub refused
+{
+    my ($detail, $name, %o) = @_;
+
+    my $r = $nginx->fetch($path . ($o{query} || ''), token => $o{token}
+        || 'good');
+
+    problem_is($r, 429, $detail, $name);
+    is($r->header('retry-after'), 10, "$name: Retry-After");
+}
+
+
+sub end_all
+{
+    my (@all) = @_;
+
+    my $ends = () = $nginx->log() =~ /pcap capture \S+ of demo ended/g;
+
+    $_->vanish() for @all;
+    ok(wait_for(5, sub {
+        my $n = () = $nginx->log() =~ /pcap capture \S+ of demo ended/g;
+        $n >= $ends + @all;
+    }), 'all have ended');
+}
+
+# What is said to a user of whom $n run.
+sub of_user
+{
+    my ($n) = @_;
+
+    return qr/^\Q$n captures of yours run already:\E
+        [ ]"pcap_api_max_captures_per_user"[ ]is[ ]3$/x;
+}
+
+# --- of one user ------------------------------------------------------------
+
+my @good = run_some(3, 'good');
+my $asked = $fake->events('accepted');
+
+refused(of_user(3), 'the fourth of a user');
+is(scalar $fake->events('accepted'), $asked, 'no agent was asked for it');
+
+# a client whose own end was proper, one that was stopped, one that left
+stop_capture($lab, $good[0]);
+$good[0] = (run_some(1, 'good'))[0];
+refused(of_user(3), 'the place was given back once');
+
+my $r = $nginx->fetch("$path?duration=50ms", token => 'other');
+
+is($r->{status}, 200, 'another user may');
+end_all($good[1]);
+$good[1] = (run_some(1, 'good'))[0];
+
+# a start that fails gives its place back
+end_all($good[2]);
+problem_is($nginx->fetch('/v1/capture/static/none'), 404, undef,
+    'a failed one') for 1 .. 3;
+$good[2] = (run_some(1, 'good'))[0];
+
+# --- in all workers ---------------------------------------------------------
+
+my @other = run_some(2, 'other');
+
+refused(qr/^5 captures run already: "pcap_api_max_captures" is 5$/,
+    'the sixth of all', token => 'third');
+
+# --- hand-over: a successor is not refused for its predecessor's sake -------
+
+my $old = capture_id($good[0]);
+my ($next) = run_some(1, 'good', "?continues=$old");
+
+refused(of_user(4), 'no other one beside them');
+refused(of_user(4), 'a second successor of the same',
+    query => "?continues=$old");
+end_all($good[0]);
+refused(of_user(3), 'the predecessor has gone, its place is taken');
+
+# each successor goes on for its predecessor, but there is an end to it
+my @chain = ($next);
+
+push @chain, run_some(1, 'good', '?continues=' . capture_id($chain[-1]))
+    for 1 .. 3;
+refused(of_user(6), 'twice as many are all',
+    query => '?continues=' . capture_id($chain[-1]));
+end_all(@chain, @good[1, 2], @other);
+
+# --- unauthenticated clients take no place ----------------------------------
+
+# a token that is known from now on for 10 s, so that it need not wait
+$uaa->token('fresh', scope => ['pcap.capture']);
+problem_is($nginx->fetch('/v1/capture/static/none', token => 'fresh'), 404,
+    undef, 'a user');
+
+my $seen = $uaa->seen();
+
+$uaa->tell(gate => 1);
+
+my @mass = map { $nginx->get($path, token => "guess$_", no_wait => 1) }
+    1 .. 12;
+
+ok(wait_for(5, sub { $uaa->seen() >= $seen + 8 }),
+    'more ask at once than there are places');
+run_some(3, 'fresh');
+$uaa->open_gate();
+$_->read_header(10) for @mass;
+is(scalar(grep { $_->{status} == 401 || $_->{status} == 503 } @mass), 12,
+    'none of them was let in');
+
+finish();
