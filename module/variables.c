@@ -200,13 +200,12 @@ ngx_pcap_api_variable_peer(ngx_http_request_t *r,
     ngx_pcap_api_peer_ask_t  *ask;
 
     ask = ngx_pcap_api_peer_ask_of(r);
-    verified = 0;
 
 #if (NGX_HTTP_SSL)
-
     verified = r->upstream != NULL && r->upstream->ssl
                && r->upstream->conf->ssl_verify;
-
+#else
+    verified = 0;
 #endif
 
     if (ask == NULL || (data == NGX_PCAP_API_VAR_BEARER && !verified)) {
