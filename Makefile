@@ -7,6 +7,7 @@
 #   SAN=1                 address and undefined-behaviour sanitizers, goes to
 #                         build/asan
 #   NGINX_SRC=path        build the module for this plain nginx source tree
+#   MINUTES=n             length of soak; of fuzz for each target
 #   V=1                   show the commands
 
 SHELL    = /bin/sh
@@ -143,11 +144,56 @@ $(B)/fuzz/%: fuzz/%.c $$(call fuzz_objs,$$(PCAPX_OBJS)) \
 	    $(call fuzz_objs,$(call room_objs,$*)) \
 	    $(call fuzz_objs,$(PCAPX_OBJS)) $(call room_libs,$*) $(EXTRA_LIBS)
 
+
+# Targets that call into module/ take nginx's own memory and text functions,
+# from the tree that nginx-san is built of. What else the module's objects name
+# is not there: absent.c makes it abort, should it ever be called.
+
+NGX_TREE   = build/san/tree
+NGX_INC    = $(addprefix -isystem $(NGX_TREE)/,src/core src/event \
+             src/os/unix src/http src/http/modules src/http/v2 objs)
+NGX_FLAGS  = $(FUZZFLAGS) $(NGX_INC) -DNGX_DEBUG_PALLOC=1 \
+             -fsanitize=fuzzer-no-link,$(FUZZSAN)
+NGX_CORE   = core/ngx_palloc core/ngx_array core/ngx_string os/unix/ngx_alloc
+NGX_OBJS   = $(NGX_CORE:%=$(B)/fuzz/obj/nginx/%.o) \
+             $(patsubst %,$(B)/fuzz/obj/ngx/%.o,fuzz/ngx/core module/claims \
+             module/options module/reply)
+
+$(NGX_TREE)/objs/ngx_auto_config.h:
+	@BUILDDIR=build NGINX_SAN_SRC="$(NGINX_SAN_SRC)" \
+	    tools/build-nginx-san --nginx-only
+
+$(B)/fuzz/obj/nginx/%.o: $(NGX_TREE)/objs/ngx_auto_config.h
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(FUZZ_CC) $(NGX_FLAGS) -w \
+	    -fno-sanitize=nonnull-attribute,alignment -c -o $@ \
+	    $(NGX_TREE)/src/$*.c
+
+$(B)/fuzz/obj/ngx/%.o: %.c $(NGX_TREE)/objs/ngx_auto_config.h
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(FUZZ_CC) $(NGX_FLAGS) -c -o $@ $<
+
+$(B)/fuzz/absent.c: $(NGX_OBJS)
+	$(Q)nm $^ | awk '$$1 == "U" && $$2 ~ /^ngx_/ { used[$$2] } \
+	    NF == 3 { here[$$3] } END { print "#include <stdlib.h>"; \
+	    for (s in used) if (!(s in here)) \
+	    print "void " s "(void);\nvoid " s "(void) { abort(); }" }' >$@
+
+$(filter $(B)/fuzz/ngx_%,$(FUZZERS)): $(B)/fuzz/%: fuzz/%.c \
+             $(B)/fuzz/absent.c $(NGX_OBJS) $(call fuzz_objs,$(PCAPX_OBJS))
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(FUZZ_CC) $(NGX_FLAGS) -fsanitize=fuzzer,$(FUZZSAN) -MF $@.d -o $@ \
+	    $< $(B)/fuzz/absent.c $(NGX_OBJS) \
+	    $(call fuzz_objs,$(PCAPX_OBJS)) -lcrypto -ljansson
+
 # Implicit rules must not drop objects that only tests asked for.
 .SECONDARY:
 
 -include $(wildcard $(B)/obj/*/*.d $(B)/t/*.d $(B)/bench/*.d $(B)/fuzz/*.d \
-                    $(B)/fuzz/obj/*/*.d)
+                    $(B)/fuzz/obj/*/*.d $(B)/fuzz/obj/ngx/*/*.d)
 
 
 # nginx: tools/build-module copies the tree, configures it when the list of
@@ -178,12 +224,19 @@ test: deps
 unit functional: all tests
 	@tools/run-tests $@
 
-soak: all
-	@tools/run-tests soak
+# The samples and what became of it: bench/out/soak.csv, bench/README.md.
+MINUTES ?= 2
 
+soak: all
+	@mkdir -p bench/out
+	@SOAK_SECONDS=$$(($(MINUTES) * 60)) SOAK_CSV=$(CURDIR)/bench/out/soak.csv \
+	    tools/run-tests soak
+
+# FUZZ_SECONDS of processor time each, or MINUTES of it.
 fuzz: fuzzers
-	@for t in $(notdir $(FUZZERS)); do \
-	    tools/run-fuzz $$t $(FUZZ_SECONDS) || exit 1; done
+	@FUZZ_CSV=bench/out/fuzz.csv tools/run-fuzz \
+	    $(if $(filter-out file,$(origin MINUTES)),$$(($(MINUTES) \
+	    * 60)),$(FUZZ_SECONDS)) $(notdir $(FUZZERS))
 
 bench: all benches
 	@bench/run

@@ -108,6 +108,13 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
       0,
       NULL },
 
+    { ngx_string("pcap_api_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_pcap_api_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_pcap_api_loc_conf_t, metrics),
+      NULL },
+
     { ngx_string("pcap_api_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
       ngx_pcap_api_zone,

@@ -50,6 +50,7 @@
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
 #define NGX_PCAP_API_SECRETS         3        /* variables with a token */
 #define NGX_PCAP_API_RESOLVERS       3        /* rows in module/resolve.c */
+#define NGX_PCAP_API_NSYNCED         9        /* see module/metrics.h */
 #define NGX_PCAP_API_HEALTH_VALID    10000    /* ms, then it is probed */
 #define NGX_PCAP_API_STATUS_TIMEOUT  1800     /* ms; answered within 2 s */
 #define NGX_PCAP_API_UUID_LEN        64       /* of a Director */
@@ -161,6 +162,7 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t                 enable;
+    ngx_flag_t                 metrics;      /* this is /metrics */
     ngx_uint_t                 number;       /* among those that answer */
     u_char                     env[32];      /* whose users these are */
     ngx_str_t                  introspection;
@@ -744,6 +746,9 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_end_e         end;
     ngx_pcap_api_row_t        *row;
     ngx_msec_t                 synced;       /* its numbers, last */
+    uint64_t                   counted[NGX_PCAP_API_NSYNCED];
+    ngx_msec_t                 counted_at;
+    ngx_msec_t                 phase_began;
     ngx_pcap_api_pace_t        pace;
     ngx_pcap_api_limited_t     limited;
     ngx_pcap_api_audit_ctx_t   audit;
@@ -777,6 +782,7 @@ extern ngx_module_t  ngx_pcap_api_module;
 #define ngx_pcap_api_ctx(r)  ngx_http_get_module_ctx(r, ngx_pcap_api_module)
 
 
+#include "module/metrics.h"
 #include "module/rooms.h"
 
 

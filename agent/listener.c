@@ -819,7 +819,6 @@ listener_decide(listener_t *l, child_t *ch, control_msg_t *msg)
     if (msg->type == CONTROL_ASK_CAPTURE && msg->verdict == CONTROL_GRANTED) {
         ch->state = CHILD_CAPTURE;
         ch->ring_bytes = msg->ring_bytes;
-        l->stats.totals.started++;
     }
 
     msg->type = CONTROL_ANSWER;

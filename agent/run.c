@@ -35,9 +35,9 @@
 /* Counts are published and limits looked at so often. */
 #define RUN_ACCOUNT_NS     (100 * MS)
 
-/* Before drain_timeout is over what nobody takes is given up: for the last
- * ISBs, and for the parent to see it. */
-#define RUN_GIVE_UP_NS     (500 * MS)
+/* Before drain_timeout is over what nobody takes is given up: there has to be
+ * time for the last ISBs, and to linger. */
+#define RUN_GIVE_UP_NS     (2000 * MS)
 
 /*
  * Records of a few milliseconds leave together: a turn costs two switches of
@@ -137,6 +137,7 @@ run_capture(run_t *run)
     }
 
     guard_init(&st->guard, st->now, seed);
+    stats_set(&run->stats->started, 1);
     limits_init(&st->limits, run->conf->max_bandwidth,
                 run->conf->max_cpu_percent, st->now, net_cpu());
 
@@ -421,8 +422,9 @@ run_end(run_state_t *st, ending_t ending)
     capture_block(st->run->capture);
     st->phase = RUN_DRAINING;
     st->deadline = st->now + RUN_DRAIN_NS;
-    st->give_up = ending == ENDING_FINISHED
-                  ? UINT64_MAX : st->now + drain - RUN_GIVE_UP_NS;
+    st->give_up = ending == ENDING_FINISHED ? UINT64_MAX
+                  : st->now + (drain > 2 * RUN_GIVE_UP_NS
+                               ? drain - RUN_GIVE_UP_NS : drain / 2);
 }
 
 

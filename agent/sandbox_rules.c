@@ -82,7 +82,7 @@ const sandbox_rule_t  sandbox_rules[] = {
 #endif
     on(getsockopt, R | C),
     on(recvfrom, R | C),
-    on(sendto, R | C),
+    on(sendto, R),
     on(shutdown, R | C),
     on(getsockname, R | C),
     on(close, R | C | F),

@@ -107,7 +107,7 @@ stats_look(stats_t *s, size_t i)
     static const size_t  counters[] = {
         offsetof(stats_slot_t, seen), offsetof(stats_slot_t, written),
         offsetof(stats_slot_t, dropped), offsetof(stats_slot_t, bytes),
-        offsetof(stats_slot_t, cpu_ns)
+        offsetof(stats_slot_t, cpu_ns), offsetof(stats_slot_t, started)
     };
 
     slot = stats_slot(s, i);
@@ -142,6 +142,7 @@ stats_end(stats_t *s, size_t i, int capture, int status,
     t->written += s->last[i].written;
     t->dropped += s->last[i].dropped;
     t->bytes += s->last[i].bytes;
+    t->started += s->last[i].started != 0;
 
     used = stats_usage(usage);
     t->cpu_ns += used > s->last[i].cpu_ns ? used : s->last[i].cpu_ns;
@@ -204,6 +205,7 @@ stats_now(stats_t *s, stats_totals_t *now)
         now->written += s->last[i].written;
         now->dropped += s->last[i].dropped;
         now->bytes += s->last[i].bytes;
+        now->started += s->last[i].started != 0;
         now->cpu_ns += s->last[i].cpu_ns;
     }
 }

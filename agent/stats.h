@@ -41,6 +41,7 @@ typedef struct {
     uint64_t    dropped;          /* by the kernel */
     uint64_t    bytes;            /* accepted by TLS */
     uint64_t    cpu_ns;
+    uint64_t    started;          /* 1: the capture runs */
     uint64_t    ending;           /* ending_t */
     uint64_t    refused;          /* 1 + stats_refusal_t */
     uint64_t    handshake_failed;

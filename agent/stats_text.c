@@ -48,7 +48,7 @@ static const stats_metric_t  stats_metrics[] = {
     { "switched_off", "gauge", field(off),
       "1 while off_file is there or enabled is false." },
     { "captures_started_total", "counter", field(started),
-      "Captures that got a slot." },
+      "Captures that began to stream." },
     { "packets_seen_total", "counter", field(seen),
       "Packets that passed a filter, dropped ones included." },
     { "packets_written_total", "counter", field(written),

@@ -248,6 +248,11 @@ capture_done(capture_t *c, const CURL *easy, CURLcode rc)
             capture_deleted(&c->legs[i], rc);
             return;
         }
+
+        if (easy == c->legs[i].put_request.easy) {
+            fresh_done(&c->legs[i], rc);
+            return;
+        }
     }
 }
 
@@ -487,6 +492,7 @@ capture_loop(capture_t *c)
         capture_answer(c);
         capture_orphaned(c);
         capture_timers(c);
+        fresh_tend(c, capture_now());
 
         if (c->want_delete && !c->transferred) {
             c->want_delete = 0;

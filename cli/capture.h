@@ -1,7 +1,8 @@
 /*
  * cli/capture.h: one capture from request to verdict. capture.c is the loop,
- * leg.c one connection, relay.c goes on when it is cut, sink.c takes what the
- * stream brings, ask.c talks to the person, report.c tells how it went.
+ * leg.c one connection, relay.c goes on when it is cut, fresh.c renews the
+ * token, sink.c takes what the stream brings, ask.c talks to the person,
+ * report.c tells how it went.
  * Shared state is one struct; nothing else includes this but those and main.c.
  */
 
@@ -27,6 +28,7 @@ typedef struct {
     unsigned         place;          /* among capture.legs, and in rejoin */
     api_request_t    request;
     api_request_t    stop_request;   /* its DELETE, on its own connection */
+    api_request_t    put_request;    /* a fresh token, on another one */
     CURLcode         rc;             /* once transferred */
     rejoin_limits_t  limits;
     uint64_t         began_ms;       /* the body began, 0: not yet */
@@ -87,6 +89,7 @@ struct capture_s {
     uint64_t         began_ms;       /* the first body began */
     uint64_t         ended_ms;
     uint64_t         deadline_ms;    /* of a stop, 0: none */
+    uint64_t         fresh_at_ms;    /* no fresh token before */
 
     json_t          *messages;
     uint64_t         told_ms;        /* window of the message limiter */
@@ -103,6 +106,7 @@ struct capture_s {
     unsigned         late_stop:1;
     unsigned         unknown:1;      /* the API asked to stop knows it not */
     unsigned         quit:1;
+    unsigned         fresh_off:1;    /* no use in renewing the token */
 };
 
 
@@ -154,6 +158,13 @@ void relay_began(leg_t *leg);                    /* in curl's callback */
 void relay_ended(leg_t *leg, CURLcode rc);
 void relay_stop(capture_t *c);                   /* by the user and so on */
 void relay_tend(capture_t *c, uint64_t now);
+
+/*
+ * fresh.c: renews the token in time and hands it to the API; not inside of
+ * callbacks. fresh_done(): the API has answered.
+ */
+void fresh_tend(capture_t *c, uint64_t now);
+void fresh_done(leg_t *leg, CURLcode rc);
 
 /* What the stream calls; ctx is the capture. */
 extern const stream_handlers_t  sink_handlers;

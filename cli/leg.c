@@ -201,8 +201,13 @@ leg_close(leg_t *leg)
         curl_multi_remove_handle(c->multi, leg->stop_request.easy);
     }
 
+    if (c->multi != NULL && leg->put_request.easy != NULL) {
+        curl_multi_remove_handle(c->multi, leg->put_request.easy);
+    }
+
     api_request_free(&leg->request);
     api_request_free(&leg->stop_request);
+    api_request_free(&leg->put_request);
 
     memset(leg, 0, sizeof(leg_t));
     leg->capture = c;

@@ -118,8 +118,8 @@ typedef struct {
     const char   *target;      /* name of the operand, NULL: takes none */
     opt_check_t   check;       /* of the operand; def is NULL */
     opt_id_t      operands;    /* each is a value of this option, or OPT_END */
-    const char   *help;
     unsigned      many;        /* unsigned  many:1, takes several targets */
+    const char   *help;
 } opt_cmd_def_t;
 
 extern const opt_cmd_def_t  opt_cmds[OPT_CMD_END];

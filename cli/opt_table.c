@@ -179,26 +179,26 @@ const opt_def_t  opt_table[OPT_END] = {
 
 const opt_cmd_def_t  opt_cmds[OPT_CMD_END] = {
 
-    { "bosh", "[GROUP[/ID]]...", NULL, OPT_INSTANCE,
-      "capture VMs of a BOSH deployment", 0 },
+    { "bosh", "[GROUP[/ID]]...", NULL, OPT_INSTANCE, 0,
+      "capture VMs of a BOSH deployment" },
 
-    { "cf", "APP", opt_check_app, OPT_END,
-      "capture containers of a Cloud Foundry app", 0 },
+    { "cf", "APP", opt_check_app, OPT_END, 0,
+      "capture containers of a Cloud Foundry app" },
 
-    { "list", NULL, NULL, OPT_END,
-      "your captures that run or ended lately", 0 },
+    { "list", NULL, NULL, OPT_END, 0,
+      "your captures that run or ended lately" },
 
-    { "show", "ID", opt_check_id, OPT_END,
-      "the capture ID and its instances", 0 },
+    { "show", "ID", opt_check_id, OPT_END, 0,
+      "the capture ID and its instances" },
 
-    { "static", "GROUP", opt_check_group, OPT_END,
-      "capture the instances that the API lists under GROUP", 0 },
+    { "static", "GROUP", opt_check_group, OPT_END, 0,
+      "capture the instances that the API lists under GROUP" },
 
-    { "status", NULL, NULL, OPT_END,
-      "is the API well, and what can it capture", 0 },
+    { "status", NULL, NULL, OPT_END, 0,
+      "is the API well, and what can it capture" },
 
-    { "stop", "ID", opt_check_id, OPT_END, "end the running captures ID",
-      1 },
+    { "stop", "ID", opt_check_id, OPT_END, 1,
+      "end the running captures ID" },
 };
 
 

@@ -118,7 +118,7 @@ sub api_templates
     $with->('logs and workers', { log_level => 'info', worker_processes => 2,
         worker_connections => 512 }, like => qr/worker_processes 2;/);
     $with->('drain.timeout', { drain => { timeout => 7 } }, like => qr/
-        worker_shutdown_timeout\ 12s;.*pcap_api_drain_timeout\ 7s;/xs);
+        worker_shutdown_timeout\ 17s;.*pcap_api_drain_timeout\ 7s;/xs);
     $with->('audit', { audit => { key => 'k' x 32 } },
         like => qr{pcap_api_audit /var/vcap/sys/log/pcap-api/audit\.log key=});
     $with->('metrics', { metrics => { port => 9100 } },
@@ -282,9 +282,19 @@ sub agent_templates
     my %keys = (log_level => 'debug', buffer_bytes => '16m',
         buffer_bytes_total => '256m', max_captures => 4,
         max_unauthenticated => 8, max_unauthenticated_per_address => 2,
-        retire_ms => 10);
+        retire_ms => 10, max_bandwidth => '10m', max_bandwidth_total => 0,
+        max_cpu_percent => 50, drain_timeout => 30, max_snaplen => 128,
+        off_file => '/var/vcap/data/pcap-agent/off',
+        exclude_filter => 'port 5353');
     agent_takes($_, { $_ => $keys{$_} }, qr/"$_": "?$keys{$_}"?/)
         for sort keys %keys;
+    agent_takes('switched off', { enabled => $no }, qr/"enabled": false/);
+    agent_takes('policy', { interfaces => ['eth*', 'any'], metrics_names =>
+        ['prometheus'] }, qr/"eth\*".*"prometheus"|"prometheus".*"eth\*"/s);
+    like(slurp("$V/jobs/pcap-agent/bin/drain"), qr/^GIVE_UP=25$/m,
+        'drain waits as long as the agent takes, and more');
+    is(bpm_process('pcap-agent')->{ephemeral_disk}, JSON::PP::true,
+        'bpm.yml: off_file can be seen');
     agent_takes('two CAs', { listen => { tls => { client_cas =>
         pem('ca.crt') . pem('wrong-ca.crt') } } });
     agent_takes('containers, entered', { bpm => { enabled => $no },

@@ -355,6 +355,7 @@ ngx_pcap_api_agent_ready(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
     }
 
     a->state = NGX_PCAP_API_AGENT_READY;
+    ngx_pcap_api_count(NGX_PCAP_API_C_AGENTS_READY, 1);
 
     return NGX_OK;
 }

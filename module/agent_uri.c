@@ -88,8 +88,7 @@ ngx_pcap_api_router_port(ngx_http_request_t *r)
 }
 
 
-/* The last address of X-Forwarded-For: what the router itself has seen. */
-static ngx_int_t
+ngx_int_t
 ngx_pcap_api_forwarded_for(ngx_http_request_t *r, ngx_addr_t *addr)
 {
     u_char           *p, *last;
@@ -150,7 +149,8 @@ ngx_pcap_api_client_addr(ngx_http_request_t *r,
 /*
  * What the agents have to leave out, because it is the capture itself: our
  * listener, the peer of this request, and the leg from the router to its
- * client. A router's report is used for nothing else.
+ * client. A router's report allows nothing: beside this it says whose requests
+ * are counted (module/limits.c).
  */
 static u_char *
 ngx_pcap_api_uri_excludes(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,

@@ -205,6 +205,10 @@ ngx_pcap_api_auth_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     rc = ngx_pcap_api_cached_verdict(r, ctx);
 
+    if (rc == NGX_OK) {
+        ngx_pcap_api_count(NGX_PCAP_API_C_CACHE_HITS, 1);
+    }
+
     if (rc == NGX_DECLINED) {
         rc = ctx->conf->token_keys.len
              ? ngx_pcap_api_keys_phase(r, ctx)
@@ -234,8 +238,8 @@ ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx)
     /* what we ask ourselves, beside a capture, is no request of its client */
 
     rc = ngx_pcap_api_slot_take(pmcf->zone, ctx->conf,
-                                ctx->capture
-                                ? NULL : ctx->request->connection->sockaddr);
+                                ctx->capture ? NULL
+                                             : ngx_pcap_api_counted(ctx));
 
     if (rc == NGX_OK) {
         ctx->slot = 1;
@@ -283,6 +287,8 @@ ngx_pcap_api_introspection_phase(ngx_http_request_t *r,
             return NGX_AGAIN;
         }
 
+        ngx_pcap_api_count(NGX_PCAP_API_C_INTROSPECTIONS_FAILED, 1);
+
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                    "the token endpoint does not answer");
     }
@@ -298,6 +304,8 @@ ngx_pcap_api_introspection_phase(ngx_http_request_t *r,
     if (rc != NGX_OK) {
         return rc;
     }
+
+    ngx_pcap_api_count(NGX_PCAP_API_C_INTROSPECTIONS, 1);
 
     rc = ngx_pcap_api_fetch(ctx, &ctx->conf->introspection,
                             NGX_PCAP_API_MAX_REPLY, f);
@@ -349,6 +357,7 @@ ngx_pcap_api_endpoint_failed(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "token endpoint %V: status %i, %s",
                   &ctx->conf->introspection, ctx->introspection.status, why);
+    ngx_pcap_api_count(NGX_PCAP_API_C_INTROSPECTIONS_FAILED, 1);
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                "the token endpoint failed: %s", why);

@@ -194,21 +194,14 @@ ngx_pcap_api_end_json(json_t *doc, ngx_pcap_api_row_t *row)
 
 
 static void
-ngx_pcap_api_target_json(json_t *doc, ngx_pcap_api_ctx_t *ctx,
-    ngx_pcap_api_row_t *row)
+ngx_pcap_api_target_json(json_t *doc, ngx_pcap_api_row_t *row)
 {
-    const ngx_pcap_api_resolver_t  *res;
+    ngx_str_t  name;
 
-    /* a reload may have taken the resolver away */
+    name = ngx_pcap_api_resolver_name(row->resolver);
 
-    res = ngx_pcap_api_resolver(ctx->conf, row->resolver);
-
-    if (res != NULL && res->number == row->resolver) {
-        json_object_set_new(doc, "resolver",
-                            json_stringn((char *) res->name.data,
-                                         res->name.len));
-    }
-
+    json_object_set_new(doc, "resolver",
+                        json_stringn((char *) name.data, name.len));
     ngx_pcap_api_json_str(doc, "target", row->group.data, row->group.len);
 
     if (row->label_len) {
@@ -230,7 +223,7 @@ ngx_pcap_api_capture_json(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row)
     json_object_set_new(doc, "state",
                         json_string(ngx_pcap_api_row_states[row->state]));
     ngx_pcap_api_end_json(doc, row);
-    ngx_pcap_api_target_json(doc, ctx, row);
+    ngx_pcap_api_target_json(doc, row);
 
     ngx_pcap_api_json_str(doc, "user", row->user.data, row->user.len);
     json_object_set_new(doc, "own",

@@ -37,6 +37,7 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    conf->metrics = NGX_CONF_UNSET;
     conf->enable = NGX_CONF_UNSET;
     conf->targets = NGX_CONF_UNSET_PTR;
     conf->scopes = NGX_CONF_UNSET_PTR;
@@ -193,6 +194,14 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         }
     }
 
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
+
+    if (conf->metrics == 1 && pmcf->zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pcap_api_metrics on\" needs \"pcap_api_zone\"");
+        return NGX_CONF_ERROR;
+    }
+
     if (ngx_pcap_api_limits_merge(cf, &conf->limits, &prev->limits)
         != NGX_CONF_OK)
     {
@@ -203,7 +212,6 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_OK;
     }
 
-    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
     conf->number = ++pmcf->nlocations;
 
     if (pmcf->zone == NULL) {

@@ -103,6 +103,7 @@ ngx_pcap_api_keys_fetch(ngx_pcap_api_ctx_t *ctx, ngx_uint_t conditional)
                             ? NGX_PCAP_API_KEYS_HASTY
                             : NGX_PCAP_API_KEYS_PATIENT);
     keys->fetching = ctx;
+    ngx_pcap_api_count(NGX_PCAP_API_C_KEYS_FETCHES, 1);
 
     rc = ngx_pcap_api_fetch(ctx, &ctx->conf->token_keys,
                             NGX_PCAP_API_KEYS_SIZE, &ctx->keys_fetch);

@@ -158,12 +158,20 @@ ngx_pcap_api_dropped(ngx_pcap_api_ctx_t *ctx)
 void
 ngx_pcap_api_ledger_sync(ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_uint_t              i;
-    ngx_pcap_api_row_t     *row;
-    ngx_pcap_api_ledger_t   sum;
+    ngx_uint_t                 i;
+    ngx_slab_pool_t           *shpool;
+    ngx_pcap_api_row_t        *row;
+    ngx_pcap_api_ledger_t      sum;
+    ngx_pcap_api_main_conf_t  *pmcf;
 
+    pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
+    shpool = ngx_pcap_api_shpool(pmcf->zone);
     row = ctx->row;
     ngx_memzero(&sum, sizeof(ngx_pcap_api_ledger_t));
+
+    /* with the lock, unlike the rest of a row: whoever reads adds it up */
+
+    ngx_shmtx_lock(&shpool->mutex);
 
     for (i = 0; i < row->ntargets; i++) {
         ngx_pcap_api_ledger(&ctx->agents[i], &row->targets[i].ledger);
@@ -172,6 +180,8 @@ ngx_pcap_api_ledger_sync(ngx_pcap_api_ctx_t *ctx)
 
     row->ledger = sum;
     row->dropped = ngx_pcap_api_ledger_dropped(&sum);
+
+    ngx_shmtx_unlock(&shpool->mutex);
 }
 
 

@@ -29,7 +29,9 @@ ngx_pcap_api_meter(ngx_pcap_api_meters_t *meters, uint64_t key)
     ngx_uint_t             i;
     ngx_pcap_api_meter_t  *set, *m;
 
-    set = (*meters)[ngx_murmur_hash2((u_char *) &key, sizeof(uint64_t))
+    /* Fibonacci hashing: the high bits of the product are well mixed */
+
+    set = (*meters)[(key * 0x9e3779b97f4a7c15ULL >> 32)
                     % NGX_PCAP_API_METER_SETS];
     m = set;
 
@@ -142,6 +144,42 @@ ngx_pcap_api_shm_of(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+struct sockaddr *
+ngx_pcap_api_counted(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_addr_t           addr;
+    struct sockaddr     *sa;
+    ngx_http_request_t  *r;
+
+    if (ctx->limited.counted != NULL) {
+        return ctx->limited.counted;
+    }
+
+    r = ctx->request;
+    sa = r->connection->sockaddr;
+
+    if (ctx->conf->routers != NULL
+        && ngx_cidr_match(sa, ctx->conf->routers) == NGX_OK
+        && ngx_pcap_api_forwarded_for(r, &addr) == NGX_OK)
+    {
+        sa = addr.sockaddr;
+    }
+
+    ctx->limited.counted = sa;
+
+    return sa;
+}
+
+
+/* A peer node has counted its clients itself, and has shown who it is. */
+static ngx_uint_t
+ngx_pcap_api_is_counted(ngx_pcap_api_ctx_t *ctx)
+{
+    return ctx->conf->limits.address_rate.rate != 0
+           && !ctx->conf->peers.forwarded;
+}
+
+
 ngx_int_t
 ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx)
 {
@@ -150,11 +188,11 @@ ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx)
 
     rate = &ctx->conf->limits.address_rate;
 
-    if (rate->rate == 0) {
+    if (!ngx_pcap_api_is_counted(ctx)) {
         return NGX_OK;
     }
 
-    key = ngx_pcap_api_address_key(ctx->request->connection->sockaddr);
+    key = ngx_pcap_api_address_key(ngx_pcap_api_counted(ctx));
 
     if (ngx_pcap_api_charge(ctx, &ngx_pcap_api_shm_of(ctx)->addresses, key,
                             rate, 1)
@@ -172,7 +210,10 @@ ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* The request itself is charged already; no token at all is no guess. */
+/*
+ * The request itself is charged already; no token at all is no guess, and
+ * neither is that of a capture that runs, which is asked for again.
+ */
 void
 ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx)
 {
@@ -183,11 +224,13 @@ ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx)
     limits = &ctx->conf->limits;
     rate = &limits->address_rate;
 
-    if (rate->rate == 0 || ctx->token.len == 0 || limits->failed_cost < 2) {
+    if (!ngx_pcap_api_is_counted(ctx) || ctx->capture != NULL
+        || ctx->token.len == 0 || limits->failed_cost < 2)
+    {
         return;
     }
 
-    key = ngx_pcap_api_address_key(ctx->request->connection->sockaddr);
+    key = ngx_pcap_api_address_key(ngx_pcap_api_counted(ctx));
 
     (void) ngx_pcap_api_charge(ctx, &ngx_pcap_api_shm_of(ctx)->addresses, key,
                                rate, limits->failed_cost - 1);

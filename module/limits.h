@@ -104,6 +104,7 @@ typedef struct {
     uint64_t                   bandwidth;
     uint64_t                   used;         /* bytes since the measure */
     uint64_t                   rate;         /* bytes/s, smoothed */
+    uint64_t                   to;           /* bytes/s, held back to */
     size_t                     allowance;    /* bytes of the next batch */
 
     unsigned                   throttled:1;  /* it may send nothing now */
@@ -131,6 +132,7 @@ typedef struct {
     uint64_t                   packets;      /* when it was looked at */
     ngx_msec_t                 active;       /* the last packet */
     ngx_str_t                  text;         /* X-Pcap-Limits */
+    struct sockaddr           *counted;      /* NULL: not yet known */
     u_char                     detail[64];
 } ngx_pcap_api_limited_t;
 

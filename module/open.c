@@ -331,6 +331,13 @@ ngx_pcap_api_open_result(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                                    &first->fail_text);
     }
 
+    /* what the owners of the machines do not allow */
+
+    if (same && first->status == NGX_HTTP_FORBIDDEN) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN, "%V",
+                                   &first->fail_text);
+    }
+
     if (same && first->status == NGX_HTTP_TOO_MANY_REQUESTS) {
         ctx->retry_after = 10;
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_TOO_MANY_REQUESTS, "%V",
@@ -354,6 +361,7 @@ ngx_pcap_api_agent_open(ngx_pcap_api_agent_t *a)
     a->resumed = ngx_current_msec;
     a->opening = 1;
     a->ctx->nopening++;
+    ngx_pcap_api_count(NGX_PCAP_API_C_AGENTS, 1);
 
     return ngx_pcap_api_subrequest(a->ctx, &a->ctx->conf->agents,
                                    ngx_pcap_api_agent_done, a, &a->sr);
@@ -621,6 +629,8 @@ ngx_pcap_api_agent_fail(ngx_pcap_api_agent_t *a, ngx_pcap_api_msg_e type,
 
     a->state = NGX_PCAP_API_AGENT_FAILED;
     a->ctx->nalive--;
+
+    ngx_pcap_api_count(NGX_PCAP_API_C_AGENT_FAILS + type, 1);
 
     if (!a->ctx->limit_hit) {              /* else it is late for that */
         a->ctx->failed_some = 1;

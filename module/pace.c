@@ -288,6 +288,7 @@ ngx_pcap_api_hold_back(ngx_pcap_api_ctx_t *ctx, ngx_uint_t own)
     p->held_own |= own;
     p->held_share |= !own;
     p->tell = 1;
+    p->to = own ? p->bandwidth : p->worker->level;
     p->allowance = 0;
 
     /* the tick is too far away */
@@ -385,12 +386,11 @@ ngx_pcap_api_pace_tell(ngx_pcap_api_ctx_t *ctx)
     if (p->by_own) {
         ngx_pcap_api_message(ctx, NULL, NGX_PCAP_API_MSG_CONGESTED,
                              "held back to %uL bytes/s by "
-                             "pcap_api_bandwidth of this server",
-                             p->bandwidth);
+                             "pcap_api_bandwidth of this server", p->to);
         return;
     }
 
     ngx_pcap_api_message(ctx, NULL, NGX_PCAP_API_MSG_CONGESTED,
                          "held back to %uL bytes/s, its share of what this "
-                         "server is good for now", p->worker->level);
+                         "server is good for now", p->to);
 }

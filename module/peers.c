@@ -124,21 +124,55 @@ ngx_pcap_api_node(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* Room for node n, or NULL with *err. */
+static ngx_pcap_api_peer_t *
+ngx_pcap_api_peer_new(ngx_conf_t *cf, ngx_pcap_api_peers_conf_t *peers,
+    ngx_uint_t n, char **err)
+{
+    ngx_uint_t            i;
+    ngx_pcap_api_peer_t  *p;
+
+    *err = NGX_CONF_ERROR;
+
+    if (peers->list == NGX_CONF_UNSET_PTR) {
+        peers->list = ngx_array_create(cf->pool, 4,
+                                       sizeof(ngx_pcap_api_peer_t));
+        if (peers->list == NULL) {
+            return NULL;
+        }
+    }
+
+    p = peers->list->elts;
+
+    for (i = 0; i < peers->list->nelts; i++) {
+        if (p[i].node == n) {
+            *err = "names a node twice";
+            return NULL;
+        }
+    }
+
+    if (i == NGX_PCAP_API_MAX_PEERS) {
+        *err = "is there more than 64 times";
+        return NULL;
+    }
+
+    return ngx_array_push(peers->list);
+}
+
+
 char *
 ngx_pcap_api_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    char                        err[PCAPX_ERR_LEN];
-    u_char                      ip[16], ip_len;
-    uint16_t                    port;
-    ngx_int_t                   n;
-    ngx_str_t                  *value;
-    ngx_uint_t                  i;
-    ngx_pcap_api_peer_t        *p;
-    ngx_pcap_api_loc_conf_t    *plcf = conf;
-    ngx_pcap_api_peers_conf_t  *peers;
+    char                      *wrong;
+    char                       err[PCAPX_ERR_LEN];
+    u_char                     ip[16], ip_len;
+    uint16_t                   port;
+    ngx_int_t                  n;
+    ngx_str_t                 *value;
+    ngx_pcap_api_peer_t       *p;
+    ngx_pcap_api_loc_conf_t   *plcf = conf;
 
     value = cf->args->elts;
-    peers = &plcf->peers;
 
     n = ngx_pcap_api_node_number(&value[1]);
     if (n == NGX_ERROR) {
@@ -153,29 +187,9 @@ ngx_pcap_api_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (peers->list == NGX_CONF_UNSET_PTR) {
-        peers->list = ngx_array_create(cf->pool, 4,
-                                       sizeof(ngx_pcap_api_peer_t));
-        if (peers->list == NULL) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    p = peers->list->elts;
-
-    for (i = 0; i < peers->list->nelts; i++) {
-        if (p[i].node == (ngx_uint_t) n) {
-            return "names a node twice";
-        }
-    }
-
-    if (i == NGX_PCAP_API_MAX_PEERS) {
-        return "is there more than 64 times";
-    }
-
-    p = ngx_array_push(peers->list);
+    p = ngx_pcap_api_peer_new(cf, &plcf->peers, n, &wrong);
     if (p == NULL) {
-        return NGX_CONF_ERROR;
+        return wrong;
     }
 
     p->node = n;
@@ -286,7 +300,6 @@ static ngx_int_t
 ngx_pcap_api_peer_uri(ngx_pcap_api_ctx_t *ctx, ngx_str_t *path,
     ngx_str_t *uri)
 {
-    u_char                    *p;
     ngx_str_t                 *name;
     ngx_http_core_loc_conf_t  *clcf;
 
@@ -302,9 +315,8 @@ ngx_pcap_api_peer_uri(ngx_pcap_api_ctx_t *ctx, ngx_str_t *path,
         return NGX_ERROR;
     }
 
-    p = (u_char *) ngx_escape_uri(uri->data, name->data, name->len,
-                                  NGX_ESCAPE_URI);
-    ngx_memcpy(p, path->data, path->len);
+    (void) ngx_escape_uri(uri->data, name->data, name->len, NGX_ESCAPE_URI);
+    ngx_memcpy(uri->data + uri->len - path->len, path->data, path->len);
 
     return NGX_OK;
 }

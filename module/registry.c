@@ -352,6 +352,7 @@ void
 ngx_pcap_api_row_run(ngx_pcap_api_ctx_t *ctx)
 {
     ctx->row->state = NGX_PCAP_API_ROW_RUNNING;
+    ngx_pcap_api_count_of(ctx->row->resolver, NGX_PCAP_API_RC_STARTED, 1);
     ngx_pcap_api_row_sync(ctx);
 }
 
@@ -417,6 +418,7 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
     }
 
     ngx_pcap_api_ledger_sync(ctx);
+    ngx_pcap_api_count_capture(ctx);
 }
 
 
@@ -437,6 +439,8 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
         if (!ctx->finished && ctx->end == NGX_PCAP_API_END_NONE) {
             row->end = NGX_PCAP_API_END_CLIENT;
         }
+
+        ngx_pcap_api_count_end(row);
     }
 
     ngx_shmtx_lock(&shpool->mutex);

@@ -331,6 +331,8 @@ ngx_pcap_api_send_problem(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     json_t     *doc, *targets;
     ngx_str_t   value, id;
 
+    ngx_pcap_api_count_refusal(status);
+
     if (ctx != NULL) {
         id = ctx->request_id;
 

@@ -56,12 +56,14 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_status_phases[] = {
 
 static const ngx_pcap_api_phase_t  ngx_pcap_api_list_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
     { "listing captures", ngx_pcap_api_list_phase },
     { NULL, NULL }
 };
 
 static const ngx_pcap_api_phase_t  ngx_pcap_api_show_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
     { "asking another node", ngx_pcap_api_forward_phase },
     { "showing a capture", ngx_pcap_api_show_phase },
     { NULL, NULL }
@@ -168,6 +170,8 @@ ngx_pcap_api_handler(ngx_http_request_t *r)
 
     path.data = r->uri.data + clcf->name.len;
     path.len = r->uri.len - clcf->name.len;
+
+    ngx_pcap_api_count_request(r, &path);
 
     rc = ngx_pcap_api_route(r, &path);
 
@@ -394,6 +398,8 @@ ngx_pcap_api_form(ngx_http_request_t *r)
                        : NGX_PCAP_API_AUTH_TIMEOUT);
     ngx_add_timer(&ctx->timer, NGX_PCAP_API_TICK);
 
+    ctx->phase_began = ngx_current_msec;
+
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_pcap_api_step;
 
@@ -480,6 +486,10 @@ ngx_pcap_api_step(ngx_http_request_t *r)
     do {
         r->connection->log->action = (char *) ctx->phase->action;
         rc = ctx->phase->run(r, ctx);
+
+        if (rc == NGX_OK) {
+            ngx_pcap_api_count_phase(ctx);
+        }
     } while (rc == NGX_OK && (++ctx->phase)->run != NULL);
 
     if (rc == NGX_DONE) {                  /* ctx may be gone */

@@ -349,6 +349,11 @@ ngx_int_t ngx_pcap_api_continue_phase(ngx_http_request_t *r,
 /* module/limits.c: what requests and users may use up */
 
 /*
+ * Whose requests are counted together: the peer, or the client that a router
+ * of pcap_api_trusted_routers has seen. It proves nothing.
+ */
+struct sockaddr *ngx_pcap_api_counted(ngx_pcap_api_ctx_t *ctx);
+/*
  * A request of this address: NGX_OK, or a 429; before the token is looked at.
  * That its token was no good costs it more.
  */
@@ -479,7 +484,6 @@ ngx_int_t ngx_pcap_api_drain(ngx_pcap_api_ctx_t *ctx);
 
 /* That of the table, configured or not, or NULL. */
 const ngx_pcap_api_resolver_t *ngx_pcap_api_resolver_named(ngx_str_t *name);
-
 
 ngx_int_t ngx_pcap_api_resolve_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
@@ -643,6 +647,12 @@ ngx_int_t ngx_pcap_api_health_get(ngx_pcap_api_health_t *h);
 /* Sets ctx->agent_uri: NGX_OK, NGX_ERROR, or 400 when it is too long. */
 ngx_int_t ngx_pcap_api_agent_uri(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+/*
+ * The last address of X-Forwarded-For, what a router itself has seen: NGX_OK;
+ * else there is none. Of use if the peer is a router that we trust.
+ */
+ngx_int_t ngx_pcap_api_forwarded_for(ngx_http_request_t *r,
+    ngx_addr_t *addr);
 
 /*
  * The client's address: of a trusted router's client the one that the router

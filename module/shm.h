@@ -70,6 +70,7 @@ typedef struct {
     ngx_queue_t             rows;
     ngx_queue_t             ended;         /* oldest first */
     ngx_uint_t              nended;
+    ngx_pcap_api_counters_t counters;      /* changed without the lock */
     ngx_pcap_api_worker_t   workers[NGX_MAX_PROCESSES];
     ngx_msec_t              swept;         /* looked for dead ones */
     ngx_rbtree_t            verdicts;

@@ -41,9 +41,11 @@ ngx_pcap_api_push(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
     if (ctx->blocked
         && ngx_current_msec - ctx->took > ctx->conf->client_stall)
     {
+        ctx->end = NGX_PCAP_API_END_STALL;
         ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
                       "pcap client took nothing for %M ms",
                       ctx->conf->client_stall);
+        ctx->end = NGX_PCAP_API_END_STALL;
         return NGX_ERROR;
     }
 
@@ -420,8 +422,11 @@ ngx_pcap_api_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         }
     }
 
+    /* nginx would wait for the client by send_timeout, which is too long */
+
     if (!ctx->finished
-        || (ctx->status == NGX_PCAP_API_ERROR && ctx->blocked))
+        || (ctx->blocked && (ctx->status == NGX_PCAP_API_ERROR
+                             || ngx_exiting)))
     {
         return NGX_AGAIN;
     }

@@ -126,6 +126,11 @@ ngx_pcap_api_sweep_row(ngx_shm_zone_t *zone, ngx_uint_t slot,
             row->status = NGX_PCAP_API_ERROR;
             row->end = NGX_PCAP_API_END_WORKER;
             ngx_pcap_api_row_unknown(row);
+
+            if (row->state > NGX_PCAP_API_ROW_STARTING) {
+                ngx_pcap_api_count_end(row);
+            }
+
             ngx_pcap_api_row_copy(copy, text, row);
             copy->state = NGX_PCAP_API_ROW_ENDED;
             copy->ended = ngx_time();

@@ -15,6 +15,9 @@ my %answer = (
     400 => sub { $_[0]->refuse('400 Bad Request', '{"type":"about:blank",'
         . '"title":"Bad Request","status":400,"detail":"filter: syntax '
         . 'error near foo"}') },
+    403 => sub { $_[0]->refuse('403 Forbidden', '{"type":"about:blank",'
+        . '"title":"Forbidden","status":403,"detail":"lo is not among the '
+        . 'interfaces"}') },
     404 => sub { $_[0]->refuse('404 Not Found', '{"type":"about:blank",'
         . '"title":"Not Found","status":404,"detail":"no interface eth7",'
         . '"interfaces":["eth0","lo"]}') },
@@ -77,6 +80,7 @@ my ($nginx, $fake) = @$lab{qw(nginx fake)};
 for my $name (@names) {
     my $c = $nginx->fetch("/v1/capture/static/all?instance=bad/$name");
     my $status = $name =~ /^(?:400|404)$/ ? 400
+        : $name eq '403' ? 403
         : $name eq '429' ? '(?:429|502)' : '(?:502|504)';
 
     like($c->{status}, qr/^$status$/, "$name alone: status");
@@ -88,6 +92,8 @@ for my $name (@names) {
     unlike($c->{body}, qr/[\x00-\x09\x0b-\x1f]/, "$name alone: clean text");
     like($c->{body}, qr/syntax error near foo/,
         "libpcap's words are handed on") if $name eq '400';
+    like($c->{body}, qr/lo is not among/, 'and what it does not allow')
+        if $name eq '403';
     like($c->{body}, qr/no interface eth7/, 'and what the agent lacks')
         if $name eq '404';
 }

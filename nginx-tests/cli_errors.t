@@ -286,8 +286,8 @@ is($run->{json}{instances}[0]{received}, 9223372036854775807,
 # --- usage ----------------------------------------------------------------
 
 for my $case (
-    [ [], qr/which command\? There are: bosh, cf, static, status/ ],
-    [ ['captures'], qr/no command "captures"; there are: bosh, cf, static/ ],
+    [ [], qr/which command\? There are: bosh, cf, list, show, static, st/ ],
+    [ ['captures'], qr/no command "captures"; there are: bosh, cf, list, / ],
     [ ['static'], qr/needs GROUP/ ],
     [ [ 'static', 'a/b' ], qr/GROUP: / ],
     [ [ 'static', '../x' ], qr/GROUP: / ],

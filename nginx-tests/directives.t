@@ -158,7 +158,18 @@ for my $line ('pcap_api_static six web/0 [2001:db8::1]:9494;',
     config_says($line, undef, pcap => $line);
 }
 
+# /metrics
+config_says('metrics', undef, http => 'server { listen 127.0.0.1:9180;'
+    . ' location = /metrics { pcap_api_metrics on; } }');
+config_says('metrics wrong', qr/"yes" in "pcap_api_metrics"/,
+    server => 'location = /m { pcap_api_metrics yes; }');
+config_says('metrics in a server', qr/pcap_api_metrics.*not allowed here/,
+    server => 'pcap_api_metrics on;');
+
 # the zone, and what has no default
+config_says('metrics without a zone', qr/"pcap_api_metrics on" needs/,
+    zone => '# none', http => 'server { listen 127.0.0.1:9180;'
+    . ' location = /metrics { pcap_api_metrics on; } }');
 config_says('no zone', qr/pcap_api_zone/, zone => '# none');
 config_says('zone size', qr/pcap_api_zone|size/,
     zone => 'pcap_api_zone pcap little;');

@@ -73,20 +73,35 @@ my %then = (
     simple_packet => sub { block(3, pack('V', 16) . $data) },
     huge_block    => sub { block(6, 'x' x 400_000) },
 );
-# How a stream may end: [ what is sent after good records, what the file says
-# of the agent, and its words ]. The first two are the twins that are well.
-my @ENDS = (
-    [ proper          => sub { $_[0]->end() }, 'CAPTURE_STOPPED',
-        qr/^the agent has ended the capture$/ ],
-    [ container_gone  => sub {
+
+
+# Ends well, with this comment in the last ISBs.
+sub says_why
+{
+    my ($why) = @_;
+
+    return sub {
         my ($c) = @_;
         $c->chunk(join '', map { isb($_, $c->now(), endtime => $c->now(),
             filteraccept => $c->{count}[$_], osdrop => 0,
-            usrdeliv => $c->{count}[$_], opts => [ [ 1, 'container gone' ] ])
-            } 0, 1);
+            usrdeliv => $c->{count}[$_], opts => [ [ 1, $why ] ]) } 0, 1);
         $c->send_raw("0\r\n\r\n");
         $c->close();
-    }, 'CAPTURE_STOPPED', qr/^the container is gone$/ ],
+    };
+}
+
+
+# How a stream may end: [ what is sent after good records, what the file says
+# of the agent, and its words ]. The first four are those that are well.
+my @ENDS = (
+    [ proper          => sub { $_[0]->end() }, 'CAPTURE_STOPPED',
+        qr/^the agent has ended the capture$/ ],
+    [ container_gone  => says_why('container gone'), 'CAPTURE_STOPPED',
+        qr/^the container is gone$/ ],
+    [ agent_off       => says_why('switched off'), 'CAPTURE_STOPPED',
+        qr/^captures were switched off at the agent$/ ],
+    [ agent_limit     => says_why('limit: max_cpu_percent'), 'LIMIT_REACHED',
+        qr/^the agent has ended the capture \(limit: max_cpu_percent\)$/ ],
     [ final_in_block  => sub {
         $_[0]->chunk(substr epb(0, $_[0]->now(), $data), 0, -8);
         $_[0]->send_raw("0\r\n\r\n");

@@ -83,7 +83,7 @@ sub ledger_ok
             stop limit in_flight);
     }
 
-    my $t = trailer_ledger($c);
+    my $t = $c->{complete} ? trailer_ledger($c) : {};
 
     if ($c->{complete}) {
         is($t->{seen}, $sum{received}, "$name: trailer: seen");
@@ -102,6 +102,26 @@ sub ledger_ok
     is($sum{kernel}, $seen{kernel}, "$name: isb_osdrop");
 
     return ($v, $t);
+}
+
+
+# The same as the registry shows it, of the capture and of each target.
+sub shown_ok
+{
+    my ($id, $name) = @_;
+
+    my $doc = eval { decode_json($nginx->fetch("/v1/captures/$id")->{body}) };
+
+    ok($doc && $doc->{ledger}, "$name: it is shown") or return {};
+
+    for my $l ($doc->{ledger}, map { $_->{ledger} } @{ $doc->{targets} }) {
+        my $sum = $l->{delivered} + $l->{filtered} + $l->{in_flight};
+
+        $sum += $_ for values %{ $l->{dropped} };
+        is($l->{seen}, $sum, "$name: shown: the sum");
+    }
+
+    return $doc;
 }
 
 
@@ -129,22 +149,28 @@ sub sent
         "$count packets are sent");
 }
 
-# --- nothing is lost --------------------------------------------------------
+# --- nothing is lost ------------------------------------------------------
 
 my $c = real('');
 
 sent(1, 500, 5000);
 wait_seen($c, 1, 499, 2);
+ok(wait_for(5, sub { shown_ok(capture_id($c), 'running')->{ledger}{seen}
+    == 1000 }), 'running: all are shown');
 stop_capture($lab, $c);
 
 my $file = capture_ok($c, status => 'stopped', name => 'all');
 my ($v, $t) = ledger_ok($c, $file, 'all');
+my $doc = shown_ok(capture_id($c), 'all');
+
+is($doc->{ledger}{delivered}, 1000, 'all: shown');
+is($doc->{ledger}{unknown_since}, undef, 'all: shown: nothing unknown');
 
 is($v->{"web/$_"}{received}, 500, "all: web/$_ saw what was sent") for 0, 1;
 is($t->{$_}, 0, "all: nothing dropped: $_") for qw(kernel agent stop limit);
 ok(!$t->{unknown_since}, 'all: nothing unknown');
 
-# --- a ring that overflows --------------------------------------------------
+# --- a ring that overflows ------------------------------------------------
 
 # nothing is read for the first while, so both rings run over; then all is
 $c = real('', rcvbuf => 131072);
@@ -171,7 +197,7 @@ cmp_ok($t->{kernel}, '>', 0, 'overflow: the kernel dropped');
 is($t->{kernel} + $t->{delivered}, $t->{seen}, 'overflow: and nobody else');
 ok(!$t->{unknown_since}, 'overflow: nothing unknown');
 
-# --- a stop while the client is stalled ------------------------------------
+# --- a stop while the client is stalled -----------------------------------
 
 $c = real('', rcvbuf => 131072);
 sent(4, 8000, 100_000, 1200);
@@ -187,7 +213,36 @@ is($v->{"web/$_"}{received}, 8000, "stalled: web/$_ saw what was sent")
 cmp_ok($t->{stop}, '>', 0, 'stalled: dropped at the stop');
 ok(!$t->{unknown_since}, 'stalled: nothing unknown');
 
-# --- an exact limit ---------------------------------------------------------
+# the same over HTTP/2, which keeps buffers of its own
+my $h2 = work_dir() . '/h2';
+my $pid = spawn('h2', [ 'curl', '-sSN', '--http2', '--cacert',
+    $lab->{certs}->file('ca.crt'), '-H', 'Authorization: bearer good', '-D',
+    "$h2.head", '-o', "$h2.body", 'https://localhost:8443/v1/capture/static/'
+    . 'demo?interface=eth0&filter=udp+and+port+9' ]);
+
+ok(wait_for(10, sub { -s "$h2.body" }), 'stalled HTTP/2: it runs');
+kill 'STOP', $pid;
+sent(14, 12_000, 100_000, 1200);
+
+my ($id) = slurp("$h2.head") =~ /^x-pcap-capture-id: (\w+)/im;
+
+is($nginx->fetch("/v1/captures/$id", method => 'DELETE')->{status}, 202,
+    'stalled HTTP/2: DELETE');
+ok(wait_for(4, sub { !grep { $_->connections() } @$agents }),
+    'stalled HTTP/2: the agents are gone');
+kill 'CONT', $pid;
+is(wait_exit($pid, 20), 0, 'stalled HTTP/2: it goes on to its end');
+
+my $body = slurp("$h2.body");
+
+$file = PcapTest::Pcapng::parse($body);
+($v) = ledger_ok({ body => $body }, $file, 'stalled HTTP/2');
+is($v->{"web/$_"}{received}, 12_000, "stalled HTTP/2: web/$_ saw what was "
+    . 'sent') for 0, 1;
+cmp_ok($v->{api}{stop}, '>', 0, 'stalled HTTP/2: dropped at the stop');
+ok(!$v->{api}{unknown_since}, 'stalled HTTP/2: nothing unknown');
+
+# --- an exact limit -------------------------------------------------------
 
 $c = real('&max_packets=100');
 sent(5, 500, 100_000);
@@ -206,7 +261,7 @@ $t = trailer_ledger($c);
 is($t->{delivered}, 100, 'pcap: delivered');
 is($t->{seen}, 100 + $t->{limit} + $t->{kernel}, 'pcap: the rest');
 
-# --- SIGTERM of an agent, while the other goes on -----------------------------
+# --- SIGTERM of an agent, while the other goes on -------------------------
 
 $c = real('');
 sent(7, 300, 5000);
@@ -222,7 +277,7 @@ is($v->{"web/$_"}{received}, 300, "SIGTERM: web/$_ saw what was sent")
 ok(!$t->{unknown_since}, 'SIGTERM: nothing unknown');
 $agents->[1]->start();
 
-# --- SIGKILL: the connection is cut -------------------------------------------
+# --- SIGKILL: the connection is cut ---------------------------------------
 
 $c = real('');
 sent(8, 300, 5000);
@@ -243,7 +298,7 @@ like($v->{'web/1'}{unknown_since}, qr/^\d{4}-\d\d-\d\dT[\d:.]+Z$/,
 is($t->{unknown_since}, $v->{'web/1'}{unknown_since}, 'SIGKILL: and so is '
     . 'the capture');
 
-# --- lies ---------------------------------------------------------------------
+# --- lies -----------------------------------------------------------------
 
 for my $lie ('', 'more', 'less') {
     $c = $nginx->get("/v1/capture/static/lies?interface=eth0&interface=eth1"
@@ -277,7 +332,7 @@ my $run = cli_start({ url => 'https://localhost:8443', certs =>
 
 is(wait_exit($run->{pid}, 10), 0, 'pcap-cli') or diag(slurp($run->{err}));
 
-my $doc = eval { decode_json(slurp($run->{out})) } || {};
+$doc = eval { decode_json(slurp($run->{out})) } || {};
 
 is_deeply($doc->{drops}, { kernel => 0, agent => 7, stop => 0, limit => 7 },
     'JSON: drops') or diag(slurp($run->{out}), slurp($run->{err}));
@@ -290,10 +345,8 @@ like(slurp($run->{err}), qr/^\D*7 left out behind the limit$/m,
 unlike(slurp($run->{err}), qr/by the kernel|at the stop/,
     'summary: no line for none');
 
-# --- a client that is gone ----------------------------------------------------
+# --- a client that is gone ------------------------------------------------
 
-# what is known then stands in the row of the capture (see registry.t, and
-# the log here)
 $c = real('');
 sent(10, 200, 5000);
 wait_seen($c, 10, 199, 2);
@@ -307,5 +360,12 @@ my ($bytes, $line) = $nginx->log() =~ /ended: cut, .* sent:(\d+) (\S.*)/;
 
 cmp_ok($bytes, '>', 2 * 200 * 100, 'gone: bytes handed to its socket');
 like($line, qr/unknown_since=\d{4}-/, 'gone: unknown since then');
+
+$doc = shown_ok(capture_id($c), 'gone');
+is($doc->{sent_bytes}, $bytes, 'gone: shown: bytes handed to its socket');
+is($doc->{ledger}{delivered}, 400, 'gone: shown: delivered');
+like($doc->{ledger}{unknown_since} || '', qr/^\d{4}-/,
+    'gone: shown: unknown since then');
+is($doc->{end_reason}, 'client gone', 'gone: shown: why');
 
 finish();

@@ -102,7 +102,7 @@ $file = capture_ok($greedy, status => 'stopped', name => 'greedy');
 
 my $v = verdicts_of($file)->{'web/1'};
 
-cmp_ok($v->{dropped}, '>', 1000, 'greedy: its kernel dropped');
+cmp_ok($v->{dropped}, '>', 0, 'greedy: its kernel dropped');
 is($v->{received}, 9000 + int(($marks + 4) / 5),
     'greedy: seen is what was sent');
 is($v->{received}, $v->{packets} + $v->{dropped}, 'greedy: the sum is right');

@@ -31,6 +31,10 @@ my $lab = bosh_lab(script => sub { $_[0]->usual(1) }, nginx => { workers => 2,
     limits => '', server => join '',
     place('address', 'pcap_api_request_rate 1 burst=6', 'pcap_api_user_rate'
         . ' off', 'pcap_api_failed_token_cost 5'),
+    place('one', 'pcap_api_max_captures_per_user 1', 'pcap_api_static_scope'
+        . ' off'),
+    place('routed', 'pcap_api_request_rate 1 burst=6', 'pcap_api_user_rate'
+        . ' off', 'pcap_api_trusted_routers 127.0.8.0/24'),
     place('cheap', 'pcap_api_request_rate 1 burst=6', 'pcap_api_user_rate'
         . ' off', 'pcap_api_failed_token_cost 1'),
     place('user', 'pcap_api_request_rate off', 'pcap_api_user_rate 1'
@@ -99,6 +103,31 @@ is(join(' ', statuses(6, '/cheap/v1/capture/static/none', local =>
 is(join(' ', statuses(6, $none, local => '127.0.9.5', token => undef)),
     '401 401 401 401 401 401', 'no token at all is no guess');
 
+# --- behind a router -------------------------------------------------------
+
+$none = '/routed/v1/capture/static/none';
+
+# what the router has seen comes last, whatever its client has written before
+sub routed
+{
+    my ($n, $router, $client) = @_;
+
+    return join ' ', map { $nginx->fetch($none, local => $router, headers =>
+        [ [ 'X-Forwarded-For', "192.0.2.$_, $client" ] ])->{status} } 1 .. $n;
+}
+
+is(routed(6, '127.0.8.1', '198.51.100.1'), '404 404 404 404 404 404',
+    'a client of the router');
+refused(qr/pcap_api_request_rate/, 'its seventh', $none, local =>
+    '127.0.8.2', headers => [ [ 'X-Forwarded-For', '198.51.100.1' ] ]);
+is(routed(6, '127.0.8.1', '198.51.100.2'), '404 404 404 404 404 404',
+    'another client of the router');
+is(routed(6, '127.0.9.9', '198.51.100.3'), '404 404 404 404 404 404',
+    'no router');
+refused(qr/pcap_api_request_rate/, 'who is no router counts by himself',
+    $none, local => '127.0.9.9', headers => [ [ 'X-Forwarded-For',
+    '198.51.100.4' ] ]);
+
 # --- a user -----------------------------------------------------------------
 
 my $cf = '/user/v1/capture/bosh/none';
@@ -110,6 +139,10 @@ refused(qr/^too[ ]many[ ]requests[ ]of[ ]yours:
     $cf, token => 'op');
 refused(qr/pcap_api_user_rate/, 'from wherever', $cf, token => 'op',
     local => '127.0.9.6');
+refused(qr/pcap_api_user_rate/, 'nor the list', '/user/v1/captures',
+    token => 'op');
+refused(qr/pcap_api_user_rate/, 'nor a capture', '/user/v1/captures/'
+    . 'a' x 32, token => 'op');
 is($nginx->fetch($cf, token => 'op2')->{status}, 404,
     'another user is another one');
 
@@ -117,13 +150,20 @@ is($nginx->fetch($cf, token => 'op2')->{status}, 404,
 is($nginx->fetch('/user/v1/captures/' . 'a' x 32, method => 'DELETE',
     token => 'op')->{status}, 404, 'DELETE is free');
 
+# --- pcap-cli ---------------------------------------------------------------
+
+my $c = $nginx->get('/one/v1/capture/static/demo', token => 'op');
+
+status_is($c, 200, 'one capture');
+
 my $run = cli({ certs => $lab->{certs}, url =>
-    'https://localhost:8443/user' }, [ 'static', 'demo', '-o', 'x',
+    'https://localhost:8443/one' }, [ 'static', 'demo', '-o', 'x',
     '--duration', '1s' ], env => { PCAP_TOKEN => 'op' });
 
 is($run->{code}, 1, 'pcap-cli: refused');
-like($run->{stderr}, qr/HTTP 429.*"pcap_api_user_rate" allows 1 per second/s,
+like($run->{stderr}, qr/HTTP 429.*"pcap_api_max_captures_per_user" is 1$/m,
     'pcap-cli: says why');
-like($run->{stderr}, qr/try again in 1 s/, 'pcap-cli: and when');
+like($run->{stderr}, qr/try again in 10 s/, 'pcap-cli: and when');
+$c->vanish();
 
 finish();

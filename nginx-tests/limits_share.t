@@ -1,7 +1,9 @@
 # What captures of one worker share: pcap_api_worker_bandwidth is filled up
 # from below, so the one that wants little gets all of it and the greedy ones
 # the rest in equal parts; above pcap_api_worker_cpu it is the same. One
-# capture alone is not held back for the sake of others.
+# capture alone is not held back for the sake of others. Beside them runs one
+# that is far above a bandwidth of its own: neither it nor its agents are
+# taken for stalled or silent in all that time.
 
 use strict;
 use warnings;
@@ -20,6 +22,12 @@ my $lab = lab(fakes => 3, script => sub {
 
     return $c->usual(20, size => 1000) if $c->{n} == 2;
 
+    if ($c->{n} > 2) {
+        $c->begin();
+        $c->stay(limit(60), sub { $c->traffic(1, $c->{n} == 3 ? 12_000 : 60) });
+        return $c->end();
+    }
+
     $c->begin();
 
     my $ts = $c->now();
@@ -27,7 +35,13 @@ my $lab = lab(fakes => 3, script => sub {
 
     $c->chunk($bytes) while !$c->peer_state();
     $c->end();
-}, nginx => { listen => 'sndbuf=128k', pcap => 'pcap_api_bandwidth off;'
+}, nginx => { server => 'location /slow/v1/ { pcap_api on;'
+    . ' pcap_api_introspection /_pcap_introspect; pcap_api_bandwidth 4k;'
+    . ' pcap_api_static demo web/3 127.1.0.4:9494 tls_name=pcap-agent;'
+    . ' pcap_api_static demo web/4 127.1.0.5:9494 tls_name=pcap-agent;'
+    . ' pcap_api_client_stall 1s; pcap_api_heartbeat_timeout 1s;'
+    . ' pcap_api_reorder_window 300ms; }',
+    listen => 'sndbuf=128k', pcap => 'pcap_api_bandwidth off;'
     . ' pcap_api_heartbeat_timeout 60s; pcap_api_max_clock_skew 0;',
     http => 'pcap_api_worker_bandwidth 4m; pcap_api_worker_cpu off;' });
 my ($nginx, $fake) = @$lab{qw(nginx fake)};
@@ -133,6 +147,8 @@ sub worker_cpu
 
 # --- bandwidth --------------------------------------------------------------
 
+my $slow = $nginx->get('/slow/v1/capture/static/demo');
+my $slow_since = time();
 my $c = $nginx->get('/v1/capture/static/demo?instance=web/2');
 my @greedy = (greedy(0, '--http1.1'), greedy(1, '--http2'));
 
@@ -145,6 +161,28 @@ my @rate = rates(\@greedy, sub { modest($c, 2.5, 'bandwidth') });
 cmp_ok($_, '>', 1.5e6, 'bandwidth: a greedy one gets its part') for @rate;
 cmp_ok($_, '<', 2.6e6, 'bandwidth: and no more') for @rate;
 modest_ok($c, 'bandwidth');
+
+# --- far above a bandwidth of its own --------------------------------------
+
+select undef, undef, undef, 4 - (time() - $slow_since)
+    if time() - $slow_since < 4;
+$slow->read_until(0.2, sub { 0 });
+
+my $most = 4096 * (time() - $slow_since + 1) + 2 * 12_000;
+
+cmp_ok($slow->{bytes}, '<', $most, 'slow: no more than it may');
+ok(!$slow->{eof}, 'slow: it is not taken for stalled');
+$nginx->fetch('/v1/captures/' . capture_id($slow), method => 'DELETE');
+$slow->read_end(5);
+
+my $file = capture_ok($slow, status => 'stopped', name => 'slow');
+
+is(verdicts_of($file)->{api}{late}, 0, 'slow: nothing is late');
+no_message($file, 'INSTANCE_UNAVAILABLE', 'slow: nobody is taken for silent');
+has_message($file, 'CONGESTED', 'api', qr/held back to 4096 bytes/,
+    'slow: it is told why');
+
+# --- the greedy ones end ---------------------------------------------------
 
 # a stop does not wait for what is held back
 my ($id) = slurp("$greedy[1]{name}.head") =~ /^x-pcap-capture-id: (\w+)/mi;
@@ -182,12 +220,12 @@ modest($c, 1.5, 'begin');
 $before = worker_cpu();
 
 my $start = time();
-my ($slow) = rates([$alone], sub { modest($c, 2, 'CPU') });
+my ($held) = rates([$alone], sub { modest($c, 2, 'CPU') });
 
 $load = (worker_cpu() - $before) / (time() - $start);
 cmp_ok($load, '<', 0.2, "CPU: held back to 10 % of a core ($load)");
-cmp_ok($slow, '<', $fast, 'CPU: slower than alone');
-cmp_ok($slow, '>', 65536, 'CPU: but not stopped');
+cmp_ok($held, '<', $fast, 'CPU: slower than alone');
+cmp_ok($held, '>', 65536, 'CPU: but not stopped');
 modest_ok($c, 'CPU');
 like(end_greedy($alone), qr/CONGESTED api: held back to \d+ bytes.s, its/,
     'CPU: and told why');

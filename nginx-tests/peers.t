@@ -14,12 +14,19 @@ use PcapTest::Node;
 
 my $certs = PcapTest::Certs->new();
 my $lab = lab(certs => $certs, no_start => 1, fakes => 2, script => sub {
-    $_[0]->usual(2) });
+    my ($c) = @_;
+
+    # more than the client takes, or just a little
+    ($c->{args}{filter}[0] || '') eq 'busy' ? $c->usual(400, size => 1400)
+        : $c->usual(2);
+});
 my $fake = $lab->{fake};
 my @groups = map { $fake->target('demo', "web/$_", $_) } 0, 1;
 my ($one, $two) = map { node(certs => $certs, n => $_, nodes => [1, 2],
-    groups => \@groups, workers => 2, pcap => 'pcap_api_static more web/0 '
-    . $fake->addr(0) . ':9494 tls_name=pcap-agent;') } 1, 2;
+    groups => \@groups, workers => 2, forwarded => 'pcap_api_static demo'
+    . ' web/0 ' . $fake->addr(0) . ':9494;',
+    pcap => 'pcap_api_static more web/0 ' . $fake->addr(0)
+    . ':9494 tls_name=pcap-agent;') } 1, 2;
 
 $lab->{uaa}->token('boss', scope => ['pcap.admin'], user_name => 'boss',
     user_id => 'user-boss', sub => 'user-boss');
@@ -155,7 +162,16 @@ is(json($one, "/$id2")->{end_reason}, 'admin', 'it says so');
 
 # --- a client that takes nothing ------------------------------------------
 
-($c, $id) = start($one, '/v1/capture/static/demo', rcvbuf => 32768);
+$c = $one->get('/v1/capture/static/demo?filter=busy', rcvbuf => 32768);
+$id = capture_id($c);
+
+my ($sent, $was) = (0, -1);
+
+ok(wait_for(10, sub {
+    ($was, $sent) = ($sent, json($two, "/$id")->{sent_bytes});
+    select undef, undef, undef, 0.3;
+    $sent > 100000 && $sent == $was;
+}), 'it takes nothing any more');
 is($two->fetch("/v1/captures/$id", method => 'DELETE')->{status}, 202,
     'one that is not read is stopped');
 ok(wait_for(5, sub { !$fake->connections() }), 'its agents are gone');

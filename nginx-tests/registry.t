@@ -24,8 +24,14 @@ my $lab = lab(certs => $certs, fakes => 3, nginx => { workers => 4,
     http => sprintf($elsewhere, $front, $front, $introspect), pcap =>
     'pcap_api_static refused web/0 127.1.0.3:9494 tls_name=pcap-agent;'
     . 'pcap_api_static refused web/1 127.1.0.1:9494 tls_name=pcap-agent;'
-    . 'pcap_api_trusted_routers 127.0.0.7;' },
-    scripts => { 2 => sub { $_[0]->refuse('500 No', '{"detail":"<b>\u0007"}')
+    . 'pcap_api_static slow web/0 127.1.0.4:9494 tls_name=pcap-agent;'
+    . 'pcap_api_static busy web/0 127.1.0.5:9494 tls_name=pcap-agent;'
+    . 'pcap_api_trusted_routers 127.0.0.7; pcap_api_client_stall 1500ms;'
+    . join '', map { "pcap_api_static wide web/$_ 127.4.0.1:"
+    . ($_ == 699 ? '9494' : '9') . ' tls_name=pcap-agent;' } 0 .. 699 },
+    scripts => { 3 => sub { $_[0]->gate('slow', silent => 1);
+    $_[0]->usual(1) }, 4 => sub { $_[0]->usual(400, size => 1400) },
+    2 => sub { $_[0]->refuse('500 No', '{"detail":"<b>\u0007"}')
     } }, script => sub { $_[0]->usual(2) });
 my ($nginx, $fake) = @$lab{qw(nginx fake)};
 
@@ -188,6 +194,44 @@ my $n = @{ document('')->{captures} };
 
 problem_is($nginx->fetch('/v1/capture/static/none'), 404, undef, 'no group');
 is(scalar @{ document('')->{captures} }, $n, 'it has left no row');
+
+# --- one with many targets, of which few began ----------------------------
+
+$c = $nginx->get('/v1/capture/static/wide');
+$doc = document('/' . capture_id($c));
+is(join(' ', map { $_->{name} } @{ $doc->{targets} }),
+    join(' ', map { "web/$_" } 0 .. 699), '700 targets');
+is($doc->{target_count}, 700, 'counted');
+is(join(' ', map { $_->{address} } @{ $doc->{targets} }[0, 400, 699]),
+    '127.4.0.1:9 127.4.0.1:9 127.4.0.1:9494', 'their addresses');
+is((grep { $_->{state} eq 'failed' } @{ $doc->{targets} }), 699, 'failed');
+is((grep { defined $_->{error} && $_->{error} =~ /^no connection to the/ }
+    @{ $doc->{targets} }), 32, 'with words for the first of these');
+is($doc->{targets}[699]{state}, 'running', 'the last one runs');
+stop_capture($lab, $c);
+
+# --- one that starts, one that nobody reads -------------------------------
+
+$c = $nginx->get('/v1/capture/static/slow', no_wait => 1);
+ok(wait_for(5, sub { ($doc) = grep { $_->{target} eq 'slow' }
+    @{ document('')->{captures} } }), 'listed before it answers');
+is($doc->{state}, 'starting', 'it starts');
+is($nginx->fetch("/v1/captures/$doc->{id}", method => 'DELETE')->{status},
+    202, 'it is to stop');
+$fake->open_gate('slow');
+$c->read_end(10);
+capture_ok($c, status => 'stopped', name => 'stopped before it began');
+is(document("/$doc->{id}")->{end_reason}, 'user', 'by its user');
+
+$c = $nginx->get('/v1/capture/static/busy', rcvbuf => 4096);
+$id = capture_id($c);
+ok(wait_for(10, sub { document("/$id")->{state} eq 'ended' }), 'not read');
+$doc = document("/$id");
+is("$doc->{status} $doc->{end_reason}", 'error client stalled', 'it says so');
+$c->vanish();
+
+is($nginx->fetch('/v1/status', method => 'HEAD', headers =>
+    [ [ 'Connection', 'close' ] ])->{status}, 200, 'HEAD of the status');
 
 my $file = $nginx->log();
 

@@ -120,6 +120,34 @@ sub put
 }
 
 
+# Nothing of the fresh token is left in the memory that workers share, where
+# all the rest of a capture is.
+sub wiped
+{
+    my ($name) = @_;
+
+    my ($worker) = $nginx->workers();
+    my ($left, $known) = (0, 0);
+
+    open my $maps, '<', "/proc/$worker/maps" or die "maps: $!";
+    open my $mem, '<:raw', "/proc/$worker/mem" or die "mem: $!";
+
+    for (<$maps>) {
+        my ($a, $b) = m{^([0-9a-f]+)-([0-9a-f]+) rw-s .*/dev/zero} or next;
+        my ($at, $end, $all) = (hex $a, hex $b, '');
+
+        sysseek $mem, $at, 0;
+        1 while length $all < $end - $at && sysread $mem, $all,
+            $end - $at - length $all, length $all;
+        $left += () = $all =~ /y{100}/g;
+        $known += () = $all =~ /of these rows/g;
+    }
+
+    ok($known, "$name: what should be in shared memory is found there");
+    is($left, 0, "$name: no fresh token is left there");
+}
+
+
 # --- revoked in mid-capture --------------------------------------------------
 
 user($lab, 'team', 'bosh.teams.ops.admin');
@@ -190,17 +218,20 @@ capture_ok($run{steady}, status => 'stopped', name => 'steady',
 # --- a token runs out --------------------------------------------------------
 
 token('brief', 3, user_id => 'u-b', sub => 'u-b');
-token('brief2', 600, user_id => 'u-b', sub => 'u-b');
+my $brief2 = 'brief2' . 'y' x 2500;
+
+token($brief2, 600, user_id => 'u-b', sub => 'u-b');
 
 my $out = begin('runs out', '/v1/short/capture/static/demo', 'brief');
 my $renewed = begin('renewed', '/v1/short/capture/static/demo', 'brief');
-my $late = begin('renewed late', '/v1/short/capture/static/demo', 'brief');
+my $late = begin('renewed late', '/v1/short/capture/static/demo?reason=one'
+    . '+of+these+rows', 'brief');
 
 $start = time();
-status_is(put($renewed, 'brief2', base => '/v1/short'), 204,
+status_is(put($renewed, $brief2, base => '/v1/short'), 204,
     'a fresh token is taken');
 wait_for(4, sub { $late->read_until(0.1, sub { 0 }); time() > $start + 3.7 });
-status_is(put($late, 'brief2', base => '/v1/short'), 204,
+status_is(put($late, $brief2, base => '/v1/short'), 204,
     'when the old one has run out as well');
 $asked = $uaa->seen();
 ok($out->read_until(12, sub { $out->{complete} }), 'ends after a while');
@@ -210,6 +241,7 @@ cmp_ok(scalar(grep { $_->{text} =~ /token=brief2/ } $uaa->seen()), '>=', 3,
     'the fresh one is asked about');
 goes_on('renewed', $renewed, 3);
 goes_on('renewed late', $late, 3);
+wiped('taken');
 
 # --- whose fresh token -------------------------------------------------------
 
@@ -220,19 +252,29 @@ problem_is(put($late, 'admin', base => '/v1/short'), 404, undef,
     'of an admin');
 problem_is(put($late, 'nobody', base => '/v1/short'), 401, undef,
     'not a valid one');
-problem_is(put($late, 'brief2', id => '0' x 32), 404, undef,
+problem_is(put($late, $brief2, id => '0' x 32), 404, undef,
     'for no capture');
 problem_is($nginx->fetch('/v1/captures/' . capture_id($late) . '/token',
-    token => 'brief2'), 405, undef, 'GET');
+    token => $brief2), 405, undef, 'GET');
 problem_is($nginx->fetch('/v1/captures/zz/token', method => 'PUT',
-    token => 'brief2'), 404, undef, 'no capture id');
-stop_capture($lab, $_, token => 'brief2') for $renewed, $late;
-problem_is(put($late, 'brief2', base => '/v1/short'), 404, undef,
+    token => $brief2), 404, undef, 'no capture id');
+stop_capture($lab, $_, token => $brief2) for $renewed, $late;
+problem_is(put($late, $brief2, base => '/v1/short'), 404, undef,
     'one that has ended');
+
+# nobody reads one that comes at the end
+$late = begin('at the end', '/v1/short/capture/static/demo?reason=one+of+these'
+    . '+rows', $brief2);
+$nginx->fetch('/v1/captures/' . capture_id($late), method => 'DELETE',
+    token => $brief2);
+$renewed = put($late, $brief2, base => '/v1/short');
+like($renewed->{status}, qr/^(?:204|404)$/, 'at the end: PUT');
+$late->read_end(5);
+wiped('at the end');
 
 # a fresh one without the right ends it
 token('poor', 600, user_id => 'u-b', sub => 'u-b', scope => ['openid']);
-$late = begin('poorer', '/v1/short/capture/static/demo', 'brief2');
+$late = begin('poorer', '/v1/short/capture/static/demo', $brief2);
 status_is(put($late, 'poor', base => '/v1/short'), 204, 'a poor one is taken');
 ends('poorer', $late, qr/missing now: .*lacks the scope/);
 
@@ -248,7 +290,7 @@ my @many = map { begin("one of many", '/v1/limited/capture/static/demo',
 my $from = $uaa->seen();
 
 $_->read_until(0.3, sub { 0 }) for @many;
-wait_for(5, sub { $uaa->seen() >= $from + 16 });
+ok(wait_for(5, sub { $uaa->seen() >= $from + 16 }), 'all are asked again');
 
 my @t = sort { $a <=> $b } map { $_->{t} } ($uaa->seen())[$from .. $from + 7];
 
@@ -256,23 +298,6 @@ cmp_ok($t[-1] - $t[0], '>', 0.03, 'they do not ask all at once');
 is(scalar(grep { $_->{eof} } @many), 0,
     'and the limit of the address is not theirs');
 stop_capture($lab, $_, token => 'many') for @many;
-
-# none of the tokens is left in the memory that workers share
-my ($worker) = $nginx->workers();
-my $left = 0;
-
-open my $maps, '<', "/proc/$worker/maps" or die "maps: $!";
-open my $mem, '<:raw', "/proc/$worker/mem" or die "mem: $!";
-
-for (<$maps>) {
-    my ($a, $b) = m{^([0-9a-f]+)-([0-9a-f]+) rw-s .*/dev/zero} or next;
-
-    sysseek $mem, hex $a, 0;
-    sysread $mem, my $bytes, hex($b) - hex $a;
-    $left++ while $bytes =~ /brief2|poor(?!e)/g;
-}
-
-is($left, 0, 'no fresh token is left in shared memory');
 
 # --- tokens of 120 s, by hand ------------------------------------------------
 

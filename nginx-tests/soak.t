@@ -1,7 +1,12 @@
-# Captures of real and fake agents, started, stopped, cut and throttled at
-# random: afterwards the worker has the memory and the files it had, and
-# nobody else is left. SOAK_SECONDS (default 20) makes it longer; SOAK_SEED
-# repeats a run.
+# Captures of real and fake agents come and go for minutes, fifty at a time:
+# started, stopped, cut, throttled, left alone at random; processes of agents
+# are killed, agents as a whole too, workers are reloaded. Each capture is
+# read back and checked; afterwards nothing may be left, and nothing may have
+# grown.
+#
+# SOAK_SECONDS (default 20), SOAK_CAPTURES (50), SOAK_CSV (where the samples
+# go, one each 10 s: see PcapTest::Soak), SOAK_SEED (repeats the choices of a
+# run, not its timing).
 
 use strict;
 use warnings;
@@ -9,25 +14,28 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use JSON::PP;
 use PcapTest::Lab;
+use PcapTest::Soak qw(sample write_csv judge);
 use PcapTest::Traffic qw(flood);
 use Time::HiRes qw(time);
 
 my $SECONDS = $ENV{SOAK_SECONDS} || 20;
-my $SEED = $ENV{SOAK_SEED} || time() % 1e6;
+my $CAPTURES = $ENV{SOAK_CAPTURES} || 50;
+my $SEED = int($ENV{SOAK_SEED} || time() * 1000 % 1e6);
+my $CSV = $ENV{SOAK_CSV} || work_dir() . '/soak.csv';
+my $STEP = $SECONDS >= 100 ? 10 : $SECONDS / 12;
 
-srand int $SEED;
-diag('SOAK_SEED=' . int $SEED) if $ENV{SOAK_SECONDS};
+# packets a second on the link, each way
+my $PPS = $ENV{SOAK_PPS} || 50;
+
+srand $SEED;
+diag("SOAK_SEED=$SEED");
 
 
-my $lab = hosts_lab(fakes => 0, nginx => { listen => 'sndbuf=64k', pcap =>
-    join ' ', map { "pcap_api_static mixed fake/$_ 127.1.0." . (1 + $_)
-    . ':9595 tls_name=pcap-agent;' } 0 .. 5 });
-my $nginx = $lab->{nginx};
-
-# each fake agent has a way to fail of its own
-my $fake = PcapTest::Fake->new(certs => $lab->{certs}, port => 9595,
-    script => sub {
+# Each fake agent has a way to fail of its own.
+sub script
+{
     my ($c) = @_;
 
     srand $$ . time();
@@ -38,47 +46,109 @@ my $fake = PcapTest::Fake->new(certs => $lab->{certs}, port => 9595,
 
     $c->begin();
 
-    my $end = $c->stay(rand(2) + 0.1, sub { $c->traffic(int rand 200,
+    my $end = $c->stay(rand(6) + 0.1, sub { $c->traffic(int rand 60,
         16 + int rand 1400) });
 
     return $c->cut(rand() < 0.5) if $c->{n} == 3 && $end eq 'time';
     return $c->chunk('garbage' x 9) if $c->{n} == 4 && $end eq 'time';
 
-    $c->stay(limit(30), sub { $c->traffic(20, 1000) }) if $end eq 'time';
+    $c->stay(limit(60), sub { $c->traffic(5, 1000) }) if $end eq 'time';
     $c->end();
-});
-my @groups = (('/v1/capture/static/demo?interface=eth0') x 2,
-    '/v1/capture/static/mixed?', '/v1/capture/static/mixed?format=pcap&');
-my ($worker) = $nginx->workers();
-my %running;
-my %n = map { $_ => 0 } qw(start end stop vanish checked);
-
-
-sub resources
-{
-    my $status = slurp("/proc/$worker/status");
-
-    return { rss => ($status =~ /^VmRSS:\s+(\d+)/m)[0],
-        fds => scalar(() = glob "/proc/$worker/fd/*") };
 }
 
 
-# One capture more, of any kind.
+# What the metrics are called in the configuration, '' where there are none.
+sub metrics_location
+{
+    my ($certs) = @_;
+
+    for my $line ('location = /metrics { pcap_api_metrics on; }',
+        'location = /metrics { pcap_api_metrics; }')
+    {
+        my ($ok) = PcapTest::Nginx->new(certs => $certs,
+            server => $line)->test_config();
+        return $line if $ok;
+    }
+
+    return '';
+}
+
+
+my $certs = PcapTest::Certs->new();
+my $metrics = metrics_location($certs);
+my $lab = hosts_lab(certs => $certs, fakes => 0, conf => {
+    max_captures => 200, buffer_bytes => 1 << 20,
+    buffer_bytes_total => 256 << 20 },
+    nginx => { workers => 2, conns => 4096, listen => 'sndbuf=64k',
+    zone => 'pcap_api_zone pcap 64m;', server => $metrics,
+    pcap => join ' ', map { "pcap_api_static mixed fake/$_ 127.1.0."
+    . (1 + $_) . ':9595 tls_name=pcap-agent;' } 0 .. 5 });
+my $nginx = $lab->{nginx};
+my $agents = $lab->{agents};
+my $fake = PcapTest::Fake->new(certs => $lab->{certs}, port => 9595,
+    script => \&script);
+
+my (%running, %floods, @asked, @orphans, @samples, @bad);
+my $sender = 0;
+my %n = map { $_ => 0 } qw(started ended stopped vanished refused checked
+    whole killed restarted reloads packets dropped late);
+
+
+# --- what can be asked of the API -----------------------------------------
+
+sub rows
+{
+    my $c = eval { $nginx->fetch('/v1/captures', seconds => 5) };
+    my $doc = $c && $c->{status} && $c->{status} == 200
+        ? eval { decode_json($c->{body}) } : undef;
+
+    return -1 if !$doc;
+
+    return scalar grep { $_->{state} ne 'ended' } @{ $doc->{captures} };
+}
+
+
+sub free_pages
+{
+    my $c = $metrics && eval { $nginx->fetch('/metrics', seconds => 5) };
+
+    return $c && $c->{body} =~ /^pcap_api_zone_free_pages (\d+)/m ? $1 : -1;
+}
+
+
+sub snapshot
+{
+    my ($start) = @_;
+
+    return sample($nginx, $agents, $start, { captures =>
+        scalar keys %running, rows => rows(), free_pages => free_pages(),
+        %n{qw(packets dropped started checked killed reloads)} });
+}
+
+
+# --- captures ---------------------------------------------------------------
+
+my @GROUPS = (('/v1/capture/static/demo?interface=eth0') x 2,
+    '/v1/capture/static/mixed?', '/v1/capture/static/mixed?format=pcap&');
+
+
 sub begin_one
 {
-    my $path = $groups[rand @groups];
+    my $path = $GROUPS[rand @GROUPS];
 
-    $path .= '&duration=' . int(200 + rand 3000) . 'ms' if rand() < 0.3;
+    $path .= '&duration=' . int(500 + rand 9000) . 'ms' if rand() < 0.3;
     $path .= '&max_packets=' . int(1 + rand 2000) if rand() < 0.3;
 
-    my $c = $nginx->get($path, no_wait => 1, rand() < 0.3
-        ? (rcvbuf => 16384) : ());
+    my $c = eval { $nginx->get($path, no_wait => 1, rand() < 0.3
+        ? (rcvbuf => 16384) : ()) };
+
+    return $n{refused}++ if !$c;
 
     $c->{path} = $path;
     $c->{lazy} = rand() < 0.3;
-    $c->{until} = time() + rand 4;
+    $c->{until} = time() + 1 + rand($CAPTURES / 4);
     $running{$c} = $c;
-    $n{start}++;
+    $n{started}++;
 }
 
 
@@ -87,8 +157,8 @@ sub end_one
 {
     my ($c) = @_;
 
-    if (rand() < 0.4) {
-        $n{vanish}++;
+    if (rand() < 0.2) {
+        $n{vanished}++;
         delete $running{$c};
         return $c->vanish(rand() < 0.5);
     }
@@ -100,12 +170,83 @@ sub end_one
         return;
     }
 
-    $c->{ending} = time() + limit(15);
+    $c->{ending} = time() + limit(30);
     $c->{lazy} = 0;
     return if $c->{complete} || $c->{status} != 200;
 
-    $n{stop}++;
-    $nginx->fetch('/v1/captures/' . capture_id($c), method => 'DELETE');
+    $n{stopped}++;
+    push @asked, eval { $nginx->get('/v1/captures/' . capture_id($c),
+        method => 'DELETE', no_wait => 1) } || ();
+}
+
+
+# Where numbered packets of a sender are missing or twice on an interface that
+# has lost nothing: texts.
+sub holes
+{
+    my ($file, $v) = @_;
+
+    my (%last, @holes);
+
+    for my $p (@{ $file->{packets} }) {
+        my $name = $file->{ifaces}[ $p->[0] ]{name};
+        my $at = index $p->[4], 'PCAPTEST';
+
+        # UDP: the ICMP errors that come back quote it
+        next if $name !~ m{^(web/\d)/} || $at < 0
+            || ord(substr $p->[4], 23, 1) != 17;
+
+        my $said = $v->{$1} || {};
+        my ($id, $seq) = unpack 'NN', substr $p->[4], $at + 8, 8;
+        my $last = \$last{"$name $id"};
+
+        push @holes, "$name: $seq of $id follows $$last"
+            if defined $$last && $seq != $$last + 1 && !$said->{dropped}
+            && !$said->{unknown_since} && !$said->{late};
+        $$last = $seq;
+    }
+
+    return @holes;
+}
+
+
+# What is wrong with a capture: texts.
+sub faults
+{
+    my ($c, $file) = @_;
+
+    my $v = verdicts_of($file);
+    my $api = $v->{api} || {};
+    my $count = @{ $file->{packets} };
+    my @faults = holes($file, $v);
+
+    push @faults, 'time goes back' if strict_order($file) && !$api->{late};
+
+    $n{packets} += $count;
+    return @faults if !$c->{complete};
+
+    $n{whole}++;
+    $n{dropped} += $api->{dropped} || 0;
+    $n{late} += $api->{late} || 0;
+
+    for my $said ($api->{packets}, $c->trailer('x-pcap-packets')) {
+        push @faults, "$count packets, " . ($said // 'nothing') . ' said'
+            if !defined $said || $said != $count;
+    }
+
+    # what was delivered above a limit is in no file
+    for my $name ($c->{path} =~ /max_packets/ ? ()
+        : grep { m{/} } keys %$v)
+    {
+        my $t = $v->{$name};
+
+        push @faults, "$name: received $t->{received} is not delivered"
+            . " $t->{packets} and dropped $t->{dropped}"
+            if defined $t->{received} && !$t->{unknown_since}
+            && $t->{received} != $t->{packets} + $t->{dropped};
+    }
+
+    return @faults;
 }
 
 
@@ -115,82 +256,218 @@ sub check_one
     my ($c) = @_;
 
     delete $running{$c};
-    $n{end}++;
-    fail("$c->{path}: ends in time") if !$c->{complete} && !$c->{eof};
-    return if !$c->{status} || $c->{status} != 200
-        || $c->{path} =~ /format=pcap&/;
+    $n{ended}++;
+    push @bad, "$c->{path}: does not end" if !$c->{complete} && !$c->{eof};
+    return if !$c->{status} || $c->{status} != 200;
 
-    my $file = eval { PcapTest::Pcapng::parse($c->{body},
-        partial => !$c->{complete}) };
+    my $pcap = $c->{path} =~ /format=pcap&/;
 
-    if (!$file || ($c->{complete} && (verdicts_of($file)->{api}{packets}
-        != @{ $file->{packets} } || (strict_order($file)
-        && !verdicts_of($file)->{api}{late}))))
-    {
-        fail("$c->{path}: a sound file");
-        diag($@, explain(verdicts_of($file || {})));
-        return;
-    }
+    # a cut pcap has no mark where it could be cut
+    return if $pcap && !$c->{complete};
 
+    my @faults;
+    my $ok = eval {
+        my $file = $pcap ? PcapTest::Pcapng::parse_pcap($c->{body})
+            : PcapTest::Pcapng::parse($c->{body}, partial =>
+            !$c->{complete});
+
+        @faults = $pcap ? () : faults($c, $file);
+
+        # records counted as late are announced in pcapng only
+        push @faults, 'pcap: wrong number of packets' if $pcap
+            && $c->trailer('x-pcap-packets') != @{ $file->{packets} };
+        1;
+    };
+
+    push @faults, "not well-formed: $@" if !$ok;
+    push @bad, "$c->{path} ($c->{bytes} bytes, "
+        . ($c->{complete} ? $c->trailer('x-pcap-status') // '?' : 'cut')
+        . "): @faults" if @faults;
     $n{checked}++;
 }
 
 
-# Starts captures for some seconds, then lets all of them end.
-sub churn
+# --- accidents ----------------------------------------------------------------
+
+# One process of an agent dies: a capture, or what was about to become one.
+sub kill_capture
 {
-    my ($seconds) = @_;
+    my $a = $agents->[rand @$agents];
+    my @pids = children($a->{pid});
 
-    my $end = time() + $seconds;
-    my $id = 1000 * int $end;
+    return if !@pids;
 
-    while (time() < $end || %running) {
-        begin_one() if time() < $end && keys %running < 6;
+    my $pid = $pids[rand @pids];
 
-        push our @floods, flood(ns => 'web' . int rand 2, to =>
-            $lab->{addr}[0], id => ++$id, count => 500, pps => 2000,
-            sizes => [ 16, 1400 ]) if time() < $end && rand() < 0.02;
+    $a->{killed}{$pid} = 1;
+    kill 'KILL', $pid;
+    $n{killed}++;
+}
 
-        for my $c (values %running) {
-            $c->pull(0.005) if !$c->{lazy} || rand() < 0.1;
 
-            if ($c->{complete} || $c->{eof}
-                || ($c->{ending} && time() > $c->{ending}))
-            {
-                check_one($c);
+# The listening process dies, and with it all it has begun; then it is back.
+# Captures end as if they had been asked to.
+sub kill_agent
+{
+    my ($a) = @_;
 
-            } elsif (!$c->{ending} && time() > $c->{until}) {
-                end_one($c);
-            }
-        }
+    my @served = children($a->{pid});
+
+    kill 'KILL', $a->{pid};
+    wait_exit($a->{pid}, 5);
+    push @orphans, { name => $a->{name}, by => time() + limit(20),
+        pids => \@served };
+    $a->start(busy => 1);
+    $n{restarted}++;
+}
+
+
+sub check_orphans
+{
+    for my $o (@orphans) {
+        $o->{pids} = [ grep { alive($_) } @{ $o->{pids} } ];
+        push @bad, "$o->{name}: its processes live on without it"
+            if @{ $o->{pids} } && time() > $o->{by};
     }
 
-    wait_for(20, sub { !grep { alive($_) } our @floods });
+    @orphans = grep { @{ $_->{pids} } && time() <= $_->{by} } @orphans;
+}
 
-    for my $a ($fake, @{ $lab->{agents} }) {
-        ok(wait_for(3, sub { !$a->connections() }), 'agents are let go');
+
+sub reload
+{
+    push @bad, 'no new workers after a reload' if !$nginx->reload();
+    $n{reloads}++;
+}
+
+
+# --- the run ----------------------------------------------------------------
+
+# The two hosts always talk; every flood has a number of its own.
+sub talk
+{
+    for my $host (0, 1) {
+        next if $floods{$host} && alive($floods{$host});
+        $floods{$host} = flood(ns => "web$host", to =>
+            $lab->{addr}[1 - $host], id => 1000 + ++$sender, pps => $PPS,
+            count => $PPS * 20, sizes => [ 16, 1400 ]);
     }
 }
 
 
-# the pools and caches of a worker need a while to reach their size
-churn($SECONDS / 3);
+# What is due at $seconds since the start, in the order of the table.
+sub due
+{
+    my ($events, $seconds) = @_;
 
-my $before = resources();
+    while (@$events && $events->[0][0] <= $seconds) {
+        (shift @$events)->[1]->();
+    }
+}
 
-churn($SECONDS * 2 / 3);
 
-my $after = resources();
+# Reloads in the first quarter only: what grows in a worker is to be seen in
+# the rest of its life. The same goes for the second agent; the first one is
+# killed until the end.
+sub events
+{
+    my ($start) = @_;
 
-cmp_ok($n{checked}, '>', $SECONDS / 4, 'captures were checked');
-diag(join ', ', map { "$_ $n{$_}" } sort keys %n) if $ENV{SOAK_SECONDS};
-is(($nginx->workers())[0], $worker, 'the worker has not died');
-ok(wait_for(5, sub { resources()->{fds} <= $before->{fds} + 2 }),
-    'no file is left open') or diag("$before->{fds} -> "
-    . resources()->{fds});
-cmp_ok($after->{rss}, '<=', $before->{rss} * 1.1
-    + (sanitized() ? 400_000 : 2048),
-    "worker memory is flat ($before->{rss} -> $after->{rss} KiB)");
+    my @events = map { [ $SECONDS * $_, \&reload ] } 0.08, 0.16;
+
+    for (my $t = 2; $t < $SECONDS; $t += 0.5 + rand 3) {
+        push @events, [ $t, \&kill_capture ];
+    }
+
+    for my $n (0 .. 11) {
+        my $a = $agents->[$n < 3 && $n % 2];
+        push @events, [ $SECONDS * ($n + 0.5) / 12, sub { kill_agent($a) } ];
+    }
+
+    push @events, [ $_ * $STEP, sub { push @samples, snapshot($start) } ]
+        for 1 .. $SECONDS / $STEP;
+
+    return sort { $a->[0] <=> $b->[0] } @events;
+}
+
+
+# One turn over all captures.
+sub turn
+{
+    check_orphans();
+    @asked = grep { $_->pull(0); !$_->{complete} && !$_->{eof} } @asked;
+
+    for my $c (values %running) {
+        $c->pull(0) if !$c->{lazy} || rand() < 0.1;
+
+        if ($c->{complete} || $c->{eof}
+            || ($c->{ending} && time() > $c->{ending}))
+        {
+            check_one($c);
+
+        } elsif (!$c->{ending} && time() > $c->{until}) {
+            end_one($c);
+        }
+    }
+
+    # until one of them has something to say
+    my $bits = '';
+
+    vec($bits, fileno $_->{s}, 1) = 1
+        for grep { $_->{s} && !$_->{lazy} } values %running;
+    select $bits, undef, undef, 0.02;
+}
+
+
+sub churn
+{
+    my ($seconds, $want, @events) = @_;
+
+    my $start = time();
+
+    while ((my $now = time() - $start) < $seconds) {
+        talk();
+        due(\@events, $now);
+        begin_one() if keys %running < $want;
+        turn();
+    }
+
+    $_->{until} = 0 for values %running;
+    turn() while %running || @asked || @orphans;
+
+    stop_child($_, 'KILL', 5) for values %floods;
+    push @bad, 'agents are not let go'
+        if !wait_for(10, sub { !grep { $_->connections() }
+            $fake, @$agents });
+    wait_for(5, sub { rows() <= 0 });
+}
+
+
+# the caches of workers that are reloaded, idle once: what there was before
+churn(2, 5);
+$nginx->reload();
+churn(2, 5);
+wait_for(10, sub { $nginx->workers() == 2 });
+
+my $start = time();
+my $idle = snapshot($start);
+
+churn($SECONDS, $CAPTURES, events($start));
+wait_for(10, sub { $nginx->workers() == 2 });
+
+my $end = snapshot($start);
+
+write_csv($CSV, $idle, @samples, $end);
+
+diag(join ', ', map { "$_ $n{$_}" } sort keys %n);
+is(join("\n", @bad[0 .. ($#bad < 20 ? $#bad : 20)]), '',
+    'every capture and every accident ended as it should');
+is(join("\n", judge($SECONDS, $idle, $end, @samples)), '',
+    'nothing is left, nothing has grown');
+cmp_ok($n{checked}, '>', $SECONDS * $CAPTURES / 50, 'captures were checked');
+cmp_ok($n{packets}, '>', $SECONDS * 10, 'and packets');
+cmp_ok($n{killed} + $n{restarted}, '>', $SECONDS / 10, 'agents were killed');
+is($n{refused}, 0, 'nobody was turned away');
 
 # and it still works
 my $c = $nginx->get('/v1/capture/static/demo?interface=eth0&filter=udp');
@@ -202,6 +479,6 @@ wait_seen($c, 1, 49, 2);
 stop_capture($lab, $c);
 capture_ok($c, status => 'stopped', packets => { 'web/0' => 50,
     'web/1' => 50 });
-agents_quiet('soak', @{ $lab->{agents} }, $fake);
+agents_quiet('soak', @$agents, $fake);
 
 finish();

@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 
 
 my $lab = lab(fakes => 2, nginx => { workers => 2, pcap =>
-    'pcap_api_stop_timeout 1s;' }, script => sub {
+    'pcap_api_stop_timeout ' . limit(1) . 's;' }, script => sub {
     my ($c) = @_;
 
     $c->begin();
@@ -24,7 +24,7 @@ my $lab = lab(fakes => 2, nginx => { workers => 2, pcap =>
             $c->beat();
         }
 
-        $c->traffic(40, 1400) for 1 .. 500;
+        $c->traffic(40, 1400) for 1 .. 150;
         $c->end();
         return;
     }

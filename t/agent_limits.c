@@ -110,6 +110,7 @@ act_capture(stats_t *s, size_t i)
     stats_slot_t  *slot;
 
     slot = stats_child(s, i);
+    stats_set(&slot->started, 1);
     stats_set(&slot->seen, 10);
     stats_set(&slot->written, 7);
     stats_set(&slot->dropped, 3);
@@ -128,6 +129,7 @@ act_lie(stats_t *s, size_t i)
     slot->dropped = 0;
     slot->bytes = 0;
     slot->cpu_ns = 0;
+    slot->started = 0;
 }
 
 /* Writes where the page of another child was. */
@@ -166,7 +168,7 @@ test_stats(void)
 
     test_child(&s, 1, act_capture, 1);
     ok(t->seen == 10 && t->written == 7 && t->dropped == 3
-       && t->ended[ENDING_CPU] == 1, "a capture is counted");
+       && t->started == 1 && t->ended[ENDING_CPU] == 1, "a capture is counted");
 
     test_child(&s, 2, act_lie, 1);
     ok(t->ended[ENDING_NONE] == 1 && t->seen == 10,

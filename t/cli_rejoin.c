@@ -272,7 +272,8 @@ make_flow(flow_t *f, const world_t *w, unsigned first, unsigned last,
 
     if (status != NULL) {
         snprintf(text, sizeof(text), "pcap-api STATUS api: status=%s"
-                 " packets=%u dropped=0 late=0", status, n);
+                 " packets=%u dropped=0 late=0 kernel=0 agent=0 stop=2"
+                 " limit=1", status, n);
         add_stats(&o, counts, last > first ? w->all[last - 1].ts : TS, NULL);
         add_stats(&o, counts, last > first ? w->all[last - 1].ts : TS, text);
     }
@@ -350,7 +351,9 @@ sums_ok(const sink_t *s)
         }
     }
 
-    return st->verdict.packets == s->n && st->nifaces == IFACES;
+    return st->verdict.packets == s->n && st->nifaces == IFACES
+           && st->verdict.places[PLACE_STOP] == 2
+           && st->verdict.places[PLACE_LIMIT] == 1;
 }
 
 

@@ -55,9 +55,10 @@ sub config
 }
 
 
+# With busy => 1 it does not wait for an idle agent.
 sub start
 {
-    my ($self) = @_;
+    my ($self, %o) = @_;
 
     my $file = spew(work_dir() . "/$self->{name}.json",
         JSON::PP->new->canonical->encode($self->config()));
@@ -74,6 +75,7 @@ sub start
     });
 
     die "agent did not start:\n" . slurp($self->{log}) if !$up || $up < 0;
+    return if $o{busy};
 
     # the connection above is a process of the agent until it is noticed
     wait_for(5, sub { !children($self->{pid}) });

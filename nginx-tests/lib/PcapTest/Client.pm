@@ -14,7 +14,8 @@ use PcapTest;
 
 
 # Connects and sends. Options: port, method, headers ([name, value] pairs),
-# token, body (a form), version, rcvbuf, addr, local, ca.
+# token, body (a form), version, rcvbuf, addr, local, ca, half (the end of the
+# request is held back until finish_request()).
 sub new
 {
     my ($class, $path, %o) = @_;
@@ -37,9 +38,21 @@ sub new
 
     $self->{s} = $s;
     $s->blocking(0);
-    $self->send_all($self->request_text($path));
+
+    my $text = $self->request_text($path);
+
+    $self->{rest} = substr $text, -2, 2, '' if $o{half};
+    $self->send_all($text);
 
     return $self;
+}
+
+
+sub finish_request
+{
+    my ($self) = @_;
+
+    $self->send_all(delete $self->{rest});
 }
 
 

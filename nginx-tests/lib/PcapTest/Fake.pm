@@ -340,8 +340,9 @@ sub beats
     $t = $now if !defined $t;
 
     return join '', map { isb($_, $t, endtime => $now, filteraccept =>
-        $c->{count}[$_] + $c->{dropped}[$_] + ($c->{lost}[$_] || 0), osdrop => $c->{dropped}[$_],
-        usrdeliv => $c->{count}[$_]) } 0 .. $#{ $c->{ifaces} };
+        $c->{count}[$_] + $c->{dropped}[$_] + ($c->{lost}[$_] || 0),
+        osdrop => $c->{dropped}[$_], usrdeliv => $c->{count}[$_]) }
+        0 .. $#{ $c->{ifaces} };
 }
 
 

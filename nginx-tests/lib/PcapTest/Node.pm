@@ -56,8 +56,9 @@ sub location
 
 
 # Options: n (its number), nodes (numbers of all), peers (lines in place of
-# those of nodes), location (hash over the usual lines), and those of
-# PcapTest::Nginx.
+# those of nodes), location (hash over the usual lines), forwarded (lines that
+# nobody should have at the listener for peers: these make it ask on, or
+# capture), and those of PcapTest::Nginx.
 sub node
 {
     my (%o) = @_;
@@ -72,6 +73,9 @@ sub node
         =~ m{(location = /_pcap_introspect \{.*?\n        \})}s;
     my $server = $o{server} || '';
     my $pcap = $o{pcap} || '';
+    my $more = defined $o{forwarded} ? "pcap_api_peers /_pcap_peer; $peers"
+        . " $o{forwarded}" : '';
+    my $asks = $more ? location($certs) : '';
     my $listener = 'server { listen 127.0.0.1:' . peer_port($n) . " ssl;"
         . " ssl_certificate $api.crt; ssl_certificate_key $api.key;"
         . " ssl_client_certificate $ca; ssl_verify_client on;"
@@ -81,8 +85,8 @@ sub node
         . ' location /v1/ { pcap_api on; pcap_api_forwarded on;'
         . ' pcap_api_environment demo;'
         . " pcap_api_introspection_rate 1000;"
-        . ' pcap_api_static demo web/0 127.1.0.1:9494;'
-        . " pcap_api_introspection /_pcap_introspect; } $introspect }";
+        . " pcap_api_introspection /_pcap_introspect; $more }"
+        . " $introspect $asks }";
 
     my $nginx = PcapTest::Nginx->new(port => 8460 + $n, %o,
         pcap => "pcap_api_environment demo; pcap_api_peers /_pcap_peer;"

@@ -32,8 +32,9 @@ my $number = 0;
 
 
 # Options: certs, script, status (answer of /v1/status), cert, port, token (or
-# a list of them), delete (sub of the same kind for DELETE), base_path (of a
-# named environment, in front of /v1/).
+# a list of them), delete (sub of the same kind for DELETE), put (the same for
+# a fresh token; without it, this is an older API), base_path (of a named
+# environment, in front of /v1/).
 sub new
 {
     my ($class, %o) = @_;
@@ -294,6 +295,15 @@ sub answer
         $c->event('delete');
         return $c->{api}{delete}->($c, $r) if $c->{api}{delete};
         return $c->reply(202, 'application/json', '{}');
+    }
+
+    if ($r->{method} eq 'PUT' && $r->{path} eq '/v1/captures/'
+        . PcapTest::StandIn::ID . '/token')
+    {
+        die "a body\n" if length $r->{body};
+        $c->event('put', token => $token);
+        return $c->{api}{put}->($c, $r) if $c->{api}{put};
+        return $c->problem(404, 'Not Found', 'no such resource');
     }
 
     my ($group) = $r->{path} =~ m{^/v1/capture/(?:static|bosh|cf)/([\w.-]+)$}

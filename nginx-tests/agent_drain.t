@@ -1,0 +1,77 @@
+#!/usr/bin/perl
+
+# SIGTERM while clients are slow: new requests are told so, everything ends
+# within drain_timeout, and what a client did not take by then is counted.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use PcapTest;
+use Test::More;
+use PcapTest::Agent;
+use PcapTest::AgentClient;
+use PcapTest::Certs;
+use PcapTest::Net;
+use PcapTest::Pcapng qw(parse);
+use PcapTest::Traffic qw(flood);
+use Time::HiRes qw(sleep time);
+
+my $C = 'PcapTest::AgentClient';
+my $certs = PcapTest::Certs->new();
+my $net = PcapTest::Net->new();
+my $ha = $net->host("da$$");
+my $hb = $net->host("db$$");
+my ($addr_a, $addr_b) = $net->join_hosts($ha, $hb);
+my $agent = PcapTest::Agent->new(certs => $certs, host => $ha, conf => {
+    user => 'nobody', drain_timeout => 4, buffer_bytes => 32 << 20,
+    max_bandwidth => 0, max_cpu_percent => 0 });
+
+
+# one that reads too slowly, one that never does
+my ($slow, $never) = map { $C->new($agent, rcvbuf => 65536) } 1, 2;
+
+for my $c ($slow, $never) {
+    $c->get('/v1/capture?interface=eth0&filter=udp');
+    ok($c->started(), 'a capture runs');
+}
+
+is(wait_exit(flood(id => 1, to => $addr_a, ns => $hb->{ns}, count => 40_000,
+    size => 1000, pps => 40_000), 20), 0, 'more is sent than is read');
+
+my $begun = time();
+kill 'TERM', $agent->{pid};
+ok(wait_for(2, sub { slurp($agent->{log}) =~ /draining 2 captures/ }),
+    'it drains');
+
+my ($status, $doc) = $C->fetch($agent, '/v1/capture?interface=eth0');
+is($status, 503, 'no new capture');
+is($doc->{detail}, 'the agent is draining', 'and why');
+($status, $doc) = $C->fetch($agent, '/v1/status');
+is("$doc->{message} $doc->{captures_running}", 'draining 2', 'status');
+
+# at most 2.6 MB/s, 6 MB of 40 MB until what is left is given up
+while (time() - $begun < 2.2) {
+    $slow->pump(0.02);
+    sleep(0.025);
+}
+
+ok(!$slow->{complete}, 'the slow one is not through by then');
+$slow->read_to_end(5);
+is(wait_exit(delete $agent->{pid}, 10), 0, 'the agent has ended, well');
+cmp_ok(time() - $begun, '<', limit(5), 'within drain_timeout');
+
+ok($slow->{complete}, 'the slow client has a whole stream');
+my $f = parse($slow->{body});
+my $isb = $f->{isbs}[-1];
+is($isb->{usrdeliv}, scalar @{ $f->{packets} }, 'which says what it has');
+is($isb->{filteraccept}, 40_000, 'and what there was');
+cmp_ok($isb->{usrdeliv} + $isb->{osdrop}, '<', $isb->{filteraccept},
+    'the rest was given up');
+
+my ($died) = slurp($agent->{log}) =~ /capture of process (\d+) does not drain/;
+ok($died, 'who takes nothing is cut off');
+$agent->{killed}{$died} = 1 if $died;
+
+finish();

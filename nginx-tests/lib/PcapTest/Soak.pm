@@ -1,0 +1,166 @@
+# PcapTest::Soak: what a long run is measured by. Samples of everything that
+# could grow go to a CSV file; judge() says afterwards what did. It knows
+# nothing of captures and starts nothing: soak.t does, and soak_judge.t shows
+# that each kind of leak is found.
+
+package PcapTest::Soak;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use JSON::PP;
+use List::Util qw(max min sum0);
+use Time::HiRes qw(time);
+use PcapTest;
+
+our @EXPORT_OK = qw(resources sample write_csv judge growth);
+
+# The columns of the file, in this order. -1: the API does not tell.
+our @COLUMNS = qw(time_s captures rows free_pages workers worker_rss_kib
+    worker_fds master_rss_kib master_fds agent_rss_kib agent_fds agent_procs
+    packets dropped started checked killed reloads load);
+
+# Memory may grow by a tenth and 2 MiB from the second quarter to the last: a
+# pool that found its size late, not a leak per capture. On a busy machine a
+# short run has hardly begun by its second quarter: 16 MiB.
+use constant { GROWTH => 1.1, GROWTH_KIB => 2048, SHORT_KIB => 16384,
+    SHORT_S => 600 };
+
+# Open files of one process that is idle: log files reopened, resolver
+# sockets; a leak per capture would be hundreds.
+use constant FDS => 2;
+
+# Rows of captures that have ended stay that long (docs/PROTOCOL.md).
+use constant KEPT_S => 600;
+
+
+# Anonymous memory in KiB (shared memory is judged by its free pages) and
+# open files of one process; both 0 when it is gone.
+sub resources
+{
+    my ($pid) = @_;
+
+    return { rss => (slurp("/proc/$pid/status")
+        =~ /^RssAnon:\s+(\d+)/m)[0] || 0,
+        fds => scalar(() = glob "/proc/$pid/fd/*") };
+}
+
+
+sub total { my ($what, @all) = @_; return sum0(map { $_->{$what} } @all) }
+
+
+# One row. $now has what only the caller knows (the columns of that name);
+# nginx and agents are asked and looked at here. Workers that are about to
+# leave after a reload are counted, and not weighed.
+sub sample
+{
+    my ($nginx, $agents, $start, $now) = @_;
+
+    my @all = $nginx->workers();
+    my @workers = map { resources($_) }
+        grep { slurp("/proc/$_/cmdline") !~ /shutting down/ } @all;
+    my @agents = map { resources($_) } grep { $_ }
+        map { $_->{pid} } @$agents;
+    my $master = resources($nginx->{pid});
+
+    return { %$now, time_s => sprintf('%.1f', time() - $start),
+        workers => scalar @all,
+        worker_rss_kib => total('rss', @workers),
+        worker_fds => total('fds', @workers),
+        master_rss_kib => $master->{rss}, master_fds => $master->{fds},
+        agent_rss_kib => total('rss', @agents),
+        agent_fds => total('fds', @agents),
+        agent_procs => sum0(map { $_->connections() }
+            grep { $_->{pid} } @$agents),
+        load => (split / /, slurp('/proc/loadavg'))[0] };
+}
+
+
+sub write_csv
+{
+    my ($file, @samples) = @_;
+
+    spew($file, join '', map { join(',', @$_) . "\n" } \@COLUMNS,
+        map { [ @$_{@COLUMNS} ] } @samples);
+}
+
+
+sub between
+{
+    my ($column, $from, $to, @samples) = @_;
+
+    return map { $_->{$column} } grep { $_->{time_s} >= $from
+        && $_->{time_s} < $to } @samples;
+}
+
+
+# Text when the largest value of the last quarter is beyond that of the
+# second; workers change in the first one only.
+sub growth
+{
+    my ($column, $seconds, @samples) = @_;
+
+    my @before = between($column, $seconds / 4, $seconds / 2, @samples);
+    my @after = between($column, $seconds * 3 / 4, $seconds, @samples);
+
+    return "$column: not enough samples" if !@before || !@after;
+
+    my $most = max(@before) * GROWTH
+        + ($seconds < SHORT_S ? SHORT_KIB : GROWTH_KIB);
+
+    return max(@after) <= $most ? () : "$column grows: " . max(@before)
+        . ' KiB in the second quarter, ' . max(@after) . ' in the last';
+}
+
+
+# Pages of the zone that never come back. Rows of ended captures are kept, so
+# before a long run is over that time nothing can be said.
+sub pages_lost
+{
+    my ($seconds, @samples) = @_;
+
+    my $from = max(KEPT_S * 1.1, $seconds / 4);
+    my $to = $seconds * 3 / 4;
+
+    return () if $from >= $to - 60;
+
+    my @before = between('free_pages', $from, $to, @samples);
+    my @after = between('free_pages', $to, $seconds, @samples);
+
+    return () if !@before || !@after || min(@before, @after) < 0;
+
+    return min(@after) >= min(@before) * 0.9 ? ()
+        : 'free_pages sink: ' . min(@before) . ' before, '
+        . min(@after) . ' in the last quarter';
+}
+
+
+# What is wrong, as texts: none for a clean run. $idle and $end are samples
+# taken with no capture there, before and after.
+sub judge
+{
+    my ($seconds, $idle, $end, @samples) = @_;
+
+    my @wrong = map { growth($_, $seconds, @samples) }
+        qw(worker_rss_kib master_rss_kib agent_rss_kib);
+
+    push @wrong, pages_lost($seconds, @samples);
+
+    for my $who (qw(worker_fds master_fds agent_fds)) {
+        push @wrong, "$who: $idle->{$who} when idle before, $end->{$who}"
+            . ' after' if $end->{$who} > $idle->{$who} + FDS;
+    }
+
+    push @wrong, "$end->{rows} rows of captures are left"
+        if $end->{rows} > 0;
+    push @wrong, "$end->{agent_procs} processes of agents are left"
+        if $end->{agent_procs} > 0;
+    push @wrong, "$end->{workers} workers, before $idle->{workers}"
+        if $end->{workers} != $idle->{workers};
+
+    return @wrong;
+}
+
+
+1;

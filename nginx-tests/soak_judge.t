@@ -1,0 +1,89 @@
+# The judge of long runs finds each kind of leak, and nothing in a clean run.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+use PcapTest;
+use PcapTest::Soak qw(judge resources write_csv);
+
+use constant SECONDS => 1800;
+
+
+# A run of half an hour; what differs from a clean one is said by the block,
+# which gets each sample and how far the run is (0..1).
+sub run
+{
+    my ($code, %end) = @_;
+
+    my @samples = map { {
+        time_s => $_ * 10, captures => 50, rows => 50,
+        free_pages => $_ < 60 ? 4000 - 20 * $_ : 2800 - $_ % 7,
+        workers => 2, worker_rss_kib => 9000 + 300 * ($_ % 5),
+        worker_fds => 300, master_rss_kib => 3000, master_fds => 20,
+        agent_rss_kib => 4000 + $_ % 3, agent_fds => 60, agent_procs => 70,
+    } } 0 .. SECONDS / 10 - 1;
+
+    $code->($_, $_->{time_s} / SECONDS) for @samples;
+
+    my $idle = { workers => 2, worker_fds => 40, master_fds => 20,
+        agent_fds => 14, agent_procs => 0, rows => 0 };
+
+    return join '; ', judge(SECONDS, $idle, { %$idle, %end }, @samples);
+}
+
+
+my $clean = sub { };
+
+is(run($clean), '', 'a clean run');
+is(run(sub { $_[0]{rows} = $_[0]{free_pages} = -1 }, rows => -1), '',
+    'an API that tells no rows');
+is(run($clean, worker_fds => 42, agent_fds => 16), '', 'two files of a log');
+
+my $n = 0;
+
+for my $leak (
+    [ qr/^worker_rss_kib grows/, sub { $_[0]{worker_rss_kib}
+        += 12000 * $_[1] } ],
+    [ qr/^master_rss_kib grows/, sub { $_[0]{master_rss_kib}
+        += 6000 * $_[1] } ],
+    [ qr/^agent_rss_kib grows/, sub { $_[0]{agent_rss_kib}
+        += 7000 * $_[1] } ],
+    [ qr/^free_pages sink/, sub { $_[0]{free_pages} -= 1500 * $_[1] } ],
+    [ qr/^worker_fds: 40 .*, 43 after/, $clean, worker_fds => 43 ],
+    [ qr/^master_fds/, $clean, master_fds => 30 ],
+    [ qr/^agent_fds/, $clean, agent_fds => 20 ],
+    [ qr/^1 rows/, $clean, rows => 1 ],
+    [ qr/^1 processes/, $clean, agent_procs => 1 ],
+    [ qr/^3 workers/, $clean, workers => 3 ],
+) {
+    my ($want, $code, %end) = @$leak;
+    my $got = run($code, %end);
+
+    like($got, $want, "leak " . ++$n);
+    unlike($got, qr/;/, "leak $n: and nothing else");
+}
+
+# what it is told by comes from processes
+open my $fh, '<', '/dev/null' or die $!;
+
+my $before = resources($$);
+
+open my $more, '<', '/dev/null' or die $!;
+
+my $ballast = 'x' x (8 << 20);
+my $after = resources($$);
+
+is($after->{fds}, $before->{fds} + 1, 'open files are counted');
+cmp_ok($after->{rss}, '>=', $before->{rss} + (length($ballast) >> 10),
+    'memory is counted');
+
+my $file = work_dir() . '/soak.csv';
+
+write_csv($file, { map { $_ => 1 } @PcapTest::Soak::COLUMNS });
+like(slurp($file), qr/^time_s,captures,[a-z_,]+\n(?:1,)+1\n$/, 'the file');
+
+finish();
