@@ -61,10 +61,10 @@ parts(const char *data, size_t size)
 
 /* Splits at NULs; an empty part is no file that fmemopen() takes. */
 static size_t
-split(const uint8_t *data, size_t size, audit_source_t *src)
+split(char *data, size_t size, audit_source_t *src)
 {
-    size_t          n, len;
-    const uint8_t  *nul;
+    char   *nul;
+    size_t  n, len;
 
     static const char  name[] = "file";
 
@@ -76,7 +76,7 @@ split(const uint8_t *data, size_t size, audit_source_t *src)
 
         if (len != 0) {
             src[n].name = name;
-            src[n].f = fmemopen((void *) (uintptr_t) data, len, "r");
+            src[n].f = fmemopen(data, len, "r");
 
             if (src[n].f == NULL) {
                 break;
@@ -97,17 +97,25 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int             with_key;
+    char           *copy;
     size_t          i, n;
     uint64_t        found;
     audit_rules_t   rules = { 0 };
     audit_result_t  res = { 0 };
 
-    parts((const char *) data, size);
+    copy = malloc(size + 1);
+
+    if (copy == NULL) {
+        return 0;
+    }
+
+    memcpy(copy, data, size);
+    parts(copy, size);
 
     for (with_key = 0; with_key < 2; with_key++) {
         audit_source_t  src[MAX_FILES] = { { 0 } };
 
-        n = split(data, size, src);
+        n = split(copy, size, src);
         found = 0;
         rules.key = with_key ? key : NULL;
         rules.key_len = sizeof(key) - 1;
@@ -126,6 +134,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             fclose(src[i].f);
         }
     }
+
+    free(copy);
 
     return 0;
 }

@@ -333,6 +333,10 @@ ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_audit_e event)
 
     ngx_pcap_api_audit_what(&w, ctx);
 
+    if (event == NGX_PCAP_API_AUDIT_START && ctx->row != NULL) {
+        ctx->row->audited = 1;             /* should we die from here on */
+    }
+
     rc = ngx_pcap_api_audit_put(pmcf->audit,
                                 ngx_pcap_api_audit_budget(ctx, event), buf,
                                 w.pos - buf, ctx->request->connection->log);

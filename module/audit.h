@@ -133,6 +133,8 @@ ngx_int_t ngx_pcap_api_audit_load(ngx_pcap_api_audit_t *a,
 ngx_int_t ngx_pcap_api_audit_save(ngx_pcap_api_audit_t *a,
     ngx_pcap_api_audit_state_t *st);
 void ngx_pcap_api_audit_state_init(ngx_pcap_api_audit_state_t *st);
+/* nginx makes logs that everybody may read; an empty one is not to be so. */
+void ngx_pcap_api_audit_close_to_others(ngx_fd_t fd, ngx_file_info_t *fi);
 /* HMAC-SHA256 of data by the key */
 ngx_int_t ngx_pcap_api_audit_hmac(ngx_pcap_api_audit_t *a, u_char *data,
     size_t len, u_char mac[32]);

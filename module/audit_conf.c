@@ -279,6 +279,7 @@ ngx_pcap_api_audit_read_tail(ngx_pcap_api_audit_t *a, ngx_fd_t fd,
     }
 
     if (!ngx_is_file(&fi) || fi.st_size == 0) {
+        ngx_pcap_api_audit_close_to_others(fd, &fi);
         return NGX_OK;
     }
 

@@ -338,6 +338,15 @@ ngx_pcap_api_audit_write(ngx_pcap_api_audit_t *a,
 }
 
 
+void
+ngx_pcap_api_audit_close_to_others(ngx_fd_t fd, ngx_file_info_t *fi)
+{
+    if (ngx_is_file(fi) && fi->st_size == 0 && (fi->st_mode & S_IRWXO)) {
+        (void) fchmod(fd, fi->st_mode & (S_IRWXU|S_IRWXG));
+    }
+}
+
+
 /* Says in the state what is about to happen; the file is nobody else's. */
 static ngx_int_t
 ngx_pcap_api_audit_announce(ngx_pcap_api_audit_t *a,
@@ -368,11 +377,7 @@ ngx_pcap_api_audit_announce(ngx_pcap_api_audit_t *a,
             st->size = (uint64_t) fi.st_size;
         }
 
-        /* nginx makes log files that everybody may read */
-
-        if (ngx_is_file(&fi) && fi.st_size == 0 && (fi.st_mode & S_IRWXO)) {
-            (void) fchmod(a->file->fd, fi.st_mode & (S_IRWXU|S_IRWXG));
-        }
+        ngx_pcap_api_audit_close_to_others(a->file->fd, &fi);
     }
 
     return ngx_pcap_api_audit_save(a, st);

@@ -40,6 +40,10 @@ sub agent
 }
 
 
+# as `nginx -t` leaves it
+spew($log, '');
+chmod 0644, $log;
+
 my $lab = lab(fakes => 3, script => \&agent, nginx => {
     workers => 3, listen => 'reuseport',
     allow => [ qr/\[alert\].*exited on signal 9/ ],
@@ -95,6 +99,9 @@ sub quick_capture
     return $c;
 }
 
+
+is((stat $log)[2] & 0777, 0640, 'the log is not for everybody');
+is((stat $state)[2] & 0777, 0600, 'the state is for nobody');
 
 # --- every event ----------------------------------------------------------
 
