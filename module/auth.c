@@ -26,7 +26,12 @@ ngx_int_t
 ngx_pcap_api_unauthorized(ngx_pcap_api_ctx_t *ctx, const char *why)
 {
     ctx->bearer_error = NGX_PCAP_API_INVALID_TOKEN;
-    ngx_pcap_api_address_failed(ctx);
+
+    /* what is asked beside a capture is no guess of its client */
+
+    if (ctx->capture == NULL) {
+        ngx_pcap_api_address_failed(ctx);
+    }
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_UNAUTHORIZED, "%s", why);
 }

@@ -25,7 +25,10 @@ ngx_pcap_api_token_wipe(ngx_slab_pool_t *shpool, ngx_pcap_api_row_t *row)
 }
 
 
-/* The caller's own, running, of a platform that this location has, too. */
+/*
+ * The caller's own, running, of a platform that this location has, too. One
+ * for other nodes has none: of the same environment is what can be said there.
+ */
 static ngx_uint_t
 ngx_pcap_api_token_fits_row(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row,
     u_char hash[32])
@@ -36,6 +39,10 @@ ngx_pcap_api_token_fits_row(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row,
         || !ngx_pcap_api_row_of_user(row, ctx, hash))
     {
         return 0;
+    }
+
+    if (ctx->conf->peers.forwarded) {
+        return 1;
     }
 
     res = ngx_pcap_api_resolver(ctx->conf, row->resolver);

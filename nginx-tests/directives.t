@@ -34,7 +34,8 @@ config_says('the usual', undef);
 
 # each time of docs/DIRECTIVES.md
 for my $d (qw(start_timeout heartbeat_timeout reorder_window client_stall
-    stop_timeout max_clock_skew token_cache heartbeat))
+    stop_timeout max_clock_skew token_cache heartbeat reauth
+    reauth_max_age))
 {
     config_says("$d soon", qr/pcap_api_$d/, pcap => "pcap_api_$d soon;");
     config_says("$d twice", qr/duplicate/,
@@ -45,6 +46,15 @@ for my $d (qw(start_timeout heartbeat_timeout reorder_window client_stall
 config_says('token_cache', qr/pcap_api_token_cache/,
     pcap => 'pcap_api_token_cache 11s;');
 config_says('token_cache 0', undef, pcap => 'pcap_api_token_cache 0;');
+config_says('reauth 0', undef, pcap => 'pcap_api_reauth 0;');
+config_says('reauth 999ms', qr/"pcap_api_reauth", allowed is 0 \(never\), or/,
+    pcap => 'pcap_api_reauth 999ms;');
+config_says('reauth_max_age 0', qr/"pcap_api_reauth_max_age", allowed is 1s/,
+    pcap => 'pcap_api_reauth_max_age 0;');
+config_says('drain_timeout soon', qr/pcap_api_drain_timeout/,
+    http => 'pcap_api_drain_timeout soon;');
+config_says('drain_timeout in a location', qr/is not allowed here/,
+    pcap => 'pcap_api_drain_timeout 5s;');
 config_says('heartbeat low', qr/pcap_api_heartbeat/,
     pcap => 'pcap_api_heartbeat 4ms;');
 config_says('heartbeat high', qr/pcap_api_heartbeat/,

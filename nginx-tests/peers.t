@@ -26,7 +26,7 @@ my ($one, $two) = map { node(certs => $certs, n => $_, nodes => [1, 2],
     groups => \@groups, workers => 2, forwarded => 'pcap_api_static demo'
     . ' web/0 ' . $fake->addr(0) . ':9494;',
     pcap => 'pcap_api_static more web/0 ' . $fake->addr(0)
-    . ':9494 tls_name=pcap-agent;') } 1, 2;
+    . ':9494 tls_name=pcap-agent; pcap_api_reauth 1s;') } 1, 2;
 
 $lab->{uaa}->token('boss', scope => ['pcap.admin'], user_name => 'boss',
     user_id => 'user-boss', sub => 'user-boss');
@@ -100,6 +100,25 @@ problem_is($two->fetch('/v1/captures/0003' . 'a' x 28), 404, undef,
     'of a node that is none');
 problem_is($two->fetch('/v1/captures/0001' . 'a' x 28), 404,
     qr/no capture 0001a/, 'one that the other node has not');
+
+# --- a fresh token by way of the other node ---------------------------------
+
+sub put
+{
+    my ($token) = @_;
+
+    return $two->fetch("/v1/captures/$id/token", method => 'PUT',
+        token => $token);
+}
+
+$lab->{uaa}->token('fresh', scope => ['pcap.capture']);
+status_is(put('fresh'), 204, 'a fresh token');
+problem_is(put('other'), 404, undef, "a stranger's token");
+problem_is(put('boss'), 404, undef, "an admin's token");
+problem_is(put('bogus'), 401, undef, "nobody's token");
+ok(wait_for(8, sub { $c->read_until(0.05, sub { 0 });
+    3 <= grep { $_->{text} =~ /token=fresh/ } $lab->{uaa}->seen() }),
+    'and its worker asks by it');
 
 # --- the listener for peers -----------------------------------------------
 

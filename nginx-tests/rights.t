@@ -16,6 +16,7 @@ use PcapTest::BoshLab;
 use PcapTest::Certs;
 use PcapTest::CfLab qw(cf_user running process path_of WEB);
 use PcapTest::CloudController;
+use PcapTest::Jwt;
 use PcapTest::Pcapng ();
 use Time::HiRes qw(time);
 
@@ -42,6 +43,10 @@ my $lab = bosh_lab(certs => $certs, script => sub {
     . "location /v1/seldom/ { $all $more }"
     . "location /v1/limited/ { $all $demo pcap_api_reauth 1s;"
     . ' pcap_api_introspection_rate 1 burst=1; }'
+    . 'location /v1/keys/ { pcap_api on; pcap_api_token_keys'
+    . ' /_pcap_token_keys; pcap_api_issuer ' . PcapTest::Uaa::ISSUER()
+    . '; pcap_api_cf /_pcap_cc; pcap_api_agent_ranges 127.0.0.0/8;'
+    . " $more pcap_api_reauth 1s; }"
     . 'location /v1/note/ { pcap_api on; pcap_api_introspection'
     . ' /_pcap_introspect; pcap_api_cf /_pcap_cc; pcap_api_agent_ranges'
     . " 127.0.0.0/8; $more pcap_api_reauth 1s;"
@@ -156,7 +161,22 @@ cf_user($lab, $_, 'space-1' => 'space_developer') for qw(role ssh note stays);
 shop(annotations => { 'pcap.example.com/capture' => 'true' });
 token($_, 600) for qw(scope revoked steady);
 
+my $key = PcapTest::Jwt->new('key-1');
+my $signed = $key->token({ iss => PcapTest::Uaa::ISSUER(), sub => 'u-9',
+    user_id => 'u-9', user_name => 'signed', jti => 'id-9', exp =>
+    int(time()) + 600, scope => ['cloud_controller.read'] });
+
+$uaa->tell(keys => [ $key->jwk() ]);
+$cc->token($signed, 'space-1' => 'space_developer');
+
+my $h2 = { file => work_dir() . '/h2.pcapng' };
+
+$h2->{pid} = spawn('curl', [ 'curl', '-sS', '--http2', '-N', '-m', limit(60),
+    '--cacert', $certs->file('ca.crt'), '-H', 'Authorization: bearer scope',
+    '-o', $h2->{file}, 'https://localhost:8443/v1/capture/static/demo' ]);
+
 my %run = (
+    keys => begin('CF, by keys', path_of('', '/v1/keys'), $signed),
     team => begin('BOSH team', '/v1/capture/bosh/cf', 'team'),
     keeps => begin('BOSH, of two teams', '/v1/capture/bosh/cf', 'keeps'),
     admin => begin('BOSH admin', '/v1/capture/bosh/cf', 'op'),
@@ -176,7 +196,7 @@ is(join(' ', grep { $run{$_}{eof} } sort keys %run), '', 'all go on');
 
 # the deployment changes hands, and so on
 $director->deployment('cf', ['dev'], vm('router', 0, 0));
-$cc->token('role', 'space-1' => 'space_auditor');
+$cc->token($_, 'space-1' => 'space_auditor') for 'role', $signed;
 shop();
 token('scope', 600, scope => ['openid']);
 delete $uaa->{control}{tokens}{revoked};
@@ -184,6 +204,14 @@ $uaa->tell();
 
 ends('BOSH team', $run{team}, qr/missing now: .*no team that may/);
 ends('CF role', $run{role}, qr/right.*missing now: .*sensitive data/);
+ends('CF role, by keys', $run{keys}, qr/right.*missing now: .*sensitive data/);
+is(wait_exit($h2->{pid}, 5), 0, 'HTTP/2: ends properly');
+
+my $h2_file = PcapTest::Pcapng::parse(slurp($h2->{file}));
+
+is(verdicts_of($h2_file)->{api}{status}, 'stopped', 'HTTP/2: verdict');
+has_message($h2_file, 'CAPTURE_STOPPED', 'api', qr/lacks the scope/,
+    'HTTP/2: is told');
 ends('CF annotation', $run{note}, qr/missing now: .*does not take part/);
 ends('scope', $run{scope}, qr/missing now: .*lacks the scope "pcap.capture"/);
 ends('token', $run{revoked}, qr/missing now: the token is not valid/);
