@@ -120,7 +120,17 @@ sub api_templates
     $with->('drain.timeout', { drain => { timeout => 7 } }, like => qr/
         worker_shutdown_timeout\ 17s;.*pcap_api_drain_timeout\ 7s;/xs);
     $with->('audit', { audit => { key => 'k' x 32 } },
-        like => qr{pcap_api_audit /var/vcap/sys/log/pcap-api/audit\.log key=});
+        like => qr{pcap_api_audit /var/vcap/sys/log/pcap-api/audit\.jsonl key=});
+    ok(-s "$V/data/pcap-api/audit.state.key", 'audit: the key is known');
+    $with->('audit: another key', { audit => { key => 'K' x 40,
+        failure => 'continue' } }, like => qr/failure=continue;/);
+    $with->('audit: syslog', { audit => { key => 'k' x 32,
+        target => 'syslog:server=127.0.0.1:514,tag=pcap' } },
+        like => qr/pcap_api_audit syslog:server=127\.0\.0\.1:514,tag=pcap key/);
+    refused("audit: $_", merge_into($base, { audit => { key => 'k' x 32,
+        target => $_ } }), qr/audit\.target/) for
+        '/var/vcap/sys/log/pcap-api/audit.log', '/etc/audit',
+        'syslog:server=a;b';
     $with->('metrics', { metrics => { port => 9100 } },
         like => qr/listen 127\.0\.0\.1:9100;.*pcap_api_metrics on;/s);
     $with->('no metrics by default', {}, unlike => qr/pcap_api_metrics/);
