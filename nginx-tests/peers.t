@@ -150,18 +150,6 @@ unlike(as_peer('captures', @cert, @good), qr/$id2/, 'nor is the list');
 like(as_peer('capture/static/demo', @cert, @good), qr/ 404$/,
     'peers capture nothing');
 
-# --- a fresh token --------------------------------------------------------
-
-$lab->{uaa}->token('fresh');
-
-my $put = $two->fetch("/v1/captures/$id/token", method => 'PUT',
-    token => 'fresh');
-
-is("$put->{status} $put->{body}", '204 ', 'a fresh token for the other node');
-problem_is($two->fetch("/v1/captures/$id/token", method => 'PUT',
-    token => $_), 404, qr/no running capture $id/, "of $_")
-    for qw(other boss);
-
 # --- continues ------------------------------------------------------------
 
 my ($next, $next_id) = start($two, "/v1/capture/static/demo?continues=$id");
