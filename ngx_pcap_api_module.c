@@ -646,5 +646,6 @@ ngx_pcap_api_init_process(ngx_cycle_t *cycle)
 static void
 ngx_pcap_api_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_pcap_api_drain_exit(cycle);
     ngx_pcap_api_sweep_exit(cycle);
 }

@@ -505,7 +505,6 @@ typedef enum {
     NGX_PCAP_API_END_DURATION,
     NGX_PCAP_API_END_BYTES,
     NGX_PCAP_API_END_PACKETS,
-    NGX_PCAP_API_END_BANDWIDTH,
     NGX_PCAP_API_END_IDLE,         /* no packet for too long */
     NGX_PCAP_API_END_RIGHT,        /* the right was found missing */
     NGX_PCAP_API_END_TOKEN,        /* no valid token for too long */

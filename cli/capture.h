@@ -107,6 +107,7 @@ struct capture_s {
     unsigned         unknown:1;      /* the API asked to stop knows it not */
     unsigned         quit:1;
     unsigned         fresh_off:1;    /* no use in renewing the token */
+    unsigned         fresh_taken:1;
 };
 
 

@@ -78,8 +78,11 @@ fresh_done(leg_t *leg, CURLcode rc)
     msg_debug(c->msg, "* the API answers the fresh token with HTTP %ld",
               status);
 
-    /* An older API; nor does another one know the capture later. */
-    if (status == 404 || status == 405) {
+    /* An older API; one that has taken a token has lost the capture alone. */
+    if (status == 204) {
+        c->fresh_taken = 1;
+
+    } else if (status == 405 || (status == 404 && !c->fresh_taken)) {
         c->fresh_off = 1;
     }
 }

@@ -147,6 +147,28 @@ ngx_pcap_api_cache_get(ngx_shm_zone_t *zone, ngx_pool_t *pool,
 }
 
 
+ngx_uint_t
+ngx_pcap_api_verdicts_expire(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh)
+{
+    ngx_uint_t               n;
+    ngx_queue_t             *q;
+    ngx_pcap_api_verdict_t  *v;
+
+    for (n = 0; !ngx_queue_empty(&sh->verdict_queue); n++) {
+        q = ngx_queue_last(&sh->verdict_queue);
+        v = ngx_queue_data(q, ngx_pcap_api_verdict_t, queue);
+
+        if ((ngx_msec_int_t) (v->expires - ngx_current_msec) > 0) {
+            break;
+        }
+
+        ngx_pcap_api_verdict_delete(shpool, sh, v);
+    }
+
+    return n;
+}
+
+
 /* The oldest verdicts give way until there is room. */
 static ngx_pcap_api_verdict_t *
 ngx_pcap_api_verdict_alloc(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
@@ -207,6 +229,7 @@ ngx_pcap_api_cache_put(ngx_shm_zone_t *zone, u_char hash[32],
         ngx_pcap_api_verdict_delete(shpool, sh, v);
     }
 
+    (void) ngx_pcap_api_verdicts_expire(shpool, sh);
     v = ngx_pcap_api_verdict_alloc(shpool, sh, size);
 
     if (v != NULL) {

@@ -142,6 +142,22 @@ ngx_pcap_api_drain_worker(ngx_cycle_t *cycle)
 }
 
 
+/* Also one without a capture tells those that earlier reloads have left. */
+void
+ngx_pcap_api_drain_exit(ngx_cycle_t *cycle)
+{
+    ngx_pcap_api_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_pcap_api_module);
+
+    if (ngx_exiting && pmcf && pmcf->drain.page
+        && ngx_pcap_api_drain_newest(&pmcf->drain))
+    {
+        pmcf->drain.page->quitting = 1;
+    }
+}
+
+
 /* This worker has been told to leave: does nginx end, or is it a reload? */
 static void
 ngx_pcap_api_drain_look(ngx_pcap_api_drain_conf_t *d)

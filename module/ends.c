@@ -21,8 +21,6 @@ const ngx_pcap_api_end_t  ngx_pcap_api_ends[] = {
       "max_bytes is reached" },
     { "max_packets", NGX_PCAP_API_LIMIT, NGX_PCAP_API_MSG_LIMIT_REACHED,
       "max_packets is reached" },
-    { "bandwidth", NGX_PCAP_API_LIMIT, NGX_PCAP_API_MSG_LIMIT_REACHED,
-      "bandwidth is reached" },
     { "idle", NGX_PCAP_API_LIMIT, NGX_PCAP_API_MSG_LIMIT_REACHED,
       "pcap_api_idle_timeout of this server is reached" },
     { "right", NGX_PCAP_API_STOPPED, NGX_PCAP_API_MSG_CAPTURE_STOPPED,

@@ -47,6 +47,7 @@ ngx_pcap_api_peers_wrong(ngx_conf_t *cf, const char *what, const char *needed)
 char *
 ngx_pcap_api_peers_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
 {
+    ngx_pcap_api_main_conf_t   *pmcf;
     ngx_pcap_api_peers_conf_t  *peers;
 
     peers = &conf->peers;
@@ -81,6 +82,13 @@ ngx_pcap_api_peers_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
     if (peers->uri.len && peers->environment.len == 0) {
         return ngx_pcap_api_peers_wrong(cf, "pcap_api_peers",
                                         "pcap_api_environment");
+    }
+
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_pcap_api_module);
+
+    if (peers->list != NULL && !pmcf->node_set) {
+        return ngx_pcap_api_peers_wrong(cf, "pcap_api_peer",
+                                        "pcap_api_node");
     }
 
     return NGX_CONF_OK;

@@ -546,6 +546,7 @@ ngx_int_t
 ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 {
     u_char               hash[32];
+    ngx_int_t            rc;
     ngx_uint_t           owner, allowed;
     ngx_slab_pool_t     *shpool;
     ngx_pcap_api_row_t  *row;
@@ -556,6 +557,7 @@ ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_user_hash(&ctx->identity, hash);
     allowed = ngx_pcap_api_has_scope(&ctx->identity, &ctx->conf->admin_scope);
+    rc = NGX_DECLINED;
 
     ngx_shmtx_lock(&shpool->mutex);
 
@@ -566,7 +568,11 @@ ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
         allowed = owner
                   || (allowed && ngx_memcmp(row->env, ctx->conf->env, 32) == 0);
 
-        if (allowed && !row->stop) {
+        if (allowed) {
+            rc = row->stop ? NGX_DONE : NGX_OK;
+        }
+
+        if (rc == NGX_OK) {
             row->stop = owner ? NGX_PCAP_API_END_USER
                               : NGX_PCAP_API_END_ADMIN;
         }
@@ -574,5 +580,5 @@ ngx_pcap_api_row_stop(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 
     ngx_shmtx_unlock(&shpool->mutex);
 
-    return row != NULL && allowed ? NGX_OK : NGX_DECLINED;
+    return rc;
 }

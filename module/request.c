@@ -78,6 +78,7 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_stop_phases[] = {
 
 static const ngx_pcap_api_phase_t  ngx_pcap_api_token_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
     { "asking another node", ngx_pcap_api_forward_phase },
     { "taking a fresh token", ngx_pcap_api_token_phase },
     { NULL, NULL }
@@ -730,14 +731,16 @@ ngx_pcap_api_stop_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
 
     rc = ngx_pcap_api_row_stop(pmcf->zone, ctx);
-    if (rc != NGX_OK) {
+    if (rc == NGX_DECLINED) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
                                    "there is no running capture %*s",
                                    (size_t) NGX_PCAP_API_ID_LEN,
                                    ctx->stop_id);
     }
 
-    (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_STOP);
+    if (rc == NGX_OK) {
+        (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_STOP);
+    }
 
     doc = json_object();
     json_object_set_new(doc, "id", json_stringn((char *) ctx->stop_id,

@@ -217,7 +217,10 @@ ngx_pcap_api_rights_judge(ngx_pcap_api_ctx_t *ctx,
 }
 
 
-/* A fresh token is asked with at once when the old one was of no more use. */
+/*
+ * A fresh token is asked with at once when the old one was of no more use. Not
+ * during a check: what that one finds counts, however many tokens come.
+ */
 static void
 ngx_pcap_api_rights_renew(ngx_pcap_api_ctx_t *ctx)
 {
@@ -231,12 +234,9 @@ ngx_pcap_api_rights_renew(ngx_pcap_api_ctx_t *ctx)
         return;
     }
 
-    if (rt->check != NULL) {
-        ngx_pcap_api_rights_drop_check(rt);
-        rt->due = ngx_current_msec;
-    }
-
-    if (rt->is_failing) {
+    if (rt->is_failing
+        || ngx_pcap_api_rights_expired(rt, NGX_PCAP_API_RIGHTS_SKEW))
+    {
         rt->due = ngx_current_msec;
     }
 
@@ -260,12 +260,6 @@ ngx_pcap_api_rights_watch(ngx_pcap_api_ctx_t *ctx)
         return;
     }
 
-    ngx_pcap_api_rights_renew(ctx);
-
-    if (conf->every == 0) {
-        return;
-    }
-
     if (rt->check != NULL) {
         rc = ngx_pcap_api_beside_run(rt->check);
 
@@ -274,6 +268,12 @@ ngx_pcap_api_rights_watch(ngx_pcap_api_ctx_t *ctx)
             ngx_pcap_api_rights_drop_check(rt);
         }
 
+        return;
+    }
+
+    ngx_pcap_api_rights_renew(ctx);
+
+    if (conf->every == 0) {
         return;
     }
 

@@ -264,8 +264,9 @@ ngx_uint_t ngx_pcap_api_row_is_own(ngx_pcap_api_row_t *row,
 ngx_int_t ngx_pcap_api_row_known(ngx_shm_zone_t *zone,
     ngx_pcap_api_ctx_t *ctx, u_char *id);
 /*
- * Stops ctx->stop_id. NGX_OK; NGX_DECLINED: not there, of another environment
- * or, for who is no admin, of another user.
+ * Stops ctx->stop_id. NGX_OK; NGX_DONE: that was asked for before;
+ * NGX_DECLINED: not there, of another environment or, for who is no admin, of
+ * another user.
  */
 ngx_int_t ngx_pcap_api_row_stop(ngx_shm_zone_t *zone,
     ngx_pcap_api_ctx_t *ctx);
@@ -474,6 +475,8 @@ ngx_int_t ngx_pcap_api_drain_check(ngx_pcap_api_drain_conf_t *d);
 ngx_int_t ngx_pcap_api_drain_module(ngx_cycle_t *cycle);
 /* A worker begins. */
 void ngx_pcap_api_drain_worker(ngx_cycle_t *cycle);
+/* A worker exits. */
+void ngx_pcap_api_drain_exit(ngx_cycle_t *cycle);
 /*
  * With every step of a stream: ends it when this worker has to go. NGX_OK, or
  * NGX_ERROR: there is no more time for anything.

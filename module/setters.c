@@ -264,7 +264,7 @@ ngx_pcap_api_set_env(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
     int                         ok;
     ngx_str_t                  *name;
     EVP_MD_CTX                 *md;
-    ngx_uint_t                  i;
+    ngx_uint_t                  i, n;
     ngx_http_core_srv_conf_t   *cscf, **servers;
     ngx_http_core_main_conf_t  *cmcf;
 
@@ -280,8 +280,13 @@ ngx_pcap_api_set_env(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
     servers = cmcf->servers.elts;
 
-    for (i = 0; i < cmcf->servers.nelts && servers[i] != cscf; i++) {
-        /* void */
+    /* its place among those of its name: others may come and go */
+
+    for (i = 0, n = 0; i < cmcf->servers.nelts && servers[i] != cscf; i++) {
+        n += servers[i]->server_name.len == cscf->server_name.len
+             && ngx_strncmp(servers[i]->server_name.data,
+                            cscf->server_name.data, cscf->server_name.len)
+                == 0;
     }
 
     md = EVP_MD_CTX_new();
@@ -292,7 +297,7 @@ ngx_pcap_api_set_env(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
     /* the NUL keeps "a" "bc" and "ab" "c" apart */
 
     ok = EVP_DigestInit_ex(md, EVP_sha256(), NULL)
-         && EVP_DigestUpdate(md, &i, sizeof(ngx_uint_t))
+         && EVP_DigestUpdate(md, &n, sizeof(ngx_uint_t))
          && EVP_DigestUpdate(md, cscf->server_name.data,
                              cscf->server_name.len)
          && EVP_DigestUpdate(md, "", 1)

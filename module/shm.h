@@ -110,6 +110,9 @@ void *ngx_pcap_api_shm_alloc(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
     size_t size);
 
 /* module/cache.c; under the lock */
+/* Those at the old end that have run out go; returns how many. */
+ngx_uint_t ngx_pcap_api_verdicts_expire(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_shm_t *sh);
 void ngx_pcap_api_verdict_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 void ngx_pcap_api_verdict_delete(ngx_slab_pool_t *shpool,

@@ -35,7 +35,7 @@ ngx_pcap_api_token_fits_row(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row,
 {
     const ngx_pcap_api_resolver_t  *res;
 
-    if (row == NULL || row->state == NGX_PCAP_API_ROW_ENDED
+    if (row == NULL || row->state >= NGX_PCAP_API_ROW_STOPPING
         || !ngx_pcap_api_row_of_user(row, ctx, hash))
     {
         return 0;

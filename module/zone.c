@@ -59,6 +59,10 @@ ngx_pcap_api_shm_alloc(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
             return p;
         }
 
+        if (ngx_pcap_api_verdicts_expire(shpool, sh)) {
+            continue;
+        }
+
         if (sh->nended) {
             ngx_pcap_api_row_forget(shpool, sh);
             continue;

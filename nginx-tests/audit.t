@@ -162,6 +162,18 @@ is_deeply([ @{ $l->{ledger} }{qw(seen delivered drop_kernel)} ],
 ok($l->{bytes} > 0 && $l->{sent_bytes} > $l->{bytes}
     && $l->{duration_ms} > 0, 'end: bytes and duration');
 
+# one that takes its time to stop is asked twice, that is one event
+$c = $nginx->get("$path?instance=web/2&filter=deaf");
+$c->read_until(5, sub { seen_count($c, 1, 2) });
+
+my $stops = events('stop', 0);
+
+is($nginx->fetch('/v1/captures/' . capture_id($c), method => 'DELETE')
+    ->{status}, 202, 'asked to stop') for 1, 2;
+is(scalar(events('stop', $stops + 1)), $stops + 1, 'one line of it');
+$c->vanish();
+events('end', events('end', 0) + 1);
+
 # --- refusals -------------------------------------------------------------
 
 for my $case (
@@ -202,12 +214,12 @@ chain_ok('events');
 
 my $before = audit_lines($log);
 
-# one that takes its time to stop, and is stopped again and again
-$c = $nginx->get("$path?instance=web/2&filter=deaf");
+# one that is given a fresh token again and again
+$c = $nginx->get("$path?instance=web/2");
 $c->read_until(5, sub { seen_count($c, 1, 2) });
 
-my $uri = 'https://localhost:8443/v1/captures/' . capture_id($c);
-my @kids = map { my $n = $_; spawn("stops$n", [ 'curl', '-s', '-X', 'DELETE',
+my $uri = 'https://localhost:8443/v1/captures/' . capture_id($c) . '/token';
+my @kids = map { my $n = $_; spawn("fresh$n", [ 'curl', '-s', '-X', 'PUT',
     '--cacert', $lab->{certs}->file('ca.crt'), '-H',
     'Authorization: bearer good', ($uri) x 60 ]) } 1 .. 6;
 
@@ -220,7 +232,7 @@ events('end', 20);
 my %count;
 
 $count{ $_->{event} }++ for splice @{[ audit_lines($log) ]}, $before;
-is_deeply(\%count, { start => 19, end => 19, stop => 360 },
+is_deeply(\%count, { start => 19, end => 19, token => 360 },
     'each event has its line');
 chain_ok('three workers at once');
 

@@ -250,6 +250,16 @@ wait_for(3.5, sub { $last->read_until(0.05, sub { 0 }); 0 });
 goes_on('a reload behind that', $last);
 stop_capture($lab, $last);
 
+# --- nginx goes, and its newest workers have nothing to do --------------------
+
+$last = begin('alone');
+@old = $nginx->workers();
+ok($nginx->reload(), 'alone: a reload');
+kill 'QUIT', $nginx->{pid};
+drained('alone', $last);
+is(wait_exit(delete $nginx->{pid}, 3), 0, 'alone: nginx ends');
+$nginx->start();
+
 # --- a reload that nginx limits ----------------------------------------------
 
 $nginx->stop();

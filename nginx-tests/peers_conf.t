@@ -56,6 +56,9 @@ config_says('the usual', undef);
 config_says('no peers', undef, nodes => []);
 config_says('itself among them', undef, nodes => [1]);
 
+changed_says('peers without a node', '"pcap_api_peer" needs "pcap_api_node"',
+    'pcap_api_node \d+;', '');
+
 for my $n ('-1', '65536', 'x', '') {
     changed_says("node \"$n\"", 'pcap_api_node" directive takes 0 to 65535'
         . '|invalid number of arguments', 'pcap_api_node 1;',
@@ -129,6 +132,7 @@ my @lines = $text{'pcap-api-peers'} =~ /^#   (\w.*)$/mg;
 is(scalar @lines, 5, 'the lines that the public server needs');
 $text{'pcap-api'} =~ s/(pcap_api +on;)/$1 @lines[0 .. 3]/;
 $text{'pcap-api'} =~ s/(location \/v1\/)/$lines[4]\n$1/;
+mkdir "$dir/logs";
 spew("$dir/nginx.conf", 'load_module ' . tool('module') . ";\npid $dir/pid;\n"
     . "error_log $dir/log;\nevents {}\nhttp {\n$text{'pcap-api'}\n"
     . "$text{'pcap-api-peers'}\n}\n");

@@ -213,6 +213,9 @@ delete $uaa->{control}{tokens}{revoked};
 $uaa->tell();
 
 ends('BOSH team', $run{team}, qr/missing now: .*no team that may/);
+ok(wait_for(5, sub { put($run{role}, 'role');
+    $run{role}->read_until(0.03, sub { 0 }); $run{role}{eof}
+    || $run{role}{complete} }), 'CF role: fresh tokens keep no check away');
 ends('CF role', $run{role}, qr/right.*missing now: .*sensitive data/);
 ends('CF role, by keys', $run{keys}, qr/right.*missing now: .*sensitive data/);
 is(wait_exit($h2->{pid}, 5), 0, 'HTTP/2: ends properly');
