@@ -422,6 +422,51 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+static ngx_pcap_api_row_t *
+ngx_pcap_api_row_in(ngx_queue_t *rows, u_char *id)
+{
+    ngx_queue_t         *q;
+    ngx_pcap_api_row_t  *row;
+
+    for (q = ngx_queue_head(rows);
+         q != ngx_queue_sentinel(rows);
+         q = ngx_queue_next(q))
+    {
+        row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
+
+        if (ngx_memcmp(row->id, id, NGX_PCAP_API_ID_LEN) == 0) {
+            return row;
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * A successor that never ran: the place that its predecessor has handed over is
+ * that one's again. Under the lock.
+ */
+static void
+ngx_pcap_api_row_give_back(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pcap_api_row_t  *before;
+
+    if (ctx->opts.continues.len == 0) {
+        return;
+    }
+
+    before = ngx_pcap_api_row_in(&sh->rows, ctx->opts.continues.data);
+
+    if (before != NULL
+        && ngx_memcmp(before->env, ctx->row->env, 32) == 0
+        && ngx_memcmp(before->user_hash, ctx->row->user_hash, 32) == 0)
+    {
+        before->handed = 0;
+    }
+}
+
+
 void
 ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
 {
@@ -449,6 +494,7 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_row_end(shpool, ngx_pcap_api_shm(zone), row);
 
     } else {
+        ngx_pcap_api_row_give_back(ngx_pcap_api_shm(zone), ctx);
         ngx_queue_remove(&row->queue);
         ngx_pcap_api_row_free(shpool, row);
     }
@@ -456,27 +502,6 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
     ngx_shmtx_unlock(&shpool->mutex);
 
     ctx->row = NULL;
-}
-
-
-static ngx_pcap_api_row_t *
-ngx_pcap_api_row_in(ngx_queue_t *rows, u_char *id)
-{
-    ngx_queue_t         *q;
-    ngx_pcap_api_row_t  *row;
-
-    for (q = ngx_queue_head(rows);
-         q != ngx_queue_sentinel(rows);
-         q = ngx_queue_next(q))
-    {
-        row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
-
-        if (ngx_memcmp(row->id, id, NGX_PCAP_API_ID_LEN) == 0) {
-            return row;
-        }
-    }
-
-    return NULL;
 }
 
 

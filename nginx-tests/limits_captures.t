@@ -107,6 +107,11 @@ refused(qr/^5 captures run already: "pcap_api_max_captures" is 5$/,
 # --- hand-over: a successor is not refused for its predecessor's sake -------
 
 my $old = capture_id($good[0]);
+
+# one that does not come about gives the place back
+problem_is($nginx->fetch("/v1/capture/static/demo?continues=$old&instance=x"),
+    404, qr/x/, 'a successor of nobody');
+
 my ($next) = run_some(1, 'good', "?continues=$old");
 
 refused(of_user(4), 'no other one beside them');
