@@ -110,7 +110,8 @@ my $old = capture_id($good[0]);
 
 # one that does not come about gives the place back
 problem_is($nginx->fetch("/v1/capture/static/demo?continues=$old&instance=x"),
-    404, qr/x/, 'a successor of nobody');
+    404, qr/x/, 'a successor that does not come about');
+refused(of_user(3), 'the place is still taken');
 
 my ($next) = run_some(1, 'good', "?continues=$old");
 
