@@ -615,6 +615,7 @@ typedef struct {
     u_char                    *text;
     size_t                     text_len;
     ngx_str_t                  user;
+    ngx_str_t                  user_id;
     ngx_str_t                  client;       /* its address */
     ngx_str_t                  request_id;
     ngx_str_t                  group;

@@ -402,6 +402,8 @@ ngx_pcap_api_audit_row(ngx_pcap_api_row_t *row, ngx_pcap_api_audit_e event)
     ngx_pcap_api_audit_id(&w, row->id);
     ngx_pcap_api_audit_node(&w, row->id);
     ngx_pcap_api_line_text(&w, "request_id", &row->request_id, 64);
+    ngx_pcap_api_line_text(&w, "user_id", &row->user_id,
+                           NGX_PCAP_API_USER_LEN);
     ngx_pcap_api_line_text(&w, "user", &row->user, NGX_PCAP_API_USER_LEN);
     ngx_pcap_api_audit_env(&w, row->env);
     ngx_pcap_api_line_text(&w, "client", &row->client, 64);

@@ -12,7 +12,7 @@
 #include <openssl/evp.h>
 
 
-#define NGX_PCAP_API_ROW_TEXTS  7
+#define NGX_PCAP_API_ROW_TEXTS  8
 
 
 void
@@ -187,7 +187,8 @@ ngx_pcap_api_row_fill(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row,
     p = ngx_pcap_api_row_text(p, &row->group, &texts[3]);
     p = ngx_pcap_api_row_text(p, &row->interfaces, &texts[4]);
     p = ngx_pcap_api_row_text(p, &row->filter, &texts[5]);
-    (void) ngx_pcap_api_row_text(p, &row->reason, &texts[6]);
+    p = ngx_pcap_api_row_text(p, &row->reason, &texts[6]);
+    (void) ngx_pcap_api_row_text(p, &row->user_id, &texts[7]);
 }
 
 
@@ -202,6 +203,7 @@ ngx_pcap_api_row_texts(ngx_pcap_api_ctx_t *ctx,
     texts[3] = ctx->group;
     texts[5] = ctx->opts.filter;
     texts[6] = ctx->opts.reason;
+    texts[7] = ctx->identity.id;
 
     /* a longer one is nobody's: the resolver will refuse it */
 

@@ -38,6 +38,7 @@ ngx_pcap_api_row_copy(ngx_pcap_api_row_t *dst, u_char *text,
     ngx_pcap_api_move(&dst->interfaces, row->text, text);
     ngx_pcap_api_move(&dst->filter, row->text, text);
     ngx_pcap_api_move(&dst->reason, row->text, text);
+    ngx_pcap_api_move(&dst->user_id, row->text, text);
 }
 
 

@@ -330,8 +330,8 @@ $c->gone(5);
 $l = wait_for(5, sub {
     (grep { $_->{event} eq 'end' && $_->{capture} eq $id }
     audit_lines($log))[0] }) || {};
-is_deeply([ @$l{qw(status end_reason user target resolver)} ],
-    [ 'cut', 'worker died', 'al?"ice', 'demo', 'static' ],
+is_deeply([ @$l{qw(status end_reason user user_id target resolver)} ],
+    [ 'cut', 'worker died', 'al?"ice', 'u-1', 'demo', 'static' ],
     'the end of a dead worker\'s capture');
 wait_for(5, sub { $nginx->workers() == 3 });
 
