@@ -119,6 +119,21 @@ sub jobs_in
 }
 
 
+# No manifest of ours deploys an API whose captures nobody could find out about:
+# the log is on by a key, made for it and long enough.
+sub unaudited
+{
+    my ($api, $variables) = @_;
+
+    my $audit = $api->{properties}{audit} || {};
+    my ($name) = ($audit->{key} || '') =~ /^\(\((.+)\)\)$/;
+    my $v = $name && $variables->{$name} or return 'pcap-api: no audit.key';
+
+    return $v->{type} eq 'password' && ($v->{options}{length} || 0) >= 32 ? ()
+        : "audit.key: $name is no password of 32 characters or more";
+}
+
+
 # What a manifest says twice, or uses and does not define.
 sub faults
 {
@@ -144,11 +159,15 @@ sub faults
     my %used;
     $used{$1} = 1 while $text =~ /\(\(([^()]+)\.(?:certificate|private_key|ca)
         \)\)/xg;
+    $used{$1} = 1 while $text =~ /\(\((pcap_\w+_(?:key|secret))\)\)/g;
 
     for my $name (sort keys %used) {
         push @faults, "variable $name is not defined" if !$variables{$name}
             && $name !~ /^nats_client_cert$/;
     }
+
+    push @faults, map { unaudited($_, \%variables) }
+        grep { $_->{name} eq 'pcap-api' } jobs_in($doc);
 
     for my $v (values %variables) {
         my $ca = $v->{options}{ca} or next;
