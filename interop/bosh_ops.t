@@ -75,6 +75,7 @@ my $ENVIRONMENTS = join ', ', map { "{\"name\": \"$_\", \"director_url\":"
 # What a chain must have done: NAME => sub of the manifest.
 my %CHECKS = (
     'cf: agent' => \&check_cf,
+    'runtime config' => \&check_stemcells,
     'cf: agent, two CAs' => \&check_cas,
     'runtime config, two CAs' => \&check_cas,
     'cf: agent, the new CA' => \&check_new_ca,
@@ -253,8 +254,20 @@ sub check_cf
     my ($ca) = grep { $_->{name} eq '/pcap_ca' } @{ $doc->{variables} };
     is(scalar @{ $doc->{addons} }, 2, "$name: the other add-on stays");
     ok(!$addon->{include}{instance_groups} && $addon->{include}{stemcell},
-       "$name: the agent goes to all Linux VMs, diego cells among them");
+       "$name: the agent goes to VMs of all groups, diego cells among them");
     ok($ca && $ca->{options}{is_ca}, "$name: the CA has an absolute name");
+    check_stemcells($name, $doc);
+}
+
+
+# closefrom() came with glibc 2.34: nothing before ubuntu-jammy.
+sub check_stemcells
+{
+    my ($name, $doc) = @_;
+
+    my ($addon) = grep { $_->{name} eq 'pcap-agent' } @{ $doc->{addons} };
+    is(join(' ', map { $_->{os} } @{ $addon->{include}{stemcell} }),
+       'ubuntu-jammy ubuntu-noble', "$name: VMs that the agent runs on");
 }
 
 
