@@ -28,7 +28,7 @@
 #define F    SANDBOX_FILTER
 
 #define ALL  0xffffffffu
-#define NO   { SANDBOX_ANY, 0, 0 }
+#define NO   { SANDBOX_ANY, 0, 0, 0 }
 
 /* on(call, lists): whatever its arguments are */
 #define on(call, lists)                                                      \
@@ -37,11 +37,16 @@
 /* if1, if2: with one or two conditions (argument, mask, value) */
 #define if1(call, lists, a, m, v)                                            \
     { #call, SYS_##call, lists, 0, 0,                                        \
-      { { a, (uint32_t) (m), (uint32_t) (v) }, NO } }
+      { { a, (uint32_t) (m), (uint32_t) (v), 0 }, NO } }
 
 #define if2(call, lists, a, v, b, w)                                         \
     { #call, SYS_##call, lists, 0, 0,                                        \
-      { { a, ALL, (uint32_t) (v) }, { b, ALL, (uint32_t) (w) } } }
+      { { a, ALL, (uint32_t) (v), 0 }, { b, ALL, (uint32_t) (w), 0 } } }
+
+/* own2: the first argument is one's own process id */
+#define own2(call, lists, b, w)                                              \
+    { #call, SYS_##call, lists, 0, 0,                                        \
+      { { 0, ALL, 0, 1 }, { b, ALL, (uint32_t) (w), 0 } } }
 
 /* fails(call, lists, e): it fails with e, and goes on */
 #define fails(call, lists, e)                                                \
@@ -49,15 +54,15 @@
 
 /* refused(...): it fails with EACCES when an argument has this value */
 #define refused(call, lists, a, v)                                           \
-    { #call, SYS_##call, lists, 0, EACCES, { { a, ALL, v }, NO } }
+    { #call, SYS_##call, lists, 0, EACCES, { { a, ALL, v, 0 }, NO } }
 
 /* inside(...): only where container_mode is not off */
 #define inside(call, lists)                                                  \
     { #call, SYS_##call, lists, SANDBOX_CELL, 0, { NO, NO } }
 
 #define inside1(call, lists, a, m, v)                                        \
-    { #call, SYS_##call, lists, SANDBOX_CELL, 0,                       \
-      { { a, (uint32_t) (m), (uint32_t) (v) }, NO } }
+    { #call, SYS_##call, lists, SANDBOX_CELL, 0,                             \
+      { { a, (uint32_t) (m), (uint32_t) (v), 0 }, NO } }
 
 /* A file that is opened may be read, and nothing is made on the way. */
 #define WRITES  (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND                    \
@@ -120,7 +125,8 @@ const sandbox_rule_t  sandbox_rules[] = {
     on(restart_syscall, R | C | F),
     on(rt_sigreturn, R | C | F),
     on(rt_sigprocmask, R | C | F),
-    if1(tgkill, R | C | F, 2, ALL, SIGABRT),
+    if1(tgkill, R, 2, ALL, SIGABRT),
+    own2(tgkill, C | F, 2, SIGABRT),
     on(exit, R | C | F),
     on(exit_group, R | C | F),
 
@@ -178,7 +184,7 @@ const sandbox_rule_t  sandbox_rules[] = {
     /* containers */
 
     { "setns", SYS_setns, R, SANDBOX_NETNS, 0,
-      { { 1, ALL, CLONE_NEWNET }, NO } },
+      { { 1, ALL, CLONE_NEWNET, 0 }, NO } },
     inside(pidfd_open, R),
     inside(inotify_init1, R),
     inside(inotify_add_watch, R),

@@ -155,6 +155,20 @@ test_all(sandbox_list_t list, sandbox_scope_t scope, const char *name)
 }
 
 
+/* The 32-bit entry, where 20 is getpid and 20 of ours is writev. */
+
+#ifdef __x86_64__
+static int
+act_other_arch(void)
+{
+    long  rc;
+
+    __asm__ volatile ("int $0x80" : "=a" (rc) : "a" (20L) : "memory");
+
+    return (int) rc;
+}
+#endif
+
 /* By its number alone a call of x32 would be another one of ours. */
 
 static int
@@ -257,6 +271,20 @@ act_terminate(void)
     return kill(getpid(), SIGTERM);
 }
 
+/* A capture may abort itself, and nobody else. */
+
+static int
+act_abort_parent(void)
+{
+    long  parent;
+
+    /* getppid() is on no list, so main() has told */
+
+    parent = strtol(getenv("TEST_PARENT"), NULL, 10);
+
+    return (int) syscall(SYS_tgkill, parent, parent, SIGABRT);
+}
+
 static int
 act_dumpable(void)
 {
@@ -306,6 +334,9 @@ static const forbidden_t  forbidden[] = {
 #ifdef __x86_64__
     { "a call of x32",               R, M, act_x32, 0 },
     { "a call of x32",               C, M, act_x32, 0 },
+    { "a call of 32 bits",           R, M, act_other_arch, 0 },
+    { "a call of 32 bits",           C, M, act_other_arch, 0 },
+    { "a call of 32 bits",           F, M, act_other_arch, 0 },
 #endif
     { "connect",                     R, SANDBOX_NETNS, act_connect, 0 },
     { "connect",                     C, M, act_connect, 0 },
@@ -331,6 +362,8 @@ static const forbidden_t  forbidden[] = {
     { "fork",                        F, M, act_fork, 1 },
     { "a signal to somebody",        R, M, act_terminate, 1 },
     { "a signal to somebody",        C, M, act_terminate, 1 },
+    { "the end of the parent",       C, M, act_abort_parent, 1 },
+    { "the end of the parent",       F, M, act_abort_parent, 1 },
     { "dumpable again",              R, M, act_dumpable, 1 },
     { "typing on a terminal",        R, M, act_type, 1 },
     { "asking for an interface",     C, M, act_ask_interface, 1 },
@@ -476,11 +509,16 @@ test_abort(void)
 int
 main(void)
 {
+    char      self[16];
     unsigned  i;
+
+    snprintf(self, sizeof(self), "%d", (int) getpid());
+    (void) setenv("TEST_PARENT", self, 1);
 
     ok(sandbox_possible(), "this kernel has seccomp filters");
 
     test_all(R, M, "request");
+    test_all(R, SANDBOX_CELL, "request, containers from outside");
     test_all(R, SANDBOX_NETNS, "request, containers");
     test_all(C, M, "capture");
     test_all(F, M, "filter");
