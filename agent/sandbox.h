@@ -35,6 +35,12 @@ typedef enum {
     SANDBOX_FILTER = 4      /* a filter is compiled */
 } sandbox_list_t;
 
+/*
+ * Where the connection has to be once a capture runs: nothing is written
+ * elsewhere but to stderr, so packet sockets cannot send.
+ */
+#define SANDBOX_CONNECTION  3
+
 /* What is captured? What only containers need is on no list without them. */
 
 typedef enum {

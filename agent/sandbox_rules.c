@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "sandbox_int.h"
 
@@ -79,7 +80,10 @@ const sandbox_rule_t  sandbox_rules[] = {
 
     /* the connection, the parent, the log */
 
-    on(write, R | C | F),
+    if1(write, C, 0, ALL, SANDBOX_CONNECTION),
+    if1(write, C, 0, ALL, STDERR_FILENO),
+    on(write, R | F),
+    fails(write, C, EPERM),
     on(read, R | C | F),
     on(ppoll, R | C),
 #ifdef SYS_poll
@@ -99,7 +103,8 @@ const sandbox_rule_t  sandbox_rules[] = {
     if2(setsockopt, R, 1, SOL_SOCKET, 2, SO_TIMESTAMPNS_OLD),
     if1(setsockopt, R, 1, ALL, SOL_PACKET),
     on(recvmsg, R),
-    on(writev, R | C | F),
+    on(writev, R | F),
+    if1(writev, C, 0, ALL, STDERR_FILENO),
     if1(fcntl, R, 1, ALL, F_GETFL),
     if1(fcntl, R, 1, ALL, F_SETFL),
 

@@ -20,6 +20,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -286,6 +287,14 @@ act_abort_parent(void)
 }
 
 static int
+act_writev(void)
+{
+    struct iovec  v = { (void *) (uintptr_t) "x", 1 };
+
+    return (int) writev(SANDBOX_CONNECTION, &v, 1);
+}
+
+static int
 act_dumpable(void)
 {
     return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
@@ -362,6 +371,7 @@ static const forbidden_t  forbidden[] = {
     { "fork",                        F, M, act_fork, 1 },
     { "a signal to somebody",        R, M, act_terminate, 1 },
     { "a signal to somebody",        C, M, act_terminate, 1 },
+    { "writev, not to stderr",       C, M, act_writev, 0 },
     { "the end of the parent",       C, M, act_abort_parent, 1 },
     { "the end of the parent",       F, M, act_abort_parent, 1 },
     { "dumpable again",              R, M, act_dumpable, 1 },
@@ -483,6 +493,54 @@ test_allowed(void)
 }
 
 
+/* A packet socket cannot send: only to the connection is written. */
+
+static int
+writes(void)
+{
+    char  c;
+
+    c = 0;
+
+    return write(SANDBOX_CONNECTION, &c, 1) != 1
+           || write(SANDBOX_CONNECTION + 1, &c, 1) != -1 || errno != EPERM
+           || write(SANDBOX_CONNECTION - 3, &c, 1) != -1 || errno != EPERM;
+}
+
+
+static void
+test_writes(void)
+{
+    int    fd[2], status;
+    pid_t  pid;
+
+    pid = socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0 ? fork() : -1;
+
+    if (pid == 0) {
+
+        /* Both are out of the way before anything is put there. */
+
+        fd[0] = fcntl(fd[0], F_DUPFD, 10);
+
+        if (dup2(fd[0], SANDBOX_CONNECTION) == -1
+            || dup2(fd[0], SANDBOX_CONNECTION + 1) == -1
+            || dup2(fd[0], SANDBOX_CONNECTION - 3) == -1)
+        {
+            _exit(1);
+        }
+
+        enter(C, M);
+        _exit(writes());
+    }
+
+    close(fd[0]);
+    status = ended(pid);
+    close(fd[1]);
+    ok(status == 0, "a capture writes to its connection alone (0x%x)",
+       (unsigned) status);
+}
+
+
 /* A crash is told from a kill: abort() is a SIGABRT in every list. */
 
 static void
@@ -524,6 +582,7 @@ main(void)
     test_all(F, M, "filter");
     test_forbidden();
     test_allowed();
+    test_writes();
     test_abort();
 
     /* The second list only takes away. */
