@@ -278,6 +278,11 @@ for my $file (glob "$traces/t.*") {
         push @lists, !$session ? 'filter' : @lists ? 'capture' : 'request';
     }
 
+    # its ring and its page, before it forks
+    push @off, "$file: its child has its ring"
+        if "@lists" eq 'request capture'
+        && 2 > grep { /^madvise\(.* MADV_DONTFORK\) += 0$/ } @lines;
+
     $kinds{ join ' ', $session ? 'session' : 'child', @lists }++;
     push @off, "$file: killed" if $lines[-1] =~ /killed by SIGSYS/;
 }

@@ -5,10 +5,15 @@
  */
 
 #include <linux/filter.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "agent/filter.h"
+#include "agent/privs.h"
 #include "t/tap.h"
 
 
@@ -249,6 +254,33 @@ child(void)
 }
 
 
+/* Nothing of shared memory is there in a child: reading it is its end. */
+
+static void
+withheld(void)
+{
+    int             status;
+    pid_t           pid;
+    volatile char  *page;
+
+    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    page[0] = 1;
+
+    ok(privs_withhold() == 0 && page[0] == 1, "shared memory stays here");
+
+    pid = fork();
+
+    if (pid == 0) {
+        (void) signal(SIGSEGV, SIG_DFL);
+        _exit(page[0]);
+    }
+
+    ok(pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status)
+       && WTERMSIG(status) == SIGSEGV, "and does not reach a child");
+}
+
+
 int
 main(void)
 {
@@ -259,6 +291,7 @@ main(void)
     cooked();
     too_long();
     child();
+    withheld();
 
     return tap_done();
 }
