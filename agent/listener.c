@@ -54,7 +54,8 @@ typedef struct {
     uint64_t         ring_bytes;
     uint64_t         started_ns;
     uint64_t         bytes;          /* sent, when last looked */
-    unsigned         told:1;         /* to end */
+    uint64_t         told_ns;        /* to end; 0: not told */
+    ending_t         told;           /* why */
     endpoint_t       peer;
 } child_t;
 
@@ -330,7 +331,19 @@ listener_tell(listener_t *l, child_t *ch, ending_t ending)
 {
     control_msg_t  msg;
 
-    if (ch->told || ch->control == -1) {
+    /* Once; that captures are switched off hastens what ends already. */
+
+    if (ch->told && (ending != ENDING_OFF || ch->told == ENDING_OFF)) {
+        return;
+    }
+
+    /* Whoever cannot hear it is killed all the same when its time is over. */
+
+    if (ch->told_ns == 0) {
+        ch->told_ns = net_monotonic();
+    }
+
+    if (ch->control == -1) {
         return;
     }
 
@@ -344,7 +357,7 @@ listener_tell(listener_t *l, child_t *ch, ending_t ending)
         return;
     }
 
-    ch->told = 1;
+    ch->told = ending;
 }
 
 
@@ -404,7 +417,7 @@ listener_total(listener_t *l, uint64_t now)
         ch->bytes = bytes;
         sum += delta;
 
-        if (delta > most && !ch->told) {
+        if (delta > most && ch->told_ns == 0) {
             most = delta;
             greedy = ch;
         }
@@ -491,9 +504,10 @@ listener_overdue(listener_t *l)
     int        drained;
     size_t     i;
     child_t   *ch;
-    uint64_t   now;
+    uint64_t   now, drain_ns;
 
     now = net_monotonic();
+    drain_ns = l->conf->drain_timeout * 1000000;
     drained = l->drain_until == 0 || now <= l->drain_until;
 
     for (i = 0; i < l->nchildren; i++) {
@@ -507,15 +521,18 @@ listener_overdue(listener_t *l)
             (void) kill(ch->pid, SIGKILL);
         }
 
-        if (ch->state == CHILD_CAPTURE && !drained) {
+        if (ch->state == CHILD_CAPTURE
+            && (!drained || (ch->told_ns && now - ch->told_ns > drain_ns)))
+        {
             log_warn(l->log, "capture of process %d does not drain: killed",
                      (int) ch->pid);
+            ch->told_ns = now;
             (void) kill(ch->pid, SIGKILL);
         }
     }
 
     if (!drained) {
-        l->drain_until = now + l->conf->drain_timeout * 1000000;
+        l->drain_until = now + drain_ns;
     }
 
     if (l->refused && now - l->refused_ns > UINT64_C(1000000000)) {
