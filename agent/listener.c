@@ -93,6 +93,7 @@ static void listener_end(listener_t *l);
 static void listener_reap(listener_t *l);
 static void listener_ended(listener_t *l, child_t *ch, int status,
     const struct rusage *usage);
+static void listener_kill(const child_t *ch);
 static void listener_overdue(listener_t *l);
 static void listener_wait(listener_t *l);
 static int listener_accept(listener_t *l);
@@ -441,11 +442,21 @@ listener_end(listener_t *l)
 
     for (i = 0; i < l->nchildren; i++) {
         if (l->children[i].state != CHILD_NONE) {
-            (void) kill(l->children[i].pid, SIGKILL);
+            listener_kill(&l->children[i]);
         }
     }
 
     log_info(l->log, "drained");
+}
+
+
+/* With all that it has forked: they are a group of processes. */
+
+static void
+listener_kill(const child_t *ch)
+{
+    (void) kill(-ch->pid, SIGKILL);
+    (void) kill(ch->pid, SIGKILL);
 }
 
 
@@ -455,6 +466,7 @@ listener_reap(listener_t *l)
     int             status;
     pid_t           pid;
     size_t          i;
+    siginfo_t       info;
     struct rusage   usage;
 
     if (!l->signals->child) {
@@ -463,7 +475,20 @@ listener_reap(listener_t *l)
 
     l->signals->child = 0;
 
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+    for ( ;; ) {
+        memset(&info, 0, sizeof(info));
+
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0
+            || info.si_pid == 0)
+        {
+            return;
+        }
+
+        /* While it is not reaped its number is nobody else's. */
+
+        (void) kill(-info.si_pid, SIGKILL);
+        pid = wait4(info.si_pid, &status, WNOHANG, &usage);
+
         for (i = 0; i < l->nchildren; i++) {
             if (l->children[i].state != CHILD_NONE
                 && l->children[i].pid == pid)
@@ -518,7 +543,7 @@ listener_overdue(listener_t *l)
         {
             log_warn(l->log, "process %d is overdue: killed", (int) ch->pid);
             ch->started_ns = now;
-            (void) kill(ch->pid, SIGKILL);
+            listener_kill(ch);
         }
 
         if (ch->state == CHILD_CAPTURE
@@ -527,7 +552,7 @@ listener_overdue(listener_t *l)
             log_warn(l->log, "capture of process %d does not drain: killed",
                      (int) ch->pid);
             ch->told_ns = now;
-            (void) kill(ch->pid, SIGKILL);
+            listener_kill(ch);
         }
     }
 
@@ -627,10 +652,11 @@ listener_admit(listener_t *l, const endpoint_t *peer)
 {
     size_t    i;
     child_t  *ch, *row;
-    uint64_t  all, same;
+    uint64_t  all, same, status;
 
     row = NULL;
     all = 0;
+    status = 0;
     same = 0;
 
     for (i = 0; i < l->nchildren; i++) {
@@ -642,10 +668,16 @@ listener_admit(listener_t *l, const endpoint_t *peer)
         } else if (ch->state == CHILD_UNKNOWN) {
             all++;
             same += (uint64_t) listener_same_net(&ch->peer, peer);
+
+        } else if (ch->state == CHILD_STATUS) {
+            status++;
         }
     }
 
+    /* Whoever may read the status alone does not take captures' rows. */
+
     if (all >= l->conf->max_unauthenticated
+        || all + status >= l->conf->max_unauthenticated + LISTENER_STATUS_ROWS
         || same >= l->conf->max_unauthenticated_per_address)
     {
         return NULL;
@@ -686,6 +718,7 @@ listener_fork(listener_t *l, child_t *ch, int fd, const endpoint_t *peer)
     pid = fork();
 
     if (pid == 0) {
+        (void) setpgid(0, 0);
         close(pair[0]);
         return listener_child(l, row, fd, pair[1], peer);
     }
@@ -698,6 +731,10 @@ listener_fork(listener_t *l, child_t *ch, int fd, const endpoint_t *peer)
         close(pair[0]);
         return -1;
     }
+
+    /* Whoever comes first; it cannot do so itself once it is confined. */
+
+    (void) setpgid(pid, pid);
 
     memset(ch, 0, sizeof(*ch));
     ch->state = CHILD_UNKNOWN;
@@ -780,7 +817,7 @@ listener_answer(listener_t *l, child_t *ch)
 
         log_error(l->log, "process %d broke the protocol: killed",
                   (int) ch->pid);
-        (void) kill(ch->pid, SIGKILL);
+        listener_kill(ch);
         return;
     }
 

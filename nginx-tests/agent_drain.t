@@ -2,7 +2,7 @@
 
 # SIGTERM while clients are slow: new requests are told so, everything ends
 # within drain_timeout, and what a client did not take by then is counted. A
-# child that does not hear that it is to end is killed.
+# child that does not hear that it is to end is killed, and its own with it.
 
 use strict;
 use warnings;
@@ -93,6 +93,24 @@ my $off = work_dir() . '/captures-off';
 
 $agent = PcapTest::Agent->new(certs => $certs, host => $ha, name => 'deaf',
     conf => { user => 'nobody', drain_timeout => 1, off_file => $off });
+
+# what a session has forked does not outlive it, not even stopped
+my $heavy = $C->new($agent);
+my $filter = join '%20and%20', map { "(port%20$_%20or%20portrange%20$_-999)" }
+    1 .. 90;
+$heavy->get("/v1/capture?interface=eth0&filter=$filter");
+
+my ($session, $compiles);
+ok(wait_for(5, sub {
+    ($session) = children($agent->{pid});
+    ($compiles) = children($session) if $session;
+    $compiles;
+}), 'a filter is compiled');
+kill 'STOP', $compiles;
+kill 'KILL', $session;
+$agent->{killed}{$session} = 1;
+ok(wait_for(5, sub { !-d "/proc/$compiles" || slurp("/proc/$compiles/status")
+    =~ /^State:\s+Z/m }), 'its child is killed with a session');
 
 my $deaf = $C->new($agent);
 $deaf->get('/v1/capture?interface=eth0');
