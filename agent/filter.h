@@ -62,8 +62,8 @@ void filter_init(void);
 
 /*
  * Compiles the user's filter for each handle in a throw-away child: no
- * capability, no socket, no shared memory, 1 s CPU, 64 MiB. Returns 0, or -1 with *why (400
- * and libpcap's words, or 500).
+ * capability, no socket, no shared memory, 1 s CPU, 64 MiB. Returns 0, or -1
+ * with *why (400 and libpcap's words, or 500).
  */
 int filter_check(pcap_t *const *pcaps, unsigned n, const char *user,
     problem_t *why);

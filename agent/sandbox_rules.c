@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
+#include <linux/netlink.h>
 #include <linux/nsfs.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -69,6 +70,9 @@
 #define WRITES  (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND                    \
                  | (O_TMPFILE & ~O_DIRECTORY))
 
+/* Of a process id: a group, or all. */
+#define NEGATIVE  0x80000000u
+
 /* fork(), and neither a thread nor a new namespace. */
 #define THREAD  (CLONE_VM | CLONE_THREAD | CLONE_FILES | CLONE_FS            \
                  | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS              \
@@ -98,10 +102,16 @@ const sandbox_rule_t  sandbox_rules[] = {
     if2(setsockopt, R | C, 1, IPPROTO_TCP, 2, TCP_CORK),
     if2(setsockopt, R | C, 1, SOL_SOCKET, 2, SO_ATTACH_FILTER),
     if2(setsockopt, R | C, 1, SOL_PACKET, 2, PACKET_RX_RING),
-    if1(setsockopt, R, 1, ALL, IPPROTO_TCP),
+    if2(setsockopt, R, 1, IPPROTO_TCP, 2, TCP_NODELAY),
+    if2(setsockopt, R, 1, IPPROTO_TCP, 2, TCP_NOTSENT_LOWAT),
+    if2(setsockopt, R, 1, IPPROTO_TCP, 2, TCP_USER_TIMEOUT),
     if2(setsockopt, R, 1, SOL_SOCKET, 2, SO_KEEPALIVE),
     if2(setsockopt, R, 1, SOL_SOCKET, 2, SO_TIMESTAMPNS_OLD),
-    if1(setsockopt, R, 1, ALL, SOL_PACKET),
+    if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_ADD_MEMBERSHIP),
+    if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_AUXDATA),
+    if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_RESERVE),
+    if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_TIMESTAMP),
+    if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_VERSION),
     on(recvmsg, R),
     on(writev, R | F),
     if1(writev, C, 0, ALL, STDERR_FILENO),
@@ -143,20 +153,22 @@ const sandbox_rule_t  sandbox_rules[] = {
 #endif
     on(fstat, R | F),
     on(lseek, R | F),
-    on(prlimit64, R),
+    if1(prlimit64, R, 0, ALL, 0),
     on(close_range, R),
     on(getdents64, R),
 
     /* interfaces and packet sockets */
 
     if1(socket, R, 0, ALL, AF_PACKET),
-    if1(socket, R, 0, ALL, AF_NETLINK),
+    if2(socket, R, 0, AF_NETLINK, 2, NETLINK_ROUTE),
+    if2(socket, R, 0, AF_NETLINK, 2, NETLINK_GENERIC),
     if2(socket, R, 0, AF_UNIX, 1, SOCK_DGRAM | SOCK_CLOEXEC),
     refused(socket, R, 0, AF_UNIX),
     refused(socket, R, 0, AF_INET),
     refused(socket, R, 0, AF_INET6),
     fails(socket, F, EACCES),
-    on(bind, R),
+    if1(bind, R, 2, ALL, sizeof(struct sockaddr_ll)),
+    if1(bind, R, 2, ALL, sizeof(struct sockaddr_nl)),
     if1(ioctl, R | C, 1, ALL, SIOCGIFFLAGS),
     if1(ioctl, R, 1, ALL, SIOCGIFINDEX),
     if1(ioctl, R, 1, ALL, SIOCGIFNAME),
@@ -181,7 +193,8 @@ const sandbox_rule_t  sandbox_rules[] = {
     on(dup3, R),
     on(set_robust_list, R),
     on(wait4, R),
-    if1(kill, R, 1, ALL, SIGKILL),
+    { "kill", SYS_kill, R, 0, 0,
+      { { 0, NEGATIVE, 0, 0 }, { 1, ALL, SIGKILL, 0 } } },
     if1(prctl, R, 0, ALL, PR_SET_NAME),
     if1(prctl, R, 0, ALL, PR_SET_NO_NEW_PRIVS),
     if1(prctl, R, 0, ALL, PR_SET_SECCOMP),

@@ -7,7 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/netlink.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <sched.h>
@@ -18,9 +22,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -313,6 +319,50 @@ act_ask_interface(void)
 }
 
 static int
+act_netlink(void)
+{
+    return socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+}
+
+static int
+act_send_ring(void)
+{
+    return setsockopt(0, SOL_PACKET, PACKET_TX_RING, NULL, 0);
+}
+
+static int
+act_tcp_option(void)
+{
+    return setsockopt(0, IPPROTO_TCP, TCP_REPAIR, NULL, 0);
+}
+
+static int
+act_bind_name(void)
+{
+    struct sockaddr_un  sun;
+
+    memset(&sun, 0, sizeof(sun));
+    sun.sun_family = AF_UNIX;
+    memcpy(sun.sun_path, "/tmp/agent_sandbox_test", 24);
+
+    return bind(0, (struct sockaddr *) &sun, sizeof(sun));
+}
+
+static int
+act_kill_group(void)
+{
+    return kill(-INT32_MAX, SIGKILL);
+}
+
+static int
+act_limit_other(void)
+{
+    struct rlimit  rl;
+
+    return prlimit(INT32_MAX, RLIMIT_CORE, NULL, &rl);
+}
+
+static int
 act_device(void)
 {
     return setsockopt(0, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
@@ -353,6 +403,11 @@ static const forbidden_t  forbidden[] = {
     { "a packet socket",             C, M, act_packet_socket, 0 },
     { "a socket option of another kind", R, M, act_device, 0 },
     { "a socket option of another kind", C, M, act_device, 0 },
+    { "netlink of another kind",     R, M, act_netlink, 0 },
+    { "a ring to send",              R, M, act_send_ring, 0 },
+    { "a ring to send",              C, M, act_send_ring, 0 },
+    { "another option of TCP",       R, M, act_tcp_option, 0 },
+    { "a long name of a socket",     R, M, act_bind_name, 0 },
     { "setns, no containers",        R, M, act_enter_net, 0 },
     { "setns, from outside alone",   R, SANDBOX_CELL, act_enter_net, 0 },
     { "setns, another kind",         R, SANDBOX_NETNS, act_enter_mount, 0 },
@@ -374,6 +429,8 @@ static const forbidden_t  forbidden[] = {
     { "writev, not to stderr",       C, M, act_writev, 0 },
     { "the end of the parent",       C, M, act_abort_parent, 1 },
     { "the end of the parent",       F, M, act_abort_parent, 1 },
+    { "a signal to a group",         R, M, act_kill_group, 1 },
+    { "the limits of others",        R, M, act_limit_other, 1 },
     { "dumpable again",              R, M, act_dumpable, 1 },
     { "typing on a terminal",        R, M, act_type, 1 },
     { "asking for an interface",     C, M, act_ask_interface, 1 },
