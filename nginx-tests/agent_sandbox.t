@@ -154,12 +154,17 @@ sub confined
     like(slurp("/proc/$pid/limits"),
         qr/^Max core file size +0 +0 .*^Max open files +64 +64 /ms,
         "$name: limits");
+    like(slurp("/proc/$pid/limits"), qr/^Max address space +\d+ +\d+ /m,
+        "$name: limited memory") if !sanitized();
     is(readlink("/proc/$pid/exe"), readlink("/proc/$agent->{pid}/exe"),
         "$name: that is the agent");
 }
 
 
 $agent = PcapTest::Agent->new(certs => $certs, conf => { user => 'nobody' });
+
+# the port is bound before it becomes somebody else
+ok(wait_for(5, sub { slurp($agent->{log}) =~ /listening on/ }), 'it is up');
 
 my $parent = status_of($agent->{pid});
 is("$parent->{CapPrm} $parent->{CapEff} $parent->{CapBnd}", "$raw "
