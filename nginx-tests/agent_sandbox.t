@@ -151,6 +151,10 @@ sub confined
     is($s->{Seccomp_filters}, $want{filters}, "$name: so many lists")
         if exists $s->{Seccomp_filters};
     isnt((split ' ', $s->{Uid})[1], 0, "$name: not root");
+
+    # the connection, the parent; a capture's socket and what wakes libpcap
+    like(join(' ', sort { $a <=> $b } map { m{(\d+)$} }
+        glob "/proc/$pid/fd/*"), $want{open}, "$name: what is open");
     like(slurp("/proc/$pid/limits"),
         qr/^Max core file size +0 +0 .*^Max open files +64 +64 /ms,
         "$name: limits");
@@ -161,7 +165,9 @@ sub confined
 }
 
 
-$agent = PcapTest::Agent->new(certs => $certs, conf => { user => 'nobody' });
+# whoever starts it has left something open, and stdin closed
+$agent = PcapTest::Agent->new(certs => $certs, conf => { user => 'nobody' },
+    under => [ 'sh', '-c', 'exec "$@" 7</etc/shadow 9</ 0<&-', 'sh' ]);
 
 # the port is bound before it becomes somebody else
 ok(wait_for(5, sub { slurp($agent->{log}) =~ /listening on/ }), 'it is up');
@@ -172,10 +178,11 @@ is("$parent->{CapPrm} $parent->{CapEff} $parent->{CapBnd}", "$raw "
 is($parent->{NoNewPrivs}, 1, 'parent: no_new_privs');
 
 my $c = $C->new($agent);
-confined('before a request', CapPrm => $raw, filters => 1);
+confined('before a request', CapPrm => $raw, filters => 1,
+    open => qr/^0 1 2 3 4$/);
 $c->get('/v1/capture?interface=lo');
 $c->started();
-confined('a capture', filters => 2);
+confined('a capture', filters => 2, open => qr/^0 1 2 3 4(?: \d){0,2}$/);
 $c->half_close();
 whole($c, 'lo');
 $agent->stop();
