@@ -214,8 +214,8 @@ sub modes
         )[0], 400, "$mode: a filter that is refused");
     is(($C->fetch($agent, '/v1/capture?interface=eth77'))[0], 404,
         "$mode: no such interface");
-    is(($C->fetch($agent, '/v1/capture?container=x-1&app=y'))[0], 404,
-        "$mode: no such container");
+    is(($C->fetch($agent, '/v1/capture?container=x-1&app=y'))[0],
+        $mode eq 'off' ? 400 : 404, "$mode: no such container");
     eval { $C->fetch($agent, '/v1/status', cert => undef) };
 }
 
@@ -261,6 +261,13 @@ $agent = PcapTest::Agent->new(certs => $certs, name => 'veth',
     '--bounding-set', $only_raw, '--no-new-privs' ],
     conf => $cell->conf(container_mode => 'veth', log_level => 'debug'));
 modes('veth', 'interface=lo', $inside);
+$agent->stop();
+
+# without containers, as on most machines
+$agent = PcapTest::Agent->new(certs => $certs, name => 'off',
+    under => \@tracer, conf => { user => 'nobody', log_level => 'debug' });
+modes('off', 'interface=lo', 'interface=lo&interface=any',
+    'interface=lo&format=pcap');
 $agent->stop();
 
 ok(wait_for(10, sub { !grep { $_->[3] =~ /^strace / } procs() }),
