@@ -67,9 +67,9 @@ room_libs  = $(if $(filter agent_%,$(1)),$(AGENT_LIBS)) \
 
 
 .PHONY: all lib agent cli module nginx-san tests fuzzers benches \
-        deps deps-demo test unit functional soak lint lint-style \
-        lint-scripts lint-cppcheck lint-tidy fuzz bench interop demo demo-up \
-        demo-down install clean
+        deps deps-demo test unit functional soak rights lint lint-style \
+        lint-scripts lint-cppcheck lint-tidy fuzz bench interop demo \
+        demo-up demo-down install clean
 
 all: lib agent cli module
 
@@ -232,6 +232,12 @@ soak: all
 	@mkdir -p bench/out
 	@SOAK_SECONDS=$$(($(MINUTES) * 60)) SOAK_CSV=$(CURDIR)/bench/out/soak.csv \
 	    tools/run-tests soak
+
+# A capture that lives longer than its token, as long as both do in earnest.
+RIGHTS_SECONDS ?= 400
+
+rights: all
+	@RIGHTS_SECONDS=$(RIGHTS_SECONDS) prove nginx-tests/rights.t
 
 # FUZZ_SECONDS of processor time each, or MINUTES of it.
 fuzz: fuzzers

@@ -98,8 +98,11 @@ filter_text(const filter_exclude_t *ex, const char *user, char *dst,
         filter_put(&o, several ? "(%s)" : "%s", user);
     }
 
+    /* For people: that something is left out, in no syntax. */
+
     if (o.full || len < 0) {
-        snprintf(dst, max, "%s", user);
+        snprintf(dst, max, user[0] ? "(not (...)) and (%s)" : "not (...)%s",
+                 user);
     }
 }
 

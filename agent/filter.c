@@ -76,6 +76,10 @@ filter_check(pcap_t *const *pcaps, unsigned n, const char *user,
     int    fd[2];
     pid_t  pid;
 
+    if (privs_withhold() != 0) {
+        return problem_set(why, 500, "madvise: %s", strerror(errno));
+    }
+
     if (pipe(fd) != 0) {
         return problem_set(why, 500, "pipe: %s", strerror(errno));
     }
@@ -107,7 +111,10 @@ filter_child(pcap_t *const *pcaps, unsigned n, const char *user, int out)
     ssize_t             rc;
     struct bpf_program  prog;
 
-    /* It needs nothing but the pipe: not the connection, not the rings. */
+    /*
+     * It needs nothing but the pipe: not the connection, nor the packet
+     * sockets; their rings were not inherited.
+     */
 
     if (dup2(out, 0) != 0) {
         return;

@@ -62,8 +62,8 @@ void filter_init(void);
 
 /*
  * Compiles the user's filter for each handle in a throw-away child: no
- * capability, no socket, 1 s CPU, 64 MiB. Returns 0, or -1 with *why (400
- * and libpcap's words, or 500).
+ * capability, no socket, no shared memory, 1 s CPU, 64 MiB. Returns 0, or -1
+ * with *why (400 and libpcap's words, or 500).
  */
 int filter_check(pcap_t *const *pcaps, unsigned n, const char *user,
     problem_t *why);
@@ -94,7 +94,7 @@ int filter_block(int fd);
 /*
  * The effective filter as text, "(not (...)) and (USER)" with the mandatory
  * exclusion between them, for people: at most max bytes with NUL; where that
- * is too short, USER alone.
+ * is too short, "(not (...)) and (USER)" with these very dots.
  */
 void filter_text(const filter_exclude_t *ex, const char *user, char *dst,
     size_t max);

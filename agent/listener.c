@@ -54,7 +54,8 @@ typedef struct {
     uint64_t         ring_bytes;
     uint64_t         started_ns;
     uint64_t         bytes;          /* sent, when last looked */
-    unsigned         told:1;         /* to end */
+    uint64_t         told_ns;        /* to end; 0: not told */
+    ending_t         told;           /* why */
     endpoint_t       peer;
 } child_t;
 
@@ -92,6 +93,7 @@ static void listener_end(listener_t *l);
 static void listener_reap(listener_t *l);
 static void listener_ended(listener_t *l, child_t *ch, int status,
     const struct rusage *usage);
+static void listener_kill(const child_t *ch);
 static void listener_overdue(listener_t *l);
 static void listener_wait(listener_t *l);
 static int listener_accept(listener_t *l);
@@ -330,7 +332,19 @@ listener_tell(listener_t *l, child_t *ch, ending_t ending)
 {
     control_msg_t  msg;
 
-    if (ch->told || ch->control == -1) {
+    /* Once; that captures are switched off hastens what ends already. */
+
+    if (ch->told && (ending != ENDING_OFF || ch->told == ENDING_OFF)) {
+        return;
+    }
+
+    /* Whoever cannot hear it is killed all the same when its time is over. */
+
+    if (ch->told_ns == 0) {
+        ch->told_ns = net_monotonic();
+    }
+
+    if (ch->control == -1) {
         return;
     }
 
@@ -344,7 +358,7 @@ listener_tell(listener_t *l, child_t *ch, ending_t ending)
         return;
     }
 
-    ch->told = 1;
+    ch->told = ending;
 }
 
 
@@ -404,7 +418,7 @@ listener_total(listener_t *l, uint64_t now)
         ch->bytes = bytes;
         sum += delta;
 
-        if (delta > most && !ch->told) {
+        if (delta > most && ch->told_ns == 0) {
             most = delta;
             greedy = ch;
         }
@@ -428,11 +442,21 @@ listener_end(listener_t *l)
 
     for (i = 0; i < l->nchildren; i++) {
         if (l->children[i].state != CHILD_NONE) {
-            (void) kill(l->children[i].pid, SIGKILL);
+            listener_kill(&l->children[i]);
         }
     }
 
     log_info(l->log, "drained");
+}
+
+
+/* With all that it has forked: they are a group of processes. */
+
+static void
+listener_kill(const child_t *ch)
+{
+    (void) kill(-ch->pid, SIGKILL);
+    (void) kill(ch->pid, SIGKILL);
 }
 
 
@@ -442,6 +466,7 @@ listener_reap(listener_t *l)
     int             status;
     pid_t           pid;
     size_t          i;
+    siginfo_t       info;
     struct rusage   usage;
 
     if (!l->signals->child) {
@@ -450,7 +475,20 @@ listener_reap(listener_t *l)
 
     l->signals->child = 0;
 
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+    for ( ;; ) {
+        memset(&info, 0, sizeof(info));
+
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0
+            || info.si_pid == 0)
+        {
+            return;
+        }
+
+        /* While it is not reaped its number is nobody else's. */
+
+        (void) kill(-info.si_pid, SIGKILL);
+        pid = wait4(info.si_pid, &status, WNOHANG, &usage);
+
         for (i = 0; i < l->nchildren; i++) {
             if (l->children[i].state != CHILD_NONE
                 && l->children[i].pid == pid)
@@ -491,9 +529,10 @@ listener_overdue(listener_t *l)
     int        drained;
     size_t     i;
     child_t   *ch;
-    uint64_t   now;
+    uint64_t   now, drain_ns;
 
     now = net_monotonic();
+    drain_ns = l->conf->drain_timeout * 1000000;
     drained = l->drain_until == 0 || now <= l->drain_until;
 
     for (i = 0; i < l->nchildren; i++) {
@@ -504,18 +543,21 @@ listener_overdue(listener_t *l)
         {
             log_warn(l->log, "process %d is overdue: killed", (int) ch->pid);
             ch->started_ns = now;
-            (void) kill(ch->pid, SIGKILL);
+            listener_kill(ch);
         }
 
-        if (ch->state == CHILD_CAPTURE && !drained) {
+        if (ch->state == CHILD_CAPTURE
+            && (!drained || (ch->told_ns && now - ch->told_ns > drain_ns)))
+        {
             log_warn(l->log, "capture of process %d does not drain: killed",
                      (int) ch->pid);
-            (void) kill(ch->pid, SIGKILL);
+            ch->told_ns = now;
+            listener_kill(ch);
         }
     }
 
     if (!drained) {
-        l->drain_until = now + l->conf->drain_timeout * 1000000;
+        l->drain_until = now + drain_ns;
     }
 
     if (l->refused && now - l->refused_ns > UINT64_C(1000000000)) {
@@ -610,10 +652,11 @@ listener_admit(listener_t *l, const endpoint_t *peer)
 {
     size_t    i;
     child_t  *ch, *row;
-    uint64_t  all, same;
+    uint64_t  all, same, status;
 
     row = NULL;
     all = 0;
+    status = 0;
     same = 0;
 
     for (i = 0; i < l->nchildren; i++) {
@@ -625,10 +668,16 @@ listener_admit(listener_t *l, const endpoint_t *peer)
         } else if (ch->state == CHILD_UNKNOWN) {
             all++;
             same += (uint64_t) listener_same_net(&ch->peer, peer);
+
+        } else if (ch->state == CHILD_STATUS) {
+            status++;
         }
     }
 
+    /* Whoever may read the status alone does not take captures' rows. */
+
     if (all >= l->conf->max_unauthenticated
+        || all + status >= l->conf->max_unauthenticated + LISTENER_STATUS_ROWS
         || same >= l->conf->max_unauthenticated_per_address)
     {
         return NULL;
@@ -669,6 +718,7 @@ listener_fork(listener_t *l, child_t *ch, int fd, const endpoint_t *peer)
     pid = fork();
 
     if (pid == 0) {
+        (void) setpgid(0, 0);
         close(pair[0]);
         return listener_child(l, row, fd, pair[1], peer);
     }
@@ -681,6 +731,10 @@ listener_fork(listener_t *l, child_t *ch, int fd, const endpoint_t *peer)
         close(pair[0]);
         return -1;
     }
+
+    /* Whoever comes first; it cannot do so itself once it is confined. */
+
+    (void) setpgid(pid, pid);
 
     memset(ch, 0, sizeof(*ch));
     ch->state = CHILD_UNKNOWN;
@@ -763,7 +817,7 @@ listener_answer(listener_t *l, child_t *ch)
 
         log_error(l->log, "process %d broke the protocol: killed",
                   (int) ch->pid);
-        (void) kill(ch->pid, SIGKILL);
+        listener_kill(ch);
         return;
     }
 

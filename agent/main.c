@@ -4,10 +4,12 @@
  * what is passed down.
  */
 
+#include <fcntl.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf.h"
 #include "filter.h"
@@ -20,6 +22,7 @@
 
 
 static int main_check(const conf_t *conf);
+static int main_fds(void);
 static int main_signals(void);
 static void main_signal(int signo);
 
@@ -75,6 +78,11 @@ main(int argc, char **argv)
     memset(&log, 0, sizeof(log));
     log.level = conf.level;
 
+    if (main_fds() != 0) {
+        log_error(&log, "/dev/null cannot be opened");
+        goto out;
+    }
+
     if (main_signals() != 0) {
         log_error(&log, "signal handlers cannot be set");
         goto out;
@@ -113,6 +121,28 @@ main_check(const conf_t *conf)
     }
 
     printf("pcap-agent: the configuration is good\n");
+
+    return 0;
+}
+
+
+/*
+ * What whoever started us has left open would be open in every session; and
+ * no connection may become stdin, stdout or stderr.
+ */
+
+static int
+main_fds(void)
+{
+    int  fd;
+
+    for (fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd) {
+            return -1;
+        }
+    }
+
+    closefrom(STDERR_FILENO + 1);
 
     return 0;
 }

@@ -6,9 +6,13 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -203,6 +207,42 @@ int
 privs_drop(void)
 {
     return privs_set(0, 0);
+}
+
+
+int
+privs_withhold(void)
+{
+    int        rc;
+    FILE      *f;
+    char      *line, kind;
+    size_t     len;
+    uintptr_t  from, to;
+
+    f = fopen("/proc/self/maps", "re");
+    if (f == NULL) {
+        return -1;
+    }
+
+    line = NULL;
+    len = 0;
+    rc = 0;
+
+    /* proc(5): address range, then rwx, then s for shared. */
+
+    while (rc == 0 && getline(&line, &len, f) > 0) {
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*3c%c", &from, &to,
+                   &kind)
+            == 3 && kind == 's')
+        {
+            rc = madvise((void *) from, to - from, MADV_DONTFORK);
+        }
+    }
+
+    free(line);
+    fclose(f);
+
+    return rc;
 }
 
 

@@ -59,5 +59,12 @@ int privs_drop(void);
  */
 int privs_confine(unsigned cpu_s, size_t max_bytes);
 
+/*
+ * From now on no child inherits the memory that is shared now: the rings of
+ * packet sockets and the page of the counts (madvise(2), MADV_DONTFORK; what
+ * is shared is what /proc/self/maps says). Returns 0, or -1 with errno.
+ */
+int privs_withhold(void);
+
 
 #endif /* AGENT_PRIVS_H */

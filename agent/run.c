@@ -14,37 +14,24 @@
 
 #include "blocks.h"
 #include "control.h"
-#include "guard.h"
-#include "limits.h"
 #include "pcapx/scan.h"
-#include "run.h"
-#include "stream.h"
+#include "run_int.h"
 
-
-#define MS  UINT64_C(1000000)
 
 /* Eight IDBs with BLOCKS_FILTER_LEN each, and the rest. */
 #define RUN_START_LEN      131072
 
 #define RUN_START_NS       (10000 * MS)   /* for the first chunk to go out */
-#define RUN_DRAIN_NS       (1000 * MS)    /* for the rings to empty */
-#define RUN_END_NS         (10000 * MS)   /* without a byte, at the end */
-#define RUN_REMOVED_NS     (500 * MS)     /* for an interface to be so */
 #define RUN_LINGER_NS      (1000 * MS)
 
 /* Counts are published and limits looked at so often. */
 #define RUN_ACCOUNT_NS     (100 * MS)
-
-/* Before drain_timeout is over what nobody takes is given up: there has to be
- * time for the last ISBs, and to linger. */
-#define RUN_GIVE_UP_NS     (2000 * MS)
 
 /*
  * Records of a few milliseconds leave together: a turn costs two switches of
  * context and some system calls. The pause doubles while turns are small and
  * halves when what gathered no longer fits the cache.
  */
-#define RUN_MIN_SLEEP_MS   4
 #define RUN_MAX_SLEEP_MS   20
 #define RUN_SMALL_TURN     131072
 #define RUN_LARGE_TURN     524288
@@ -54,54 +41,13 @@
 
 #define RUN_POLLED         (3 + PCAPX_MAX_INTERFACES)
 
-typedef enum {
-    RUN_ON = 0,
-    RUN_DRAINING,          /* intake is off, rings are emptied */
-    RUN_FLUSHING,          /* rings are empty, the rest goes out */
-    RUN_CLOSING,           /* the last chunk was made */
-    RUN_OVER,
-    RUN_CUT
-} run_phase_t;
-
-/* What changes while a capture runs. */
-
-typedef struct {
-    run_t         *run;
-    stream_t       stream;
-    guard_t        guard;
-    run_phase_t    phase;
-    uint64_t       now;             /* monotonic, once per turn */
-    uint64_t       next_beat;
-    uint64_t       deadline;        /* of the phase, once it is ending */
-    uint64_t       last_ts;         /* newest time stamp sent */
-    uint64_t       written[PCAPX_MAX_INTERFACES];
-    uint64_t       input;           /* bytes after the request */
-    uint64_t       promised;        /* T of the last heartbeat */
-    uint64_t       progress;        /* bytes sent when last looked */
-    uint64_t       progress_at;
-    unsigned       sleep_ms;        /* at least, between two outputs */
-    unsigned       ended:1;         /* the last ISBs were made */
-    unsigned       half_closed:1;   /* nothing more will be read */
-    unsigned       held:1;          /* by the guard */
-    ending_t       ending;          /* the first reason to end */
-    uint64_t       give_up;         /* what is left then is not sent */
-    uint64_t       next_account;
-    limits_t       limits;
-} run_state_t;
-
 
 static int run_start(run_state_t *st);
 static void run_turn(run_state_t *st);
 static void run_pace(run_state_t *st, uint64_t sent);
-static void run_stalled(run_state_t *st);
 static void run_intake(run_state_t *st);
 static void run_guard(run_state_t *st);
 static void run_account(run_state_t *st);
-static void run_end(run_state_t *st, ending_t ending);
-static void run_cut(run_state_t *st, ending_t ending);
-static void run_discard(run_state_t *st);
-static void run_broken(run_state_t *st);
-static int run_is_gone(const run_t *run);
 static void run_output(run_state_t *st);
 static int run_next_chunk(run_state_t *st);
 static uint64_t run_limit(run_state_t *st);
@@ -111,7 +57,6 @@ static nfds_t run_polled(const run_state_t *st, struct pollfd *pfd);
 static int run_timeout(const run_state_t *st);
 static void run_input(run_state_t *st, short revents);
 static void run_control(run_state_t *st);
-static void run_report(const run_state_t *st);
 
 
 int
@@ -130,6 +75,8 @@ run_capture(run_t *run)
     st->run = run;
     st->now = net_monotonic();
     st->sleep_ms = RUN_MIN_SLEEP_MS;
+    st->give_up = UINT64_MAX;
+    st->cut_at = UINT64_MAX;
     stream_init(&st->stream, run->tls);
 
     if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed)) {
@@ -228,7 +175,7 @@ run_turn(run_state_t *st)
 
     st->now = net_monotonic();
 
-    if (*st->run->stop && st->phase == RUN_ON) {
+    if (*st->run->stop) {
         run_end(st, ENDING_DRAINED);
     }
 
@@ -278,23 +225,6 @@ run_pace(run_state_t *st, uint64_t sent)
 
     if (st->sleep_ms < RUN_MIN_SLEEP_MS) {
         st->sleep_ms = RUN_MIN_SLEEP_MS;
-    }
-}
-
-
-/* A capture that ends must not hang on a peer that takes nothing. */
-
-static void
-run_stalled(run_state_t *st)
-{
-    if (st->phase == RUN_ON || st->stream.bytes != st->progress) {
-        st->progress = st->stream.bytes;
-        st->progress_at = st->now;
-        return;
-    }
-
-    if (st->phase < RUN_OVER && st->now - st->progress_at > RUN_END_NS) {
-        run_cut(st, ENDING_STALLED);
     }
 }
 
@@ -401,95 +331,6 @@ run_guard(run_state_t *st)
 }
 
 
-/* Begins the orderly end; the first reason counts. */
-
-static void
-run_end(run_state_t *st, ending_t ending)
-{
-    uint64_t  drain;
-
-    if (st->phase != RUN_ON) {
-        return;
-    }
-
-    drain = st->run->conf->drain_timeout * MS;
-    st->ending = ending;
-    stats_set(&st->run->stats->ending, ending);
-    log_line(st->run->log, ending_text(ending)->level, "capture ends: %s",
-             ending == ENDING_INTERFACE ? st->run->capture->reason
-                                        : ending_text(ending)->words);
-
-    capture_block(st->run->capture);
-    st->phase = RUN_DRAINING;
-    st->deadline = st->now + RUN_DRAIN_NS;
-    st->give_up = ending == ENDING_FINISHED ? UINT64_MAX
-                  : st->now + (drain > 2 * RUN_GIVE_UP_NS
-                               ? drain - RUN_GIVE_UP_NS : drain / 2);
-}
-
-
-/* Ends it without another word to the peer. */
-
-static void
-run_cut(run_state_t *st, ending_t ending)
-{
-    if (st->ending == ENDING_NONE) {
-        st->ending = ending;
-        stats_set(&st->run->stats->ending, ending);
-    }
-
-    log_info(st->run->log, "capture ends: %s", ending_text(ending)->words);
-    st->phase = RUN_CUT;
-}
-
-
-/*
- * An interface cannot be read any more. A container's is removed with it, and
- * before all else of it (garden-external-networker, then the mount), so that
- * is the first to be seen of its end.
- */
-
-static void
-run_broken(run_state_t *st)
-{
-    if (st->phase == RUN_ON && st->run->container && run_is_gone(st->run)) {
-        run_end(st, ENDING_CONTAINER);
-
-    } else {
-        run_end(st, ENDING_INTERFACE);
-    }
-}
-
-
-/*
- * libpcap misses an interface some milliseconds before its socket is told
- * that it is removed (unregister_netdevice_many() in net/core/dev.c).
- */
-
-static int
-run_is_gone(const run_t *run)
-{
-    uint64_t       deadline;
-    struct pollfd  pfd;
-
-    deadline = net_monotonic() + RUN_REMOVED_NS;
-    pfd.fd = run->container->watch;
-    pfd.events = POLLIN;
-
-    do {
-        if (capture_lost(run->capture)
-            || (poll(&pfd, 1, RUN_MIN_SLEEP_MS) > 0
-                && container_gone(run->container)))
-        {
-            return 1;
-        }
-
-    } while (net_monotonic() < deadline);
-
-    return 0;
-}
-
-
 static void
 run_output(run_state_t *st)
 {
@@ -531,45 +372,6 @@ run_output(run_state_t *st)
             run_intake(st);
         }
     }
-}
-
-
-/*
- * The time to drain is over: what still waits is not sent. It is in no count
- * of what was, so the last ISBs say how much it is (docs/PROTOCOL.md).
- */
-
-static void
-run_discard(run_state_t *st)
-{
-    uint64_t    none[PCAPX_MAX_INTERFACES], ts_ns;
-    stream_t   *s;
-    capture_t  *c;
-
-    if (st->phase == RUN_ON || st->phase > RUN_FLUSHING
-        || st->now < st->give_up)
-    {
-        return;
-    }
-
-    s = &st->stream;
-    c = st->run->capture;
-    memset(none, 0, sizeof(none));
-    ts_ns = 0;
-
-    if (order_oldest(&c->order) != UINT64_MAX) {
-        log_warn(st->run->log, "the peer is too slow: what waits for it is "
-                 "dropped");
-    }
-
-    do {
-        s->nspans = order_take(&c->order, UINT64_MAX, s->spans,
-                               STREAM_MAX_SPANS, UINT32_MAX, none, &ts_ns);
-        order_release(&c->order, s->spans, s->nspans);
-
-    } while (s->nspans);
-
-    st->phase = RUN_FLUSHING;
 }
 
 
@@ -728,7 +530,7 @@ run_sleep(run_state_t *st)
         run_input(st, pfd[0].revents);
     }
 
-    if (pfd[1].revents && st->phase == RUN_ON) {
+    if (pfd[1].revents) {
         run_control(st);
     }
 
@@ -761,8 +563,8 @@ run_polled(const run_state_t *st, struct pollfd *pfd)
         pfd[0].events = (short) (pfd[0].events | run->tls->want_write);
     }
 
-    pfd[1].fd = run->control;
-    pfd[1].events = st->phase == RUN_ON ? POLLIN : 0;
+    pfd[1].fd = st->orphaned ? -1 : run->control;
+    pfd[1].events = POLLIN;
 
     pfd[2].fd = st->phase == RUN_ON && run->container
                 ? run->container->watch : -1;
@@ -865,34 +667,11 @@ run_control(run_state_t *st)
     rc = control_recv(st->run->control, &msg);
 
     if (rc < 0) {
+        st->orphaned = 1;
         run_end(st, ENDING_PARENT);
 
     } else if (rc == 1 && msg.type == CONTROL_END) {
         run_end(st, msg.ending < ENDING_COUNT ? (ending_t) msg.ending
                                               : ENDING_DRAINED);
     }
-}
-
-
-static void
-run_report(const run_state_t *st)
-{
-    unsigned              i;
-    const capture_t      *c;
-    const capture_if_t   *ci;
-
-    c = st->run->capture;
-
-    for (i = 0; i < c->nifs; i++) {
-        ci = &c->ifs[i];
-        log_info(st->run->log, "%s: accepted %llu, dropped %llu, sent %llu",
-                 ci->name, (unsigned long long) ci->accepted,
-                 (unsigned long long) ci->dropped,
-                 (unsigned long long) st->written[i]);
-    }
-
-    log_info(st->run->log, "capture %s, %llu bytes sent, %llu records below "
-             "the watermark", st->phase == RUN_OVER ? "complete" : "cut",
-             (unsigned long long) st->stream.bytes,
-             (unsigned long long) c->late);
 }

@@ -160,7 +160,8 @@ sandbox_add(sandbox_prog_t *p, const sandbox_rule_t *r)
 
         /* Not this: over the other conditions and the verdict. */
         sandbox_put(p, (struct sock_filter)
-                       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, c->value, 0,
+                       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+                                c->own ? (uint32_t) getpid() : c->value, 0,
                                 (uint8_t) (3 * left + 1)));
     }
 
@@ -327,7 +328,14 @@ sandbox_print_rule(const char *list, const sandbox_rule_t *r)
     for (i = 0; i < SANDBOX_CONDITIONS; i++) {
         c = &r->when[i];
 
-        if (c->arg != SANDBOX_ANY) {
+        if (c->arg == SANDBOX_ANY) {
+            continue;
+        }
+
+        if (c->own) {
+            printf(" arg%d=self", c->arg);
+
+        } else {
             printf(" arg%d&0x%x=0x%x", c->arg, c->mask, c->value);
         }
     }

@@ -35,6 +35,12 @@ typedef enum {
     SANDBOX_FILTER = 4      /* a filter is compiled */
 } sandbox_list_t;
 
+/*
+ * Where the connection has to be once a capture runs: nothing is written
+ * elsewhere but to stderr, so packet sockets cannot send.
+ */
+#define SANDBOX_CONNECTION  3
+
 /* What is captured? What only containers need is on no list without them. */
 
 typedef enum {
@@ -45,8 +51,9 @@ typedef enum {
 
 /*
  * A call, and what its arguments must be: (argument & mask) == value for
- * each condition whose arg is not SANDBOX_ANY. A call may have several rules;
- * one that fits is enough.
+ * each condition whose arg is not SANDBOX_ANY; with own the value is the
+ * process id of who enters the list. A call may have several rules; the
+ * first one that fits decides.
  */
 
 #define SANDBOX_ANY         -1
@@ -56,6 +63,7 @@ typedef struct {
     int         arg;
     uint32_t    mask;
     uint32_t    value;
+    int         own;
 } sandbox_condition_t;
 
 typedef struct {

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
+#include <linux/netlink.h>
 #include <linux/nsfs.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -19,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "sandbox_int.h"
 
@@ -28,7 +30,7 @@
 #define F    SANDBOX_FILTER
 
 #define ALL  0xffffffffu
-#define NO   { SANDBOX_ANY, 0, 0 }
+#define NO   { SANDBOX_ANY, 0, 0, 0 }
 
 /* on(call, lists): whatever its arguments are */
 #define on(call, lists)                                                      \
@@ -37,11 +39,16 @@
 /* if1, if2: with one or two conditions (argument, mask, value) */
 #define if1(call, lists, a, m, v)                                            \
     { #call, SYS_##call, lists, 0, 0,                                        \
-      { { a, (uint32_t) (m), (uint32_t) (v) }, NO } }
+      { { a, (uint32_t) (m), (uint32_t) (v), 0 }, NO } }
 
 #define if2(call, lists, a, v, b, w)                                         \
     { #call, SYS_##call, lists, 0, 0,                                        \
-      { { a, ALL, (uint32_t) (v) }, { b, ALL, (uint32_t) (w) } } }
+      { { a, ALL, (uint32_t) (v), 0 }, { b, ALL, (uint32_t) (w), 0 } } }
+
+/* own2: the first argument is one's own process id */
+#define own2(call, lists, b, w)                                              \
+    { #call, SYS_##call, lists, 0, 0,                                        \
+      { { 0, ALL, 0, 1 }, { b, ALL, (uint32_t) (w), 0 } } }
 
 /* fails(call, lists, e): it fails with e, and goes on */
 #define fails(call, lists, e)                                                \
@@ -49,19 +56,22 @@
 
 /* refused(...): it fails with EACCES when an argument has this value */
 #define refused(call, lists, a, v)                                           \
-    { #call, SYS_##call, lists, 0, EACCES, { { a, ALL, v }, NO } }
+    { #call, SYS_##call, lists, 0, EACCES, { { a, ALL, v, 0 }, NO } }
 
 /* inside(...): only where container_mode is not off */
 #define inside(call, lists)                                                  \
     { #call, SYS_##call, lists, SANDBOX_CELL, 0, { NO, NO } }
 
 #define inside1(call, lists, a, m, v)                                        \
-    { #call, SYS_##call, lists, SANDBOX_CELL, 0,                       \
-      { { a, (uint32_t) (m), (uint32_t) (v) }, NO } }
+    { #call, SYS_##call, lists, SANDBOX_CELL, 0,                             \
+      { { a, (uint32_t) (m), (uint32_t) (v), 0 }, NO } }
 
 /* A file that is opened may be read, and nothing is made on the way. */
 #define WRITES  (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND                    \
                  | (O_TMPFILE & ~O_DIRECTORY))
+
+/* Of a process id: a group, or all. */
+#define NEGATIVE  0x80000000u
 
 /* fork(), and neither a thread nor a new namespace. */
 #define THREAD  (CLONE_VM | CLONE_THREAD | CLONE_FILES | CLONE_FS            \
@@ -74,7 +84,10 @@ const sandbox_rule_t  sandbox_rules[] = {
 
     /* the connection, the parent, the log */
 
-    on(write, R | C | F),
+    if1(write, C, 0, ALL, SANDBOX_CONNECTION),
+    if1(write, C, 0, ALL, STDERR_FILENO),
+    on(write, R | F),
+    fails(write, C, EPERM),
     on(read, R | C | F),
     on(ppoll, R | C),
 #ifdef SYS_poll
@@ -89,12 +102,19 @@ const sandbox_rule_t  sandbox_rules[] = {
     if2(setsockopt, R | C, 1, IPPROTO_TCP, 2, TCP_CORK),
     if2(setsockopt, R | C, 1, SOL_SOCKET, 2, SO_ATTACH_FILTER),
     if2(setsockopt, R | C, 1, SOL_PACKET, 2, PACKET_RX_RING),
-    if1(setsockopt, R, 1, ALL, IPPROTO_TCP),
+    if2(setsockopt, R, 1, IPPROTO_TCP, 2, TCP_NODELAY),
+    if2(setsockopt, R, 1, IPPROTO_TCP, 2, TCP_NOTSENT_LOWAT),
+    if2(setsockopt, R, 1, IPPROTO_TCP, 2, TCP_USER_TIMEOUT),
     if2(setsockopt, R, 1, SOL_SOCKET, 2, SO_KEEPALIVE),
     if2(setsockopt, R, 1, SOL_SOCKET, 2, SO_TIMESTAMPNS_OLD),
-    if1(setsockopt, R, 1, ALL, SOL_PACKET),
+    if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_ADD_MEMBERSHIP),
+    if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_AUXDATA),
+    if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_RESERVE),
+    if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_TIMESTAMP),
+    if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_VERSION),
     on(recvmsg, R),
-    on(writev, R | C | F),
+    on(writev, R | F),
+    if1(writev, C, 0, ALL, STDERR_FILENO),
     if1(fcntl, R, 1, ALL, F_GETFL),
     if1(fcntl, R, 1, ALL, F_SETFL),
 
@@ -120,7 +140,8 @@ const sandbox_rule_t  sandbox_rules[] = {
     on(restart_syscall, R | C | F),
     on(rt_sigreturn, R | C | F),
     on(rt_sigprocmask, R | C | F),
-    if1(tgkill, R | C | F, 2, ALL, SIGABRT),
+    if1(tgkill, R, 2, ALL, SIGABRT),
+    own2(tgkill, C | F, 2, SIGABRT),
     on(exit, R | C | F),
     on(exit_group, R | C | F),
 
@@ -132,20 +153,22 @@ const sandbox_rule_t  sandbox_rules[] = {
 #endif
     on(fstat, R | F),
     on(lseek, R | F),
-    on(prlimit64, R),
+    if1(prlimit64, R, 0, ALL, 0),
     on(close_range, R),
     on(getdents64, R),
 
     /* interfaces and packet sockets */
 
     if1(socket, R, 0, ALL, AF_PACKET),
-    if1(socket, R, 0, ALL, AF_NETLINK),
+    if2(socket, R, 0, AF_NETLINK, 2, NETLINK_ROUTE),
+    if2(socket, R, 0, AF_NETLINK, 2, NETLINK_GENERIC),
     if2(socket, R, 0, AF_UNIX, 1, SOCK_DGRAM | SOCK_CLOEXEC),
     refused(socket, R, 0, AF_UNIX),
     refused(socket, R, 0, AF_INET),
     refused(socket, R, 0, AF_INET6),
     fails(socket, F, EACCES),
-    on(bind, R),
+    if1(bind, R, 2, ALL, sizeof(struct sockaddr_ll)),
+    if1(bind, R, 2, ALL, sizeof(struct sockaddr_nl)),
     if1(ioctl, R | C, 1, ALL, SIOCGIFFLAGS),
     if1(ioctl, R, 1, ALL, SIOCGIFINDEX),
     if1(ioctl, R, 1, ALL, SIOCGIFNAME),
@@ -170,7 +193,8 @@ const sandbox_rule_t  sandbox_rules[] = {
     on(dup3, R),
     on(set_robust_list, R),
     on(wait4, R),
-    if1(kill, R, 1, ALL, SIGKILL),
+    { "kill", SYS_kill, R, 0, 0,
+      { { 0, NEGATIVE, 0, 0 }, { 1, ALL, SIGKILL, 0 } } },
     if1(prctl, R, 0, ALL, PR_SET_NAME),
     if1(prctl, R, 0, ALL, PR_SET_NO_NEW_PRIVS),
     if1(prctl, R, 0, ALL, PR_SET_SECCOMP),
@@ -178,7 +202,7 @@ const sandbox_rule_t  sandbox_rules[] = {
     /* containers */
 
     { "setns", SYS_setns, R, SANDBOX_NETNS, 0,
-      { { 1, ALL, CLONE_NEWNET }, NO } },
+      { { 1, ALL, CLONE_NEWNET, 0 }, NO } },
     inside(pidfd_open, R),
     inside(inotify_init1, R),
     inside(inotify_add_watch, R),

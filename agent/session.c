@@ -32,6 +32,8 @@
 #define SESSION_LINGER_NS    (UINT64_C(1) * 1000000000)
 #define SESSION_PARENT_MS    5000
 
+#define SESSION_CONTROL      (SANDBOX_CONNECTION + 1)
+
 /*
  * Unsent bytes that the kernel takes: more only delays back-pressure, and
  * the ring is the better place to wait.
@@ -44,6 +46,7 @@
 #define SESSION_USER_TIMEOUT_MS  180000
 
 
+static int session_fds(session_t *s);
 static int session_confine(const session_t *s);
 static int session_socket(session_t *s);
 static int session_serve(session_t *s, tls_t *tls);
@@ -76,7 +79,11 @@ session_run(session_t *s)
     memset(&tls, 0, sizeof(tls));
     (void) prctl(PR_SET_NAME, "pcap-session", 0, 0, 0);
 
-    rc = session_confine(s);
+    rc = session_fds(s);
+
+    if (rc == 0) {
+        rc = session_confine(s);
+    }
 
     if (rc == 0) {
         rc = session_socket(s);
@@ -91,6 +98,36 @@ session_run(session_t *s)
     close(s->control);
 
     return rc == 0 ? 0 : 1;
+}
+
+
+/*
+ * The connection is where the lists know it, the parent behind it, and
+ * nothing else that was open in the parent is open here.
+ */
+
+static int
+session_fds(session_t *s)
+{
+    int  fd, control;
+
+    /* Out of the way first: either may be where the other one goes. */
+
+    fd = fcntl(s->fd, F_DUPFD_CLOEXEC, SESSION_CONTROL + 1);
+    control = fcntl(s->control, F_DUPFD_CLOEXEC, SESSION_CONTROL + 1);
+
+    if (fd == -1 || control == -1 || dup2(fd, SANDBOX_CONNECTION) == -1
+        || dup2(control, SESSION_CONTROL) == -1)
+    {
+        log_error(&s->log, "dup2: %s", strerror(errno));
+        return -1;
+    }
+
+    s->fd = SANDBOX_CONNECTION;
+    s->control = SESSION_CONTROL;
+    closefrom(SESSION_CONTROL + 1);
+
+    return 0;
 }
 
 

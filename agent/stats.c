@@ -13,8 +13,13 @@
 #include "stats.h"
 
 
+/* A child that counts beyond this lies: 146 years at a byte a nanosecond. */
+#define STATS_MAX  (UINT64_C(1) << 62)
+
 static stats_slot_t *stats_slot(const stats_t *s, size_t i);
 static void stats_look(stats_t *s, size_t i);
+static void stats_add(uint64_t *total, uint64_t n);
+static void stats_sum(stats_totals_t *t, const stats_slot_t *slot);
 static uint64_t stats_usage(const struct rusage *usage);
 static int stats_unmap(char *from, const char *to);
 
@@ -94,7 +99,7 @@ stats_unmap(char *from, const char *to)
 
 /*
  * Takes over what the child has counted. Its numbers may be anything: what
- * would go down stays.
+ * would go down stays, and what no child can have counted is not there.
  */
 
 static void
@@ -118,10 +123,32 @@ stats_look(stats_t *s, size_t i)
                                 ((char *) slot + counters[k]),
                                 __ATOMIC_RELAXED);
 
-        if (value > *(uint64_t *) (void *) ((char *) last + counters[k])) {
+        if (value <= STATS_MAX
+            && value > *(uint64_t *) (void *) ((char *) last + counters[k]))
+        {
             *(uint64_t *) (void *) ((char *) last + counters[k]) = value;
         }
     }
+}
+
+
+/* No total goes down, not even because it was full. */
+
+static void
+stats_add(uint64_t *total, uint64_t n)
+{
+    *total = n > UINT64_MAX - *total ? UINT64_MAX : *total + n;
+}
+
+
+static void
+stats_sum(stats_totals_t *t, const stats_slot_t *slot)
+{
+    stats_add(&t->seen, slot->seen);
+    stats_add(&t->written, slot->written);
+    stats_add(&t->dropped, slot->dropped);
+    stats_add(&t->bytes, slot->bytes);
+    t->started += slot->started != 0;
 }
 
 
@@ -138,14 +165,11 @@ stats_end(stats_t *s, size_t i, int capture, int status,
     slot = stats_slot(s, i);
     stats_look(s, i);
 
-    t->seen += s->last[i].seen;
-    t->written += s->last[i].written;
-    t->dropped += s->last[i].dropped;
-    t->bytes += s->last[i].bytes;
-    t->started += s->last[i].started != 0;
+    stats_sum(t, &s->last[i]);
 
     used = stats_usage(usage);
-    t->cpu_ns += used > s->last[i].cpu_ns ? used : s->last[i].cpu_ns;
+    stats_add(&t->cpu_ns, used > s->last[i].cpu_ns ? used
+                                                   : s->last[i].cpu_ns);
 
     ending = slot->ending;
     refused = slot->refused;
@@ -196,17 +220,13 @@ stats_now(stats_t *s, stats_totals_t *now)
     *now = s->totals;
 
     if (getrusage(RUSAGE_SELF, &self) == 0) {
-        now->cpu_ns += stats_usage(&self);
+        stats_add(&now->cpu_ns, stats_usage(&self));
     }
 
     for (i = 0; i < s->n; i++) {
         stats_look(s, i);
-        now->seen += s->last[i].seen;
-        now->written += s->last[i].written;
-        now->dropped += s->last[i].dropped;
-        now->bytes += s->last[i].bytes;
-        now->started += s->last[i].started != 0;
-        now->cpu_ns += s->last[i].cpu_ns;
+        stats_sum(now, &s->last[i]);
+        stats_add(&now->cpu_ns, s->last[i].cpu_ns);
     }
 }
 

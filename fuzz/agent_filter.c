@@ -161,17 +161,19 @@ static void
 try_join(input_t *in)
 {
     int                 n;
-    u_int               one, two, both;
+    u_int               one, two, three, both;
     size_t              len;
     uint8_t             packet[PACKET_LEN];
-    struct bpf_insn     a[MAX_INSNS], b[MAX_INSNS];
-    struct bpf_program  first, second;
+    struct bpf_insn     a[MAX_INSNS], b[MAX_INSNS], c[MAX_INSNS];
+    struct bpf_program  first, second, must;
 
     static struct bpf_insn  joined[FILTER_MAX_INSNS];
 
     make_program(in, a, &first);
     make_program(in, b, &second);
+    make_program(in, c, &must);
     stay_inside(&first);
+    stay_inside(&must);
 
     n = filter_join(joined, 0, &first, &second);
     require(n >= (int) (first.bf_len + second.bf_len));
@@ -186,6 +188,18 @@ try_join(input_t *in)
     both = bpf_filter(joined, packet, sizeof(packet), sizeof(packet));
     require(both == (one ? 0 : two));
 
+    /* as filter_build(): with what is never captured in between */
+
+    n = filter_drop(joined, 0, &first);
+    require(n > 0);
+    n = filter_join(joined, (unsigned) n, &must, &second);
+    require(n > 0 && bpf_validate(joined, n));
+
+    three = bpf_filter(c, packet, sizeof(packet), sizeof(packet));
+    both = bpf_filter(joined, packet, sizeof(packet), sizeof(packet));
+    require(both == (one || three ? 0 : two));
+
+    n = filter_join(joined, 0, &first, &second);
     try_cook(joined, (unsigned) n);
 
     /* no room: refused, not cut off */
@@ -282,8 +296,13 @@ try_exclusion(input_t *in)
         require(max < FILTER_MAX_TEXT);
     }
 
+    ex.mandatory = byte(in) % 2 ? "udp port 5353" : NULL;
     filter_text(&ex, "tcp port 80", text, max);
     require(memchr(text, '\0', max) != NULL);
+
+    if (max == FILTER_MAX_TEXT) {
+        try_text(text, (int) strlen(text), max, DLT_EN10MB);
+    }
 
     free(text);
 }

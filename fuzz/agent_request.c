@@ -28,9 +28,10 @@ judge(const request_t *req)
 {
     unsigned  i;
 
-    require(req->kind == REQUEST_STATUS || req->kind == REQUEST_CAPTURE);
+    require(req->kind == REQUEST_STATUS || req->kind == REQUEST_METRICS
+            || req->kind == REQUEST_CAPTURE);
 
-    if (req->kind == REQUEST_STATUS) {
+    if (req->kind != REQUEST_CAPTURE) {
         return;
     }
 

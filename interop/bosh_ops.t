@@ -75,6 +75,7 @@ my $ENVIRONMENTS = join ', ', map { "{\"name\": \"$_\", \"director_url\":"
 # What a chain must have done: NAME => sub of the manifest.
 my %CHECKS = (
     'cf: agent' => \&check_cf,
+    'runtime config' => \&check_stemcells,
     'cf: agent, two CAs' => \&check_cas,
     'runtime config, two CAs' => \&check_cas,
     'cf: agent, the new CA' => \&check_new_ca,
@@ -119,6 +120,21 @@ sub jobs_in
 }
 
 
+# No manifest of ours deploys an API whose captures nobody could find out about:
+# the log is on by a key, made for it and long enough.
+sub unaudited
+{
+    my ($api, $variables) = @_;
+
+    my $audit = $api->{properties}{audit} || {};
+    my ($name) = ($audit->{key} || '') =~ /^\(\((.+)\)\)$/;
+    my $v = $name && $variables->{$name} or return 'pcap-api: no audit.key';
+
+    return $v->{type} eq 'password' && ($v->{options}{length} || 0) >= 32 ? ()
+        : "audit.key: $name is no password of 32 characters or more";
+}
+
+
 # What a manifest says twice, or uses and does not define.
 sub faults
 {
@@ -144,11 +160,15 @@ sub faults
     my %used;
     $used{$1} = 1 while $text =~ /\(\(([^()]+)\.(?:certificate|private_key|ca)
         \)\)/xg;
+    $used{$1} = 1 while $text =~ /\(\((pcap_\w+_(?:key|secret))\)\)/g;
 
     for my $name (sort keys %used) {
         push @faults, "variable $name is not defined" if !$variables{$name}
             && $name !~ /^nats_client_cert$/;
     }
+
+    push @faults, map { unaudited($_, \%variables) }
+        grep { $_->{name} eq 'pcap-api' } jobs_in($doc);
 
     for my $v (values %variables) {
         my $ca = $v->{options}{ca} or next;
@@ -234,8 +254,20 @@ sub check_cf
     my ($ca) = grep { $_->{name} eq '/pcap_ca' } @{ $doc->{variables} };
     is(scalar @{ $doc->{addons} }, 2, "$name: the other add-on stays");
     ok(!$addon->{include}{instance_groups} && $addon->{include}{stemcell},
-       "$name: the agent goes to all Linux VMs, diego cells among them");
+       "$name: the agent goes to VMs of all groups, diego cells among them");
     ok($ca && $ca->{options}{is_ca}, "$name: the CA has an absolute name");
+    check_stemcells($name, $doc);
+}
+
+
+# closefrom() came with glibc 2.34: nothing before ubuntu-jammy.
+sub check_stemcells
+{
+    my ($name, $doc) = @_;
+
+    my ($addon) = grep { $_->{name} eq 'pcap-agent' } @{ $doc->{addons} };
+    is(join(' ', map { $_->{os} } @{ $addon->{include}{stemcell} }),
+       'ubuntu-jammy ubuntu-noble', "$name: VMs that the agent runs on");
 }
 
 

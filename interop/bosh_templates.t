@@ -164,6 +164,15 @@ sub api_templates
     $with->("limits.$_", { limits => { $_ => $limits{$_} } },
         like => qr/\Q$limits{$_}\E;/) for sort keys %limits;
 
+    # off and on without quotes
+    $with->("limits.$_: off", { limits => { $_ => JSON::PP::false } },
+        like => qr/pcap_api_$_ off;/) for qw(max_captures
+        max_captures_per_user request_rate user_rate max_duration max_bytes
+        max_packets max_snaplen bandwidth worker_bandwidth worker_cpu
+        idle_timeout require_reason bosh_exclude);
+    $with->('limits.require_reason: on', { limits => { require_reason =>
+        JSON::PP::true } }, like => qr/pcap_api_require_reason on;/);
+
     my $bosh = { bosh => { director_url => 'https://127.0.0.1:25555',
         tls => { ca => pem('ca.crt') },
         agent_ranges => ['10.0.0.0/16', '10.1.0.0/16'] } };
@@ -232,6 +241,8 @@ sub api_templates
         uaa => { url => 'https://127.0.0.2:8443', ca => pem('wrong-ca.crt'),
         client_secret => 's' } } ] } }),
         like => qr{location /apps/v1/ .*pcap_api_cf /_pcap_cc_apps }s);
+    nginx_takes('cf.opt_in: off', merge_into($apps, { cf => { opt_in =>
+        JSON::PP::false } }), like => qr/cf_opt_in off;/);
     refused('a Cloud Foundry without ranges', merge_into($apps, { cf => {
         agent_ranges => [] } }), qr/cf\.agent_ranges is needed/);
     refused('an opt_in that ends its directive', merge_into($apps, { cf => {
@@ -314,6 +325,8 @@ sub agent_templates
         'bpm.yml: off_file can be seen');
     agent_takes('two CAs', { listen => { tls => { client_cas =>
         pem('ca.crt') . pem('wrong-ca.crt') } } });
+    agent_takes('containers.mode: off', { containers => { mode => $no } },
+        qr/\A(?!.*"container_)/s);
     agent_takes('containers, entered', { bpm => { enabled => $no },
         containers => { mode => 'netns', interface => 'eth1',
         metadata => 'none' } }, qr/"container_metadata": "none"/);

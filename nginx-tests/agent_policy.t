@@ -15,7 +15,7 @@ use PcapTest::AgentClient;
 use PcapTest::Certs;
 use PcapTest::Net;
 use PcapTest::Pcapng qw(parse);
-use PcapTest::Traffic qw(inject packet_id udp_frame);
+use PcapTest::Traffic qw(flood inject packet_id udp_frame);
 use Time::HiRes qw(time);
 
 my $C = 'PcapTest::AgentClient';
@@ -121,9 +121,16 @@ is(($C->fetch($agent, '/v1/metrics', cert => 'prometheus'))[0], 200,
 
 # --- the switch ----------------------------------------------------------
 
+# beside one whose client takes nothing, with more waiting than sockets hold
+my $never = $C->new($agent, rcvbuf => 65536);
+$never->get('/v1/capture?interface=eth0&filter=udp');
+ok($never->started(), 'a capture runs');
+is(wait_exit(flood(id => 1, to => $addr_a, ns => $hb->{ns}, count => 60_000,
+    size => 100, pps => 60_000), 20), 0, 'more is sent than is read');
+
 my $c = $C->new($agent);
 $c->get('/v1/capture?interface=eth0');
-ok($c->started(), 'a capture runs');
+ok($c->started(), 'another one');
 
 spew($off, '');
 my $begun = time();
@@ -136,6 +143,9 @@ ok($c->{complete}, 'well');
 my $f = parse($c->{body});
 is_deeply($f->{isbs}[-1]{comments}, ['switched off'],
     'its last ISB says so');
+ok(wait_for(5, sub { !$agent->connections() }), 'who takes nothing has not'
+    . ' drain_timeout for it');
+cmp_ok(time() - $begun, '<', limit(6), 'but three seconds');
 is(($C->fetch($agent, '/v1/status'))[1]{message}, 'captures are switched off',
     'status too');
 
@@ -147,7 +157,7 @@ $c->half_close();
 $c->read_to_end(5);
 
 my (undef, $metrics) = $C->fetch($agent, '/v1/metrics');
-like($metrics, qr/^pcap_agent_captures_ended_total\{reason="switched_off"} 1$/m,
+like($metrics, qr/^pcap_agent_captures_ended_total\{reason="switched_off"} 2$/m,
     'counted as ended by it');
 like($metrics,
     qr/^pcap_agent_requests_refused_total\{reason="switched_off"} 1$/m,

@@ -151,15 +151,26 @@ sub confined
     is($s->{Seccomp_filters}, $want{filters}, "$name: so many lists")
         if exists $s->{Seccomp_filters};
     isnt((split ' ', $s->{Uid})[1], 0, "$name: not root");
+
+    # the connection, the parent; a capture's socket and what wakes libpcap
+    like(join(' ', sort { $a <=> $b } map { m{(\d+)$} }
+        glob "/proc/$pid/fd/*"), $want{open}, "$name: what is open");
     like(slurp("/proc/$pid/limits"),
         qr/^Max core file size +0 +0 .*^Max open files +64 +64 /ms,
         "$name: limits");
+    like(slurp("/proc/$pid/limits"), qr/^Max address space +\d+ +\d+ /m,
+        "$name: limited memory") if !sanitized();
     is(readlink("/proc/$pid/exe"), readlink("/proc/$agent->{pid}/exe"),
         "$name: that is the agent");
 }
 
 
-$agent = PcapTest::Agent->new(certs => $certs, conf => { user => 'nobody' });
+# whoever starts it has left something open, and stdin closed
+$agent = PcapTest::Agent->new(certs => $certs, conf => { user => 'nobody' },
+    under => [ 'sh', '-c', 'exec "$@" 7</etc/shadow 9</ 0<&-', 'sh' ]);
+
+# the port is bound before it becomes somebody else
+ok(wait_for(5, sub { slurp($agent->{log}) =~ /listening on/ }), 'it is up');
 
 my $parent = status_of($agent->{pid});
 is("$parent->{CapPrm} $parent->{CapEff} $parent->{CapBnd}", "$raw "
@@ -167,10 +178,11 @@ is("$parent->{CapPrm} $parent->{CapEff} $parent->{CapBnd}", "$raw "
 is($parent->{NoNewPrivs}, 1, 'parent: no_new_privs');
 
 my $c = $C->new($agent);
-confined('before a request', CapPrm => $raw, filters => 1);
+confined('before a request', CapPrm => $raw, filters => 1,
+    open => qr/^0 1 2 3 4$/);
 $c->get('/v1/capture?interface=lo');
 $c->started();
-confined('a capture', filters => 2);
+confined('a capture', filters => 2, open => qr/^0 1 2 3 4(?: \d){0,2}$/);
 $c->half_close();
 whole($c, 'lo');
 $agent->stop();
@@ -202,8 +214,8 @@ sub modes
         )[0], 400, "$mode: a filter that is refused");
     is(($C->fetch($agent, '/v1/capture?interface=eth77'))[0], 404,
         "$mode: no such interface");
-    is(($C->fetch($agent, '/v1/capture?container=x-1&app=y'))[0], 404,
-        "$mode: no such container");
+    is(($C->fetch($agent, '/v1/capture?container=x-1&app=y'))[0],
+        $mode eq 'off' ? 400 : 404, "$mode: no such container");
     eval { $C->fetch($agent, '/v1/status', cert => undef) };
 }
 
@@ -251,6 +263,13 @@ $agent = PcapTest::Agent->new(certs => $certs, name => 'veth',
 modes('veth', 'interface=lo', $inside);
 $agent->stop();
 
+# without containers, as on most machines
+$agent = PcapTest::Agent->new(certs => $certs, name => 'off',
+    under => \@tracer, conf => { user => 'nobody', log_level => 'debug' });
+modes('off', 'interface=lo', 'interface=lo&interface=any',
+    'interface=lo&format=pcap');
+$agent->stop();
+
 ok(wait_for(10, sub { !grep { $_->[3] =~ /^strace / } procs() }),
     'strace has seen the end');
 
@@ -277,6 +296,11 @@ for my $file (glob "$traces/t.*") {
 
         push @lists, !$session ? 'filter' : @lists ? 'capture' : 'request';
     }
+
+    # its ring and its page, before it forks
+    push @off, "$file: its child has its ring"
+        if "@lists" eq 'request capture'
+        && 2 > grep { /^madvise\(.* MADV_DONTFORK\) += 0$/ } @lines;
 
     $kinds{ join ' ', $session ? 'session' : 'child', @lists }++;
     push @off, "$file: killed" if $lines[-1] =~ /killed by SIGSYS/;

@@ -2,8 +2,8 @@
 # ends when the right is found missing, it goes on while its token is renewed,
 # for a while without a valid one, and for a while when nobody can tell.
 #
-# RIGHTS_SECONDS=400 beside it runs one capture for so long with tokens of
-# 120 s that are renewed, and the default of pcap_api_reauth.
+# RIGHTS_SECONDS=400 beside it (make rights) runs one capture for so long with
+# tokens of 120 s that are renewed, and the default of pcap_api_reauth.
 
 use strict;
 use warnings;

@@ -5,10 +5,15 @@
  */
 
 #include <linux/filter.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "agent/filter.h"
+#include "agent/privs.h"
 #include "t/tap.h"
 
 
@@ -147,7 +152,8 @@ texts(void)
     ok(strncmp(text, "not (", 5) == 0, "the exclusion alone");
 
     filter_text(&ex, "tcp", small, sizeof(small));
-    ok(strcmp(small, "tcp") == 0, "too long for its place: the user's");
+    ok(strcmp(small, "(not (...)) and (tcp)") == 0,
+       "too long for its place: said that something is missing");
 
     ok(filter_exclusion(&ex, DLT_EN10MB, 2, small, sizeof(small)) == -1,
        "a text that does not fit is refused");
@@ -249,6 +255,33 @@ child(void)
 }
 
 
+/* Nothing of shared memory is there in a child: reading it is its end. */
+
+static void
+withheld(void)
+{
+    int             status;
+    pid_t           pid;
+    volatile char  *page;
+
+    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    page[0] = 1;
+
+    ok(privs_withhold() == 0 && page[0] == 1, "shared memory stays here");
+
+    pid = fork();
+
+    if (pid == 0) {
+        (void) signal(SIGSEGV, SIG_DFL);
+        _exit(page[0]);
+    }
+
+    ok(pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status)
+       && WTERMSIG(status) == SIGSEGV, "and does not reach a child");
+}
+
+
 int
 main(void)
 {
@@ -259,6 +292,7 @@ main(void)
     cooked();
     too_long();
     child();
+    withheld();
 
     return tap_done();
 }

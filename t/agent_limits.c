@@ -125,12 +125,19 @@ act_lie(stats_t *s, size_t i)
 
     slot = stats_child(s, i);
     memset(slot, 0xff, sizeof(*slot));
-    slot->seen = 0;
-    slot->written = 0;
-    slot->dropped = 0;
-    slot->bytes = 0;
-    slot->cpu_ns = 0;
-    slot->started = 0;
+}
+
+/* As much as is believed. */
+
+static void
+act_most(stats_t *s, size_t i)
+{
+    stats_slot_t  *slot;
+
+    slot = stats_child(s, i);
+    stats_set(&slot->seen, UINT64_C(1) << 62);
+    stats_set(&slot->bytes, UINT64_C(1) << 62);
+    stats_set(&slot->cpu_ns, UINT64_C(1) << 62);
 }
 
 /* Writes where the page of another child was; no sanitizer stands between. */
@@ -173,8 +180,9 @@ test_stats(void)
        && t->started == 1 && t->ended[ENDING_CPU] == 1, "a capture is counted");
 
     test_child(&s, 2, act_lie, 1);
-    ok(t->ended[ENDING_NONE] == 1 && t->seen == 10,
-       "a number that makes no sense does no harm");
+    ok(t->ended[ENDING_NONE] == 1 && t->seen == 10 && t->written == 7
+       && t->dropped == 3 && t->bytes == 0 && t->started == 1
+       && t->cpu_ns < 3600 * S, "a number that makes no sense does no harm");
 
     test_child(&s, 0, act_reach, 1);
     ok(t->ended[ENDING_KILLED] == 1, "no child reaches the page of another");
@@ -203,6 +211,34 @@ test_stats(void)
 }
 
 
+/* Some children that lie within what is believed: totals stand still then. */
+
+static void
+test_full(void)
+{
+    unsigned         i, down;
+    stats_t          s;
+    stats_totals_t   now, last;
+
+    ok(stats_init(&s, 2) == 0, "two pages");
+    memset(&last, 0, sizeof(last));
+
+    for (i = 0, down = 0; i < 10; i++) {
+        test_child(&s, i % 2, act_most, 1);
+        stats_begin(&s, 0);
+        stats_set((uint64_t *) (void *) s.pages, UINT64_C(1) << 62);
+        stats_now(&s, &now);
+        down += now.seen < last.seen || now.bytes < last.bytes
+                || now.cpu_ns < last.cpu_ns;
+        last = now;
+    }
+
+    ok(down == 0 && last.seen == UINT64_MAX,
+       "nor down because it is full");
+    stats_free(&s);
+}
+
+
 static void
 test_endings(void)
 {
@@ -224,6 +260,7 @@ main(void)
 {
     test_buckets();
     test_stats();
+    test_full();
     test_endings();
 
     return tap_done();

@@ -7,7 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/netlink.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <sched.h>
@@ -18,8 +22,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -155,6 +162,20 @@ test_all(sandbox_list_t list, sandbox_scope_t scope, const char *name)
 }
 
 
+/* The 32-bit entry, where 20 is getpid and 20 of ours is writev. */
+
+#ifdef __x86_64__
+static int
+act_other_arch(void)
+{
+    long  rc;
+
+    __asm__ volatile ("int $0x80" : "=a" (rc) : "a" (20L) : "memory");
+
+    return (int) rc;
+}
+#endif
+
 /* By its number alone a call of x32 would be another one of ours. */
 
 static int
@@ -257,6 +278,28 @@ act_terminate(void)
     return kill(getpid(), SIGTERM);
 }
 
+/* A capture may abort itself, and nobody else. */
+
+static int
+act_abort_parent(void)
+{
+    long  parent;
+
+    /* getppid() is on no list, so main() has told */
+
+    parent = strtol(getenv("TEST_PARENT"), NULL, 10);
+
+    return (int) syscall(SYS_tgkill, parent, parent, SIGABRT);
+}
+
+static int
+act_writev(void)
+{
+    struct iovec  v = { (void *) (uintptr_t) "x", 1 };
+
+    return (int) writev(SANDBOX_CONNECTION, &v, 1);
+}
+
 static int
 act_dumpable(void)
 {
@@ -273,6 +316,50 @@ static int
 act_ask_interface(void)
 {
     return ioctl(0, SIOCGIFHWADDR, NULL);
+}
+
+static int
+act_netlink(void)
+{
+    return socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+}
+
+static int
+act_send_ring(void)
+{
+    return setsockopt(0, SOL_PACKET, PACKET_TX_RING, NULL, 0);
+}
+
+static int
+act_tcp_option(void)
+{
+    return setsockopt(0, IPPROTO_TCP, TCP_REPAIR, NULL, 0);
+}
+
+static int
+act_bind_name(void)
+{
+    struct sockaddr_un  sun;
+
+    memset(&sun, 0, sizeof(sun));
+    sun.sun_family = AF_UNIX;
+    memcpy(sun.sun_path, "/tmp/agent_sandbox_test", 24);
+
+    return bind(0, (struct sockaddr *) &sun, sizeof(sun));
+}
+
+static int
+act_kill_group(void)
+{
+    return kill(-INT32_MAX, SIGKILL);
+}
+
+static int
+act_limit_other(void)
+{
+    struct rlimit  rl;
+
+    return prlimit(INT32_MAX, RLIMIT_CORE, NULL, &rl);
 }
 
 static int
@@ -306,6 +393,9 @@ static const forbidden_t  forbidden[] = {
 #ifdef __x86_64__
     { "a call of x32",               R, M, act_x32, 0 },
     { "a call of x32",               C, M, act_x32, 0 },
+    { "a call of 32 bits",           R, M, act_other_arch, 0 },
+    { "a call of 32 bits",           C, M, act_other_arch, 0 },
+    { "a call of 32 bits",           F, M, act_other_arch, 0 },
 #endif
     { "connect",                     R, SANDBOX_NETNS, act_connect, 0 },
     { "connect",                     C, M, act_connect, 0 },
@@ -313,6 +403,11 @@ static const forbidden_t  forbidden[] = {
     { "a packet socket",             C, M, act_packet_socket, 0 },
     { "a socket option of another kind", R, M, act_device, 0 },
     { "a socket option of another kind", C, M, act_device, 0 },
+    { "netlink of another kind",     R, M, act_netlink, 0 },
+    { "a ring to send",              R, M, act_send_ring, 0 },
+    { "a ring to send",              C, M, act_send_ring, 0 },
+    { "another option of TCP",       R, M, act_tcp_option, 0 },
+    { "a long name of a socket",     R, M, act_bind_name, 0 },
     { "setns, no containers",        R, M, act_enter_net, 0 },
     { "setns, from outside alone",   R, SANDBOX_CELL, act_enter_net, 0 },
     { "setns, another kind",         R, SANDBOX_NETNS, act_enter_mount, 0 },
@@ -331,6 +426,11 @@ static const forbidden_t  forbidden[] = {
     { "fork",                        F, M, act_fork, 1 },
     { "a signal to somebody",        R, M, act_terminate, 1 },
     { "a signal to somebody",        C, M, act_terminate, 1 },
+    { "writev, not to stderr",       C, M, act_writev, 0 },
+    { "the end of the parent",       C, M, act_abort_parent, 1 },
+    { "the end of the parent",       F, M, act_abort_parent, 1 },
+    { "a signal to a group",         R, M, act_kill_group, 1 },
+    { "the limits of others",        R, M, act_limit_other, 1 },
     { "dumpable again",              R, M, act_dumpable, 1 },
     { "typing on a terminal",        R, M, act_type, 1 },
     { "asking for an interface",     C, M, act_ask_interface, 1 },
@@ -450,6 +550,54 @@ test_allowed(void)
 }
 
 
+/* A packet socket cannot send: only to the connection is written. */
+
+static int
+writes(void)
+{
+    char  c;
+
+    c = 0;
+
+    return write(SANDBOX_CONNECTION, &c, 1) != 1
+           || write(SANDBOX_CONNECTION + 1, &c, 1) != -1 || errno != EPERM
+           || write(SANDBOX_CONNECTION - 3, &c, 1) != -1 || errno != EPERM;
+}
+
+
+static void
+test_writes(void)
+{
+    int    fd[2], status;
+    pid_t  pid;
+
+    pid = socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0 ? fork() : -1;
+
+    if (pid == 0) {
+
+        /* Both are out of the way before anything is put there. */
+
+        fd[0] = fcntl(fd[0], F_DUPFD, 10);
+
+        if (dup2(fd[0], SANDBOX_CONNECTION) == -1
+            || dup2(fd[0], SANDBOX_CONNECTION + 1) == -1
+            || dup2(fd[0], SANDBOX_CONNECTION - 3) == -1)
+        {
+            _exit(1);
+        }
+
+        enter(C, M);
+        _exit(writes());
+    }
+
+    close(fd[0]);
+    status = ended(pid);
+    close(fd[1]);
+    ok(status == 0, "a capture writes to its connection alone (0x%x)",
+       (unsigned) status);
+}
+
+
 /* A crash is told from a kill: abort() is a SIGABRT in every list. */
 
 static void
@@ -476,16 +624,22 @@ test_abort(void)
 int
 main(void)
 {
+    char      self[16];
     unsigned  i;
+
+    snprintf(self, sizeof(self), "%d", (int) getpid());
+    (void) setenv("TEST_PARENT", self, 1);
 
     ok(sandbox_possible(), "this kernel has seccomp filters");
 
     test_all(R, M, "request");
+    test_all(R, SANDBOX_CELL, "request, containers from outside");
     test_all(R, SANDBOX_NETNS, "request, containers");
     test_all(C, M, "capture");
     test_all(F, M, "filter");
     test_forbidden();
     test_allowed();
+    test_writes();
     test_abort();
 
     /* The second list only takes away. */
