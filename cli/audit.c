@@ -14,6 +14,7 @@
 #include "audit_check.h"
 #include "pcapx/pcapx.h"
 #include "text.h"
+#include "wipe.h"
 
 
 #define AUDIT_SHOWN  100       /* findings; the rest is counted */
@@ -336,7 +337,7 @@ audit_run(int argc, char **argv)
         }
     }
 
-    explicit_bzero(a->key, sizeof(a->key));
+    wipe(a->key, sizeof(a->key));
     free(a);
 
     return code;

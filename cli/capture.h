@@ -92,6 +92,7 @@ struct capture_s {
     uint64_t         fresh_at_ms;    /* no fresh token before */
 
     json_t          *messages;
+    char             stopped_by[160];  /* what the API said of its stop */
     uint64_t         told_ms;        /* window of the message limiter */
     unsigned         told;
     unsigned         untold;

@@ -48,6 +48,7 @@ report_judge(capture_t *c, verdict_t *v)
     f.inband = &c->stream.stats.verdict;
     f.packets = c->stream.stats.packets;
     f.limits = c->stream.stats.limits;
+    f.stopped_by = c->stopped_by;
     f.user_limits = report_user_limits(c->opt);
     f.late_stop = c->late_stop;
     f.unknown = c->unknown;

@@ -227,6 +227,11 @@ sink_message(void *ctx, const message_t *m)
     text_clean(origin, sizeof(origin), m->origin, m->origin_len);
     text_clean(text, sizeof(text), m->text, m->text_len);
 
+    if (m->type == MESSAGE_CAPTURE_STOPPED && strcmp(origin, "api") == 0) {
+        text_clean(c->stopped_by, sizeof(c->stopped_by), m->text,
+                   m->text_len);
+    }
+
     sink_tell(c, m, origin, text);
 
     if (json_array_size(c->messages) < SINK_MAX_MESSAGES) {

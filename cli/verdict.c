@@ -148,6 +148,23 @@ verdict_limit(verdict_t *v, const facts_t *f)
 }
 
 
+/* By its user here or elsewhere, or by somebody else. */
+static void
+verdict_stopped(verdict_t *v, const facts_t *f)
+{
+    if (f->stop != STOP_NONE || f->stopped_by == NULL
+        || f->stopped_by[0] == '\0'
+        || strcmp(f->stopped_by, "stopped by request") == 0)
+    {
+        verdict_set(v, CLI_OK, "stopped");
+        return;
+    }
+
+    verdict_set(v, CLI_PARTIAL, "partial: the API has ended the capture: %s",
+                f->stopped_by);
+}
+
+
 static void
 verdict_word(verdict_t *v, const facts_t *f)
 {
@@ -158,7 +175,7 @@ verdict_word(verdict_t *v, const facts_t *f)
         return;
 
     case STATUS_STOPPED:
-        verdict_set(v, CLI_OK, "stopped");
+        verdict_stopped(v, f);
         return;
 
     case STATUS_LIMIT:

@@ -38,6 +38,7 @@ typedef struct {
     unsigned                 limits;      /* LIMIT_* that were reached */
     unsigned                 user_limits; /* LIMIT_* that the user set */
     unsigned                 gaps;        /* between parts of the stream */
+    const char              *stopped_by;  /* CAPTURE_STOPPED of api, or NULL */
     unsigned                 ended:1;     /* last chunk came, whole blocks */
     unsigned                 late_stop:1; /* no end within the deadline */
     unsigned                 unknown:1;   /* not to the API asked to stop */

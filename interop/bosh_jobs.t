@@ -252,7 +252,8 @@ sub jobs_work
     unlink $file;
     ok(wait_for(10, sub { -s $file }), 'a capture runs again');
     my $closed;
-    @said = drain('pcap-api', sub { $closed ||= !listening(8443) });
+    @said = drain('pcap-api', sub {
+        $closed ||= wait_for(3, sub { !listening(8443) }) });
     is($said[-1], 0, "api: drain says @said");
     ok($closed, 'api: no new connection is taken meanwhile');
     cmp_ok(scalar @said, '>', 1, 'api: it has waited for the capture');

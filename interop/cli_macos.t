@@ -3,8 +3,8 @@
 # interop/cli_macos.t: the command line and the library are built for macOS,
 # on Apple's own and on Intel's processors: every file compiles without a
 # warning against macOS's headers (those that zig brings), and all of it links
-# against macOS's system library. Headers of curl, jansson and libyaml are
-# Debian's, alone in a folder; their functions are stubs when it is linked.
+# against macOS's system library. Headers of curl, OpenSSL, jansson and libyaml
+# are Debian's, alone in a folder; their functions are stubs when it is linked.
 #
 # zig is a compiler in a Python package, fetched once into build/interop. What
 # is built is not run: there is no macOS here.
@@ -33,7 +33,7 @@ my %TARGETS = (
     'x86_64-macos.11.0' => 'cffaedfe07000001',
 );
 
-my @HEADERS = qw(curl jansson.h jansson_config.h yaml.h);
+my @HEADERS = qw(curl openssl jansson.h jansson_config.h yaml.h);
 my @FLAGS = qw(-std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror
     -Werror=implicit-function-declaration);
 
@@ -88,18 +88,21 @@ sub headers
     my $to = "$dir/include";
 
     chomp $triplet;
-    make_path("$to/curl");
+    make_path($to);
 
     for my $name (@HEADERS) {
-        my ($from) = grep { -e } "/usr/include/$triplet/$name",
+        my @from = grep { -e } "/usr/include/$triplet/$name",
             "/usr/include/$name";
-        my @files = defined $from && -d $from ? glob "$from/*.h" : $from;
+        my @files = map { -d ? glob "$_/*.h" : $_ } @from;
 
-        for my $file (grep { defined } @files) {
-            copy($file, -d $from ? "$to/$name" : $to) or die "$file: $!\n";
+        make_path("$to/$name") if grep { -d } @from;
+
+        for my $file (@files) {
+            copy($file, -d "$to/$name" ? "$to/$name" : $to)
+                or die "$file: $!\n";
         }
 
-        ok(@files && defined $files[0], "header: $name");
+        ok(scalar @files, "header: $name");
     }
 
     return $to;
@@ -162,7 +165,7 @@ sub refused
 }
 
 
-# Links all objects. First without the three libraries: nothing else may be
+# Links all objects. First without the four libraries: nothing else may be
 # missing. Then with a stub for each of their functions.
 sub linked
 {
@@ -172,7 +175,8 @@ sub linked
     my $bin = "$dir/$target/pcap-cli";
     my ($text) = cc($target, '-o', $bin, @objects);
     my @missing = $text =~ /undefined symbol: _(\w+)/g;
-    my @other = grep { !/^(?:curl|json|jsonp|yaml)_/ } @missing;
+    my @other = grep {
+        !/^(?:curl|json|jsonp|yaml|CRYPTO|EVP|HMAC)_/ } @missing;
 
     ok(@missing > 10 && !@other, "$target: macOS has all that is called")
         or diag("missing: @other\n$text");

@@ -288,6 +288,18 @@ test_rows(void)
     memset(&f, 0, sizeof(f));
     memset(&in, 0, sizeof(in));
     f.inband = &in;
+    f.ended = 1;
+    f.trailers.status = STATUS_STOPPED;
+    f.stopped_by = "this server is draining";
+    verdict_judge(&v, &f);
+    ok(v.code == CLI_PARTIAL && strstr(v.text, "draining") != NULL,
+       "the API has ended it: %s", v.text);
+    f.stopped_by = "stopped by request";
+    verdict_judge(&v, &f);
+    ok(v.code == CLI_OK, "its user elsewhere has: %s", v.text);
+
+    memset(&f, 0, sizeof(f));
+    f.inband = &in;
     f.stop = STOP_USER;
     f.unknown = 1;
     f.quit = 1;
