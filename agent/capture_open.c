@@ -15,6 +15,7 @@
 
 #include "capture.h"
 #include "pcapx/write.h"
+#include "policy.h"
 #include "privs.h"
 
 
@@ -202,7 +203,9 @@ capture_open_all(capture_t *c, const conf_t *conf, const request_t *req,
                                ci->name);
         }
 
-        if (capture_open_one(ci, conf, req, why) != 0) {
+        if (policy_open(conf, ci->device, why) != 0
+            || capture_open_one(ci, conf, req, why) != 0)
+        {
             return -1;
         }
 

@@ -16,6 +16,7 @@
 
 
 static int policy_real(const conf_t *conf, const char *name);
+static int policy_refuse(const char *name, problem_t *why);
 
 
 /*
@@ -85,9 +86,7 @@ policy_request(const conf_t *conf, request_t *req, problem_t *why)
         }
 
         if (!allowed) {
-            return problem_set(why, 403, "%s is not among the interfaces "
-                               "that may be captured on this machine "
-                               "(interfaces)", req->ifnames[i]);
+            return policy_refuse(req->ifnames[i], why);
         }
     }
 
@@ -121,6 +120,21 @@ policy_interface(const conf_t *conf, const char *name)
     }
 
     return 0;
+}
+
+
+int
+policy_open(const conf_t *conf, const char *name, problem_t *why)
+{
+    return policy_real(conf, name) ? 0 : policy_refuse(name, why);
+}
+
+
+static int
+policy_refuse(const char *name, problem_t *why)
+{
+    return problem_set(why, 403, "%s is not among the interfaces that may be "
+                       "captured on this machine (interfaces)", name);
 }
 
 

@@ -22,6 +22,12 @@ int policy_check(const conf_t *conf, char *err);
  */
 int policy_request(const conf_t *conf, request_t *req, problem_t *why);
 
+/*
+ * Where an interface is opened, in the namespace it is in: may it be captured
+ * by the name that is really its own, too? Returns 0, or -1 with *why (403).
+ */
+int policy_open(const conf_t *conf, const char *name, problem_t *why);
+
 /* Is an interface of this name among those of `interfaces`? 1 or 0. */
 int policy_interface(const conf_t *conf, const char *name);
 

@@ -155,6 +155,29 @@ is($status, 400, 'a heavy filter is not waited for');
 like($doc->{detail}, qr/^filter: it takes more than 1 s or 64 MiB to compile/,
     'and that is why');
 
+# and one that its child is killed by its sandbox for, as the kernel does it
+SKIP: {
+    skip 'the leak check of another session is such a child, too', 3
+        if sanitized();
+
+    settled();
+    my $ill = $C->new($agent);
+    $ill->get("/v1/capture?interface=lo&filter=$heavy");
+
+    my $compiles;
+    ok(wait_for(5, sub {
+        ($compiles) = map { children($_) } children($agent->{pid});
+        $compiles;
+    }), 'a filter is compiled');
+    kill 'SYS', $compiles;
+    $ill->read_to_end(5);
+    is($ill->{status}, 500, 'a child that is killed by its sandbox');
+    $ill->{sock}->close();
+    settled();
+    like(($C->fetch($agent, '/v1/metrics'))[1],
+        qr/^pcap_agent_sandbox_kills_total 1$/m, 'is counted as that');
+}
+
 
 # --- how it may be said --------------------------------------------------
 
