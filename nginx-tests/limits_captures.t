@@ -50,17 +50,26 @@ sub refused
 }
 
 
+# Until the places of all these have been given back, which is a moment behind
+# what their clients see.
+sub given_back
+{
+    my (@all) = @_;
+    my @ids = map { capture_id($_) } @all;
+
+    ok(wait_for(5, sub {
+        my $log = $nginx->log();
+        !grep { $log !~ /pcap capture $_ of demo ended/ } @ids;
+    }), 'all have ended');
+}
+
+
 sub end_all
 {
     my (@all) = @_;
 
-    my $ends = () = $nginx->log() =~ /pcap capture \S+ of demo ended/g;
-
     $_->vanish() for @all;
-    ok(wait_for(5, sub {
-        my $n = () = $nginx->log() =~ /pcap capture \S+ of demo ended/g;
-        $n >= $ends + @all;
-    }), 'all have ended');
+    given_back(@all);
 }
 
 # What is said to a user of whom $n run.
@@ -82,12 +91,14 @@ is(scalar $fake->events('accepted'), $asked, 'no agent was asked for it');
 
 # a client whose own end was proper, one that was stopped, one that left
 stop_capture($lab, $good[0]);
+given_back($good[0]);
 $good[0] = (run_some(1, 'good'))[0];
 refused(of_user(3), 'the place was given back once');
 
 my $r = $nginx->fetch("$path?duration=50ms", token => 'other');
 
 is($r->{status}, 200, 'another user may');
+given_back($r);
 end_all($good[1]);
 $good[1] = (run_some(1, 'good'))[0];
 
