@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <inttypes.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -213,11 +212,11 @@ privs_drop(void)
 int
 privs_withhold(void)
 {
-    int        rc;
-    FILE      *f;
-    char      *line, kind;
-    size_t     len;
-    uintptr_t  from, to;
+    int      rc;
+    FILE    *f;
+    char    *line, kind;
+    void    *from, *to;
+    size_t   len;
 
     f = fopen("/proc/self/maps", "re");
     if (f == NULL) {
@@ -231,11 +230,11 @@ privs_withhold(void)
     /* proc(5): address range, then rwx, then s for shared. */
 
     while (rc == 0 && getline(&line, &len, f) > 0) {
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*3c%c", &from, &to,
-                   &kind)
-            == 3 && kind == 's')
+        if (sscanf(line, "%p-%p %*3c%c", &from, &to, &kind) == 3
+            && kind == 's')
         {
-            rc = madvise((void *) from, to - from, MADV_DONTFORK);
+            rc = madvise(from, (size_t) ((char *) to - (char *) from),
+                         MADV_DONTFORK);
         }
     }
 
