@@ -192,7 +192,7 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
     ngx_pcap_api_row("pcap_api_token_cache", NGX_CONF_TAKE1,
         ngx_conf_set_msec_slot, token_cache, &ngx_pcap_api_cache_range),
     ngx_pcap_api_row("pcap_api_introspection_rate", NGX_CONF_TAKE12,
-        ngx_pcap_api_rate, rate, NULL),
+        ngx_pcap_api_rate_slot, limits.introspection_rate, NULL),
     ngx_pcap_api_row("pcap_api_introspection_inflight", NGX_CONF_TAKE1,
         ngx_conf_set_num_slot, inflight, &ngx_pcap_api_count_range),
     ngx_pcap_api_row("pcap_api_agent_ranges", NGX_CONF_1MORE,

@@ -187,8 +187,6 @@ typedef struct {
     ngx_array_t               *ranges;       /* ngx_cidr_t */
     ngx_array_t               *routers;      /* ngx_cidr_t */
     ngx_msec_t                 token_cache;
-    ngx_uint_t                 rate;         /* introspections per second */
-    ngx_uint_t                 burst;
     ngx_uint_t                 inflight;
     ngx_uint_t                 max_targets;
     ngx_uint_t                 start_parallel;

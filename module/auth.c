@@ -256,7 +256,7 @@ ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx)
     if (rc == NGX_BUSY) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_TOO_MANY_REQUESTS,
                    "more than %ui new tokens per second from this address",
-                   ctx->conf->rate);
+                   ctx->conf->limits.introspection_rate.rate);
     }
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,

@@ -51,8 +51,6 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->routers = NGX_CONF_UNSET_PTR;
     conf->keys_valid = NGX_CONF_UNSET_MSEC;
     conf->token_cache = NGX_CONF_UNSET_MSEC;
-    conf->rate = NGX_CONF_UNSET_UINT;
-    conf->burst = NGX_CONF_UNSET_UINT;
     conf->inflight = NGX_CONF_UNSET_UINT;
     conf->max_targets = NGX_CONF_UNSET_UINT;
     conf->start_parallel = NGX_CONF_UNSET_UINT;
@@ -162,8 +160,6 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->routers, prev->routers, NULL);
     ngx_conf_merge_msec_value(conf->keys_valid, prev->keys_valid, 600000);
     ngx_conf_merge_msec_value(conf->token_cache, prev->token_cache, 10000);
-    ngx_conf_merge_uint_value(conf->rate, prev->rate, 10);
-    ngx_conf_merge_uint_value(conf->burst, prev->burst, 20);
     ngx_conf_merge_uint_value(conf->inflight, prev->inflight, 32);
     ngx_conf_merge_uint_value(conf->max_targets, prev->max_targets, 1000);
     ngx_conf_merge_uint_value(conf->start_parallel, prev->start_parallel, 16);

@@ -13,8 +13,6 @@
 #include <openssl/evp.h>
 
 
-#define NGX_PCAP_API_MAX_IDLE_MS    3600000   /* more fills any meter */
-
 /*
  * How long a predecessor does not count beside its successor: pcap-cli has
  * taken over after 10 s at most, and then stops it.
@@ -22,114 +20,23 @@
 #define NGX_PCAP_API_HANDED_S       60
 
 
-/* The meter of that key; the one least recently used gives way. */
-static ngx_pcap_api_meter_t *
-ngx_pcap_api_meter(ngx_pcap_api_meters_t *meters, uint64_t key)
-{
-    ngx_uint_t             i;
-    ngx_pcap_api_meter_t  *set, *m;
-
-    /* Fibonacci hashing: the high bits of the product are well mixed */
-
-    set = (*meters)[(key * 0x9e3779b97f4a7c15ULL >> 32)
-                    % NGX_PCAP_API_METER_SETS];
-    m = set;
-
-    for (i = 0; i < NGX_PCAP_API_METER_WAYS; i++) {
-        if (set[i].key == key) {
-            return &set[i];
-        }
-
-        if (m->key != 0
-            && (set[i].key == 0
-                || (ngx_msec_int_t) (set[i].last - m->last) < 0))
-        {
-            m = &set[i];
-        }
-    }
-
-    m->key = key;
-    m->excess = 0;
-    m->last = ngx_current_msec;
-
-    return m;
-}
-
-
 /* Charges cost requests; NGX_BUSY: there is no room for even one. */
 static ngx_int_t
 ngx_pcap_api_charge(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_meters_t *meters,
     uint64_t key, ngx_pcap_api_rate_t *rate, ngx_uint_t cost)
 {
-    ngx_int_t              rc;
-    ngx_uint_t             gone, most;
-    ngx_msec_int_t         ms;
-    ngx_slab_pool_t       *shpool;
-    ngx_pcap_api_meter_t  *m;
-
+    ngx_int_t                  rc;
+    ngx_slab_pool_t           *shpool;
     ngx_pcap_api_main_conf_t  *pmcf;
 
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
     shpool = ngx_pcap_api_shpool(pmcf->zone);
-    most = rate->burst * 1000;
-    rc = NGX_OK;
 
     ngx_shmtx_lock(&shpool->mutex);
-
-    m = ngx_pcap_api_meter(meters, key);
-    ms = (ngx_msec_int_t) (ngx_current_msec - m->last);
-
-    if (ms > 0) {
-        gone = ngx_min(ms, NGX_PCAP_API_MAX_IDLE_MS) * rate->rate;
-        m->excess -= ngx_min(m->excess, gone);
-        m->last = ngx_current_msec;
-    }
-
-    if (m->excess + 1000 > most) {
-        rc = NGX_BUSY;
-
-    } else {
-        m->excess = ngx_min(m->excess + 1000 * cost, most);
-    }
-
+    rc = ngx_pcap_api_meter_charge(meters, key, rate, cost);
     ngx_shmtx_unlock(&shpool->mutex);
 
     return rc;
-}
-
-
-/* Exact, so that no address stands for another; an IPv6 client has a /64. */
-static uint64_t
-ngx_pcap_api_address_key(struct sockaddr *sa)
-{
-    uint64_t              key;
-    struct sockaddr_in   *sin;
-#if (NGX_HAVE_INET6)
-    struct sockaddr_in6  *sin6;
-
-    if (sa->sa_family == AF_INET6) {
-        sin6 = (struct sockaddr_in6 *) sa;
-
-        if (!IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr)) {
-            ngx_memcpy(&key, sin6->sin6_addr.s6_addr, sizeof(uint64_t));
-            return key ? key : 1;          /* ::1 and the like */
-        }
-
-        key = 0;
-        ngx_memcpy(&key, &sin6->sin6_addr.s6_addr[12], 4);
-
-        return key << 16 | 2;
-    }
-#endif
-
-    if (sa->sa_family != AF_INET) {
-        return 1;                          /* all of a unix socket */
-    }
-
-    sin = (struct sockaddr_in *) sa;
-    key = sin->sin_addr.s_addr;
-
-    return key << 16 | 2;
 }
 
 
@@ -397,15 +304,6 @@ ngx_pcap_api_limits_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 }
 
 
-static ngx_uint_t
-ngx_pcap_api_is_of(ngx_pcap_api_row_t *row, ngx_pcap_api_ctx_t *ctx,
-    u_char user_hash[32])
-{
-    return ngx_memcmp(row->env, ctx->conf->env, 32) == 0
-           && ngx_memcmp(row->user_hash, user_hash, 32) == 0;
-}
-
-
 /* What counts among the captures at once; all, and what of it counts. */
 
 typedef struct {
@@ -457,7 +355,7 @@ ngx_pcap_api_count_places(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
         counts = (row->handed == 0
                   || ngx_time() - row->handed >= NGX_PCAP_API_HANDED_S);
 
-        if (ngx_pcap_api_is_of(row, ctx, user_hash)) {
+        if (ngx_pcap_api_row_of_user(row, ctx, user_hash)) {
 
             if (row->handed == 0 && ctx->opts.continues.len
                 && ngx_memcmp(row->id, ctx->opts.continues.data,

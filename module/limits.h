@@ -58,6 +58,7 @@ typedef struct {
     uint64_t                   bandwidth;    /* bytes per second */
     uint64_t                   idle_timeout; /* ms */
     uint64_t                   failed_cost;  /* requests */
+    ngx_pcap_api_rate_t        introspection_rate;
     ngx_pcap_api_rate_t        address_rate;
     ngx_pcap_api_rate_t        user_rate;
     uint64_t                   max_snaplen;  /* of resolvers not named */
@@ -88,7 +89,7 @@ typedef struct {
     uint64_t                   captures;     /* in all workers */
     uint64_t                   bandwidth;    /* bytes per second */
     uint64_t                   cpu;          /* per cent of a core */
-    ngx_pcap_api_share_t     *worker;
+    ngx_pcap_api_share_t      *worker;
 } ngx_pcap_api_limits_main_t;
 
 
@@ -96,7 +97,7 @@ typedef struct {
 
 typedef struct {
     ngx_queue_t                queue;        /* in the worker's */
-    ngx_pcap_api_share_t     *worker;       /* NULL: not in it */
+    ngx_pcap_api_share_t      *worker;       /* NULL: not in it */
     ngx_msec_t                 at;           /* filled up last */
     ngx_msec_t                 told;         /* that it is held back */
     int64_t                    own;          /* of pcap_api_bandwidth */

@@ -467,6 +467,7 @@ ngx_pcap_api_limits_create(ngx_pcap_api_limits_t *limits)
     limits->bandwidth = NGX_PCAP_API_LIMIT_UNSET;
     limits->idle_timeout = NGX_PCAP_API_LIMIT_UNSET;
     limits->failed_cost = NGX_PCAP_API_LIMIT_UNSET;
+    limits->introspection_rate.rate = NGX_CONF_UNSET_UINT;
     limits->address_rate.rate = NGX_CONF_UNSET_UINT;
     limits->user_rate.rate = NGX_CONF_UNSET_UINT;
     limits->max_snaplen = NGX_PCAP_API_LIMIT_UNSET;
@@ -554,6 +555,8 @@ ngx_pcap_api_limits_merge(ngx_conf_t *cf, ngx_pcap_api_limits_t *conf,
                              (uint64_t) 100 << 20);
     ngx_pcap_api_limit_merge(&conf->idle_timeout, prev->idle_timeout, 0);
     ngx_pcap_api_limit_merge(&conf->failed_cost, prev->failed_cost, 10);
+    ngx_pcap_api_rate_merge(&conf->introspection_rate,
+                            &prev->introspection_rate, 10, 20);
     ngx_pcap_api_rate_merge(&conf->address_rate, &prev->address_rate, 50,
                             200);
     ngx_pcap_api_rate_merge(&conf->user_rate, &prev->user_rate, 10, 100);

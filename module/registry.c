@@ -461,8 +461,7 @@ ngx_pcap_api_row_give_back(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx)
     before = ngx_pcap_api_row_in(&sh->rows, ctx->opts.continues.data);
 
     if (before != NULL
-        && ngx_memcmp(before->env, ctx->row->env, 32) == 0
-        && ngx_memcmp(before->user_hash, ctx->row->user_hash, 32) == 0)
+        && ngx_pcap_api_row_of_user(before, ctx, ctx->row->user_hash))
     {
         before->handed = 0;
     }

@@ -153,7 +153,6 @@ ngx_uint_t ngx_pcap_api_has_scope(ngx_pcap_api_identity_t *id,
 /* module/setters.c: directives */
 
 char *ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_pcap_api_cf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_pcap_api_cf_opt_in(ngx_conf_t *cf, ngx_command_t *cmd,

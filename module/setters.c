@@ -53,44 +53,6 @@ ngx_pcap_api_cidrs(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
-ngx_pcap_api_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_int_t                 n;
-    ngx_str_t                *value;
-    ngx_pcap_api_loc_conf_t  *plcf = conf;
-
-    if (plcf->rate != NGX_CONF_UNSET_UINT) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    n = ngx_atoi(value[1].data, value[1].len);
-    if (n < 1 || n > 10000) {
-        return "takes 1 to 10000 introspections per second";
-    }
-
-    plcf->rate = n;
-    plcf->burst = 2 * n;
-
-    if (cf->args->nelts == 3) {
-        if (ngx_strncmp(value[2].data, "burst=", 6) != 0) {
-            return "takes \"burst=N\" as second parameter";
-        }
-
-        n = ngx_atoi(value[2].data + 6, value[2].len - 6);
-        if (n < 1 || n > 100000) {
-            return "takes \"burst=1\" to \"burst=100000\"";
-        }
-
-        plcf->burst = n;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-char *
 ngx_pcap_api_bosh(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_pcap_api_loc_conf_t  *plcf = conf;

@@ -1,6 +1,7 @@
 /*
  * module/shm.h: what lies in the zone, for the rooms that keep something there:
- * zone.c, sweep.c, cache.c, slots.c, registry.c, snapshot.c.
+ * zone.c, sweep.c, cache.c, slots.c, meters.c, registry.c, snapshot.c,
+ * limits.c, token_slot.c, ledger.c, metrics.c.
  *
  * Nothing in the zone points to memory outside of it. The mutex is held for
  * copying in and out only: no logging, no pool and no return without unlock
@@ -27,21 +28,6 @@ typedef struct {
     uint16_t            scopes_len;
     u_char              data[1];
 } ngx_pcap_api_verdict_t;
-
-/*
- * Token buckets of client addresses, in sets of four; the bucket least
- * recently used gives way. So the table is bounded, and whoever floods it
- * from many addresses still meets the limit of introspections in flight.
- */
-
-#define NGX_PCAP_API_BUCKET_SETS  256
-#define NGX_PCAP_API_BUCKET_WAYS  4
-
-typedef struct {
-    uint32_t            key;       /* 0: free */
-    ngx_msec_t          last;
-    ngx_uint_t          excess;    /* in thousandths of a request */
-} ngx_pcap_api_bucket_t;
 
 /* Slots of introspections in flight, by worker, so that they can be swept. */
 
@@ -77,9 +63,8 @@ typedef struct {
     ngx_rbtree_node_t       sentinel;
     ngx_queue_t             verdict_queue;
     ngx_pid_t               inflight[NGX_PCAP_API_MAX_INFLIGHT];
-    ngx_pcap_api_bucket_t   buckets[NGX_PCAP_API_BUCKET_SETS]
-                                   [NGX_PCAP_API_BUCKET_WAYS];
-    ngx_pcap_api_meters_t   addresses;     /* module/limits.c */
+    ngx_pcap_api_meters_t   introspections;  /* by address */
+    ngx_pcap_api_meters_t   addresses;
     ngx_pcap_api_meters_t   users;
 } ngx_pcap_api_shm_t;
 
@@ -117,6 +102,16 @@ void ngx_pcap_api_verdict_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 void ngx_pcap_api_verdict_delete(ngx_slab_pool_t *shpool,
     ngx_pcap_api_shm_t *sh, ngx_pcap_api_verdict_t *v);
+
+/* module/meters.c; under the lock */
+/* Charges cost requests; NGX_BUSY: there is no room for even one. */
+ngx_int_t ngx_pcap_api_meter_charge(ngx_pcap_api_meters_t *meters,
+    uint64_t key, ngx_pcap_api_rate_t *rate, ngx_uint_t cost);
+/*
+ * Never 0; exact, so that no address stands for another. An IPv6 client has
+ * its /64. Needs no lock.
+ */
+uint64_t ngx_pcap_api_address_key(struct sockaddr *sa);
 
 /* module/snapshot.c; under the lock */
 /* dst is row, with its texts in text, which has row->text_len bytes. */
