@@ -9,21 +9,13 @@
 #include <string.h>
 
 #include "agent/cstate.h"
+#include "fuzz/require.h"
 
 
 #define HANDLE  "h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static void

@@ -13,6 +13,7 @@
 #include <pcap/pcap.h>
 
 #include "agent/filter.h"
+#include "fuzz/require.h"
 
 
 #define MAX_INSNS     24
@@ -49,15 +50,6 @@ static const uint16_t  codes[] = {
     BPF_JMP | BPF_JSET | BPF_K, BPF_MISC | BPF_TAX, BPF_MISC | BPF_TXA,
     BPF_RET | BPF_K
 };
-
-
-static void
-require(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static uint8_t

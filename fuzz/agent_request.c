@@ -9,18 +9,10 @@
 #include <string.h>
 
 #include "agent/request.h"
+#include "fuzz/require.h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static void

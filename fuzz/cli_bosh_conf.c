@@ -12,18 +12,10 @@
 #include "cli/bosh_conf.h"
 #include "cli/token.h"
 #include "pcapx/valid.h"
+#include "fuzz/require.h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static void

@@ -10,6 +10,7 @@
 
 #include "cli/message.h"
 #include "cli/stream.h"
+#include "fuzz/require.h"
 
 
 typedef struct {
@@ -21,15 +22,6 @@ typedef struct {
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static void

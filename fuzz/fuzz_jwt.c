@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "module/jwt.h"
+#include "fuzz/require.h"
 
 /* LDFLAGS: -lcrypto -ljansson */
 
@@ -28,15 +29,6 @@
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static pcap_jwt_keys_t *

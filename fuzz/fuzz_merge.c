@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "pcapx/merge.h"
+#include "fuzz/require.h"
 
 
 #define MAX_SRC  33
@@ -28,15 +29,6 @@ typedef struct {
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 /* Small numbers make equal time stamps likely; some are at the far end. */

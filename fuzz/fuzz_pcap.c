@@ -11,6 +11,7 @@
 
 #include "pcapx/scan.h"
 #include "pcapx/write.h"
+#include "fuzz/require.h"
 
 
 #define MAGIC_LEN    4
@@ -18,15 +19,6 @@
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 /* The record as we would write it, scanned again. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "pcapx/scan.h"
+#include "fuzz/require.h"
 
 
 #define MAX_IFACES   3
@@ -24,15 +25,6 @@ typedef struct {
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static uint64_t

@@ -10,18 +10,10 @@
 #include <string.h>
 
 #include "pcapx/valid.h"
+#include "fuzz/require.h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 /* Every pair, encoded and decoded again, must be the same. */
