@@ -234,23 +234,33 @@ rejoin_is_api(const message_t *m)
 }
 
 
+/* What the kernel lost in parts that are over, and what is told once more. */
+static void
+rejoin_all_drops(const rejoin_t *r, const rejoin_part_t *part,
+    uint64_t *base, uint64_t *skipped)
+{
+    uint32_t  i;
+
+    *base = 0;
+    *skipped = 0;
+
+    for (i = 0; i < r->nifaces; i++) {
+        *base += r->ifaces[i].osdrop;
+    }
+
+    for (i = 0; i < part->scan.nifaces; i++) {
+        *skipped += part->ifs[i].skipped;
+    }
+}
+
+
 static uint64_t
 rejoin_all_dropped(const rejoin_t *r, const rejoin_part_t *part,
     uint64_t said)
 {
-    uint32_t  i;
     uint64_t  base, skipped;
 
-    base = 0;
-    skipped = 0;
-
-    for (i = 0; i < r->nifaces; i++) {
-        base += r->ifaces[i].osdrop;
-    }
-
-    for (i = 0; i < part->scan.nifaces; i++) {
-        skipped += part->ifs[i].skipped;
-    }
+    rejoin_all_drops(r, part, &base, &skipped);
 
     return base + rejoin_less(said, skipped);
 }
@@ -327,20 +337,9 @@ rejoin_status_api(const rejoin_t *r, const rejoin_part_t *part,
 {
     int       n;
     char      places[160];
-    uint32_t  i;
     uint64_t  base, skipped;
 
-    base = 0;
-    skipped = 0;
-
-    for (i = 0; i < r->nifaces; i++) {
-        base += r->ifaces[i].osdrop;
-    }
-
-    for (i = 0; i < part->scan.nifaces; i++) {
-        skipped += part->ifs[i].skipped;
-    }
-
+    rejoin_all_drops(r, part, &base, &skipped);
     rejoin_places_text(st, base, skipped, places, sizeof(places));
 
     n = snprintf(dst, REJOIN_TEXT, "pcap-api STATUS api: status=%s"
