@@ -14,26 +14,6 @@
 #define NGX_PCAP_API_LIST_MAX  (4 * 1024 * 1024)   /* bytes of each */
 
 
-/* A whole JSON answer that nobody keeps; json is given up. */
-static ngx_int_t
-ngx_pcap_api_captures_reply(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
-    json_t *doc)
-{
-    ngx_int_t  rc;
-    ngx_str_t  value;
-
-    ngx_str_set(&value, "no-store");
-    (void) ngx_pcap_api_add_header(r, "Cache-Control", &value);
-    (void) ngx_pcap_api_add_header(r, "X-Vcap-Request-Id",
-                                   &ctx->request_id);
-
-    rc = ngx_pcap_api_reply(r, NGX_HTTP_OK, "application/json", doc);
-    ngx_pcap_api_finalize(ctx, rc);
-
-    return NGX_DONE;
-}
-
-
 ngx_int_t
 ngx_pcap_api_show_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
@@ -51,8 +31,8 @@ ngx_pcap_api_show_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     }
 
     return rc == NGX_OK
-           ? ngx_pcap_api_captures_reply(r, ctx,
-                                     ngx_pcap_api_capture_json(ctx, &row))
+           ? ngx_pcap_api_answer(ctx, NGX_HTTP_OK,
+                                 ngx_pcap_api_capture_json(ctx, &row))
            : rc;
 }
 
@@ -197,5 +177,5 @@ ngx_pcap_api_list_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         json_object_set_new(doc, "truncated", json_true());
     }
 
-    return ngx_pcap_api_captures_reply(r, ctx, doc);
+    return ngx_pcap_api_answer(ctx, NGX_HTTP_OK, doc);
 }

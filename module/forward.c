@@ -84,33 +84,6 @@ ngx_pcap_api_forward_of(json_t *doc, u_char *id)
 
 
 static ngx_int_t
-ngx_pcap_api_forward_reply(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
-    ngx_uint_t status, json_t *doc)
-{
-    ngx_int_t  rc;
-    ngx_str_t  value;
-
-    ngx_str_set(&value, "no-store");
-    (void) ngx_pcap_api_add_header(r, "Cache-Control", &value);
-    (void) ngx_pcap_api_add_header(r, "X-Vcap-Request-Id",
-                                   &ctx->request_id);
-
-    if (doc == NULL) {
-        r->headers_out.status = status;
-        r->header_only = 1;
-        rc = ngx_http_send_header(r);
-
-    } else {
-        rc = ngx_pcap_api_reply(r, status, "application/json", doc);
-    }
-
-    ngx_pcap_api_finalize(ctx, rc);
-
-    return NGX_DONE;
-}
-
-
-static ngx_int_t
 ngx_pcap_api_forward_answer(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     json_t                   *doc;
@@ -143,7 +116,7 @@ ngx_pcap_api_forward_answer(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return ngx_pcap_api_peer_failed(ctx, ask, why);
     }
 
-    return ngx_pcap_api_forward_reply(r, ctx, status, doc);
+    return ngx_pcap_api_answer(ctx, status, doc);
 }
 
 

@@ -286,6 +286,35 @@ ngx_pcap_api_reply(ngx_http_request_t *r, ngx_uint_t status,
 }
 
 
+ngx_int_t
+ngx_pcap_api_answer(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status, json_t *json)
+{
+    ngx_int_t            rc;
+    ngx_str_t            value;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    ngx_str_set(&value, "no-store");
+    (void) ngx_pcap_api_add_header(r, "Cache-Control", &value);
+    (void) ngx_pcap_api_add_header(r, "X-Vcap-Request-Id",
+                                   &ctx->request_id);
+
+    if (status == NGX_HTTP_NO_CONTENT) {
+        r->headers_out.status = status;
+        r->header_only = 1;
+        rc = ngx_http_send_header(r);
+
+    } else {
+        rc = ngx_pcap_api_reply(r, status, "application/json", json);
+    }
+
+    ngx_pcap_api_finalize(ctx, rc);
+
+    return NGX_DONE;
+}
+
+
 /* The targets that failed, for the problem document. */
 static json_t *
 ngx_pcap_api_problem_targets(ngx_pcap_api_ctx_t *ctx)

@@ -747,8 +747,5 @@ ngx_pcap_api_stop_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                                                 NGX_PCAP_API_ID_LEN));
     json_object_set_new(doc, "state", json_string("stopping"));
 
-    rc = ngx_pcap_api_reply(r, NGX_HTTP_ACCEPTED, "application/json", doc);
-    ngx_pcap_api_finalize(ctx, rc);
-
-    return NGX_DONE;
+    return ngx_pcap_api_answer(ctx, NGX_HTTP_ACCEPTED, doc);
 }

@@ -50,6 +50,13 @@ ngx_int_t ngx_pcap_api_send_problem(ngx_http_request_t *r,
 ngx_int_t ngx_pcap_api_reply(ngx_http_request_t *r, ngx_uint_t status,
     const char *type, json_t *json);
 
+/*
+ * The same, that nobody keeps, to a user; NULL with 204. A phase ends with
+ * `return ngx_pcap_api_answer(...)`.
+ */
+ngx_int_t ngx_pcap_api_answer(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status,
+    json_t *json);
+
 /* The router's request id, if we trust the router, else one of our own. */
 ngx_int_t ngx_pcap_api_set_request_id(ngx_http_request_t *r, ngx_str_t *id);
 

@@ -119,13 +119,7 @@ ngx_pcap_api_token_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_TOKEN);
 
-    r->headers_out.status = NGX_HTTP_NO_CONTENT;
-    r->header_only = 1;
-
-    rc = ngx_http_send_header(r);
-    ngx_pcap_api_finalize(ctx, rc);
-
-    return NGX_DONE;
+    return ngx_pcap_api_answer(ctx, NGX_HTTP_NO_CONTENT, NULL);
 }
 
 
