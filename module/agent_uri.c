@@ -119,6 +119,27 @@ ngx_pcap_api_forwarded_for(ngx_http_request_t *r, ngx_addr_t *addr)
 }
 
 
+ngx_uint_t
+ngx_pcap_api_is_tls(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_SSL)
+    return r->connection->ssl != NULL;
+#else
+    return 0;
+#endif
+}
+
+
+ngx_uint_t
+ngx_pcap_api_is_router(ngx_http_request_t *r, ngx_pcap_api_loc_conf_t *conf)
+{
+    return (conf->peers.forwarded && ngx_pcap_api_is_tls(r))
+           || (conf->routers != NULL
+               && ngx_cidr_match(r->connection->sockaddr, conf->routers)
+                  == NGX_OK);
+}
+
+
 void
 ngx_pcap_api_client_addr(ngx_http_request_t *r,
     ngx_pcap_api_loc_conf_t *conf, ngx_str_t *text)
@@ -128,8 +149,7 @@ ngx_pcap_api_client_addr(ngx_http_request_t *r,
 
     *text = r->connection->addr_text;
 
-    if (conf->routers == NULL
-        || ngx_cidr_match(r->connection->sockaddr, conf->routers) != NGX_OK
+    if (!ngx_pcap_api_is_router(r, conf)
         || ngx_pcap_api_forwarded_for(r, &addr) != NGX_OK)
     {
         return;

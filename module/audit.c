@@ -219,6 +219,70 @@ ngx_pcap_api_audit_what(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* They are separated by commas in a row. */
+static void
+ngx_pcap_api_audit_interfaces(ngx_pcap_api_line_t *w, ngx_str_t *all)
+{
+    u_char     *p, *last, *start;
+    ngx_str_t   name;
+
+    if (all->len == 0) {
+        return;
+    }
+
+    ngx_pcap_api_line_open(w, "interfaces", '[');
+    start = w->pos;
+    last = all->data + all->len;
+
+    for (p = all->data; p <= last; p = name.data + name.len + 1) {
+        name.data = p;
+        p = ngx_strlchr(p, last, ',');
+        name.len = (p ? p : last) - name.data;
+        (void) ngx_pcap_api_line_item(w, &name, start, 512);
+    }
+
+    ngx_pcap_api_line_close(w, ']');
+}
+
+
+/* What a capture of the registry is of. */
+static void
+ngx_pcap_api_audit_row_what(ngx_pcap_api_line_t *w, ngx_pcap_api_row_t *row)
+{
+    ngx_str_t  resolver, label;
+
+    resolver = ngx_pcap_api_resolver_name(row->resolver);
+    ngx_pcap_api_line_text(w, "resolver", &resolver, 32);
+    ngx_pcap_api_line_text(w, "target", &row->group, 256);
+    label.data = row->label;
+    label.len = row->label_len;
+    ngx_pcap_api_line_text(w, "label", &label, NGX_PCAP_API_LABEL_LEN);
+    ngx_pcap_api_line_number(w, "targets", row->ntargets);
+    ngx_pcap_api_audit_interfaces(w, &row->interfaces);
+    ngx_pcap_api_line_number(w, "snaplen", row->snaplen);
+    ngx_pcap_api_line_text(w, "filter", &row->filter, PCAPX_MAX_FILTER_LEN);
+    ngx_pcap_api_line_text(w, "reason", &row->reason,
+                           NGX_PCAP_API_MAX_REASON);
+    ngx_pcap_api_audit_limits(w, row->duration_ms, row->max_bytes,
+                              row->max_packets);
+}
+
+
+/* What a request about a capture is about: a stop, a fresh token. */
+static void
+ngx_pcap_api_audit_about(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pcap_api_row_t  row;
+
+    if (ngx_pcap_api_snapshot_one(ctx, &row) != NGX_OK) {
+        return;                            /* forgotten just now */
+    }
+
+    ngx_pcap_api_line_text(w, "owner", &row.user, NGX_PCAP_API_USER_LEN);
+    ngx_pcap_api_audit_row_what(w, &row);
+}
+
+
 static void
 ngx_pcap_api_audit_refused(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
 {
@@ -329,6 +393,9 @@ ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_audit_e event)
     } else if (event == NGX_PCAP_API_AUDIT_END) {
         ngx_pcap_api_audit_ended(&w, ctx);
         ctx->audit.begun = 0;
+
+    } else if (event != NGX_PCAP_API_AUDIT_START) {
+        ngx_pcap_api_audit_about(&w, ctx);
     }
 
     ngx_pcap_api_audit_what(&w, ctx);
@@ -358,37 +425,10 @@ ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_audit_e event)
 }
 
 
-/* They are separated by commas in a row. */
-static void
-ngx_pcap_api_audit_interfaces(ngx_pcap_api_line_t *w, ngx_str_t *all)
-{
-    u_char     *p, *last, *start;
-    ngx_str_t   name;
-
-    if (all->len == 0) {
-        return;
-    }
-
-    ngx_pcap_api_line_open(w, "interfaces", '[');
-    start = w->pos;
-    last = all->data + all->len;
-
-    for (p = all->data; p <= last; p = name.data + name.len + 1) {
-        name.data = p;
-        p = ngx_strlchr(p, last, ',');
-        name.len = (p ? p : last) - name.data;
-        (void) ngx_pcap_api_line_item(w, &name, start, 512);
-    }
-
-    ngx_pcap_api_line_close(w, ']');
-}
-
-
 void
 ngx_pcap_api_audit_row(ngx_pcap_api_row_t *row, ngx_pcap_api_audit_e event)
 {
     u_char                     buf[NGX_PCAP_API_AUDIT_FIELDS];
-    ngx_str_t                  resolver, label;
     ngx_pcap_api_line_t        w;
     ngx_pcap_api_main_conf_t  *pmcf;
 
@@ -415,20 +455,7 @@ ngx_pcap_api_audit_row(ngx_pcap_api_row_t *row, ngx_pcap_api_audit_e event)
     ngx_pcap_api_line_number(&w, "late", row->late);
     ngx_pcap_api_line_number(&w, "dropped", row->dropped);
     ngx_pcap_api_audit_ledger(&w, &row->ledger);
-    resolver = ngx_pcap_api_resolver_name(row->resolver);
-    ngx_pcap_api_line_text(&w, "resolver", &resolver, 32);
-    ngx_pcap_api_line_text(&w, "target", &row->group, 256);
-    label.data = row->label;
-    label.len = row->label_len;
-    ngx_pcap_api_line_text(&w, "label", &label, NGX_PCAP_API_LABEL_LEN);
-    ngx_pcap_api_line_number(&w, "targets", row->ntargets);
-    ngx_pcap_api_audit_interfaces(&w, &row->interfaces);
-    ngx_pcap_api_line_number(&w, "snaplen", row->snaplen);
-    ngx_pcap_api_line_text(&w, "filter", &row->filter, PCAPX_MAX_FILTER_LEN);
-    ngx_pcap_api_line_text(&w, "reason", &row->reason,
-                           NGX_PCAP_API_MAX_REASON);
-    ngx_pcap_api_audit_limits(&w, row->duration_ms, row->max_bytes,
-                              row->max_packets);
+    ngx_pcap_api_audit_row_what(&w, row);
 
     (void) ngx_pcap_api_audit_put(pmcf->audit, NGX_PCAP_API_AUDIT_ALWAYS, buf,
                                   w.pos - buf, ngx_cycle->log);

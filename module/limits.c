@@ -65,8 +65,7 @@ ngx_pcap_api_counted(ngx_pcap_api_ctx_t *ctx)
     r = ctx->request;
     sa = r->connection->sockaddr;
 
-    if (ctx->conf->routers != NULL
-        && ngx_cidr_match(sa, ctx->conf->routers) == NGX_OK
+    if (ngx_pcap_api_is_router(r, ctx->conf)
         && ngx_pcap_api_forwarded_for(r, &addr) == NGX_OK)
     {
         sa = addr.sockaddr;

@@ -187,9 +187,7 @@ ngx_pcap_api_set_request_id(ngx_http_request_t *r, ngx_str_t *id)
 
     conf = ngx_http_get_module_loc_conf(r, ngx_pcap_api_module);
 
-    if (conf->routers != NULL
-        && ngx_cidr_match(r->connection->sockaddr, conf->routers) == NGX_OK)
-    {
+    if (ngx_pcap_api_is_router(r, conf)) {
         h = ngx_pcap_api_request_header(r, "x-vcap-request-id");
 
         if (h != NULL && ngx_pcap_api_request_id_fits(&h->value)) {

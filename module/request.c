@@ -243,6 +243,14 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
 
     ctx = ngx_pcap_api_ctx(r);
 
+    /* "ssl_verify_client" says nothing on a port without "ssl" */
+
+    if (ctx->conf->peers.forwarded && !ngx_pcap_api_is_tls(r)) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN,
+                                   "this is for other nodes of the API, "
+                                   "over TLS with their certificates");
+    }
+
     if ((path->len == 6 && ngx_strncmp(path->data, "status", 6) == 0)
         || (path->len == 8 && ngx_strncmp(path->data, "captures", 8) == 0))
     {

@@ -663,6 +663,14 @@ ngx_int_t ngx_pcap_api_agent_uri(ngx_http_request_t *r,
 ngx_int_t ngx_pcap_api_forwarded_for(ngx_http_request_t *r,
     ngx_addr_t *addr);
 
+/* 1: the connection is one of TLS. */
+ngx_uint_t ngx_pcap_api_is_tls(ngx_http_request_t *r);
+/*
+ * 1: it comes by a trusted router or another node, whose word on the client's
+ * address and the request id is taken.
+ */
+ngx_uint_t ngx_pcap_api_is_router(ngx_http_request_t *r,
+    ngx_pcap_api_loc_conf_t *conf);
 /*
  * The client's address: of a trusted router's client the one that the router
  * reports. Of the connection or of the pool.

@@ -33,6 +33,7 @@ enum {
     NGX_PCAP_API_VAR_PEER_NAME,
     NGX_PCAP_API_VAR_KEYS_ETAG,
     NGX_PCAP_API_VAR_ID,
+    NGX_PCAP_API_VAR_CLIENT,
     NGX_PCAP_API_VAR_USER,
     NGX_PCAP_API_VAR_STATUS,
     NGX_PCAP_API_VAR_PACKETS,
@@ -86,6 +87,9 @@ static ngx_http_variable_t  ngx_pcap_api_vars[] = {
 
     { ngx_string("pcap_capture_id"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_client"), NULL, ngx_pcap_api_variable_capture,
+      NGX_PCAP_API_VAR_CLIENT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("pcap_user"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_USER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -314,6 +318,11 @@ ngx_pcap_api_variable_capture(ngx_http_request_t *r,
         p = ngx_pcap_api_keys_etag(ctx, r);
 
         return p ? ngx_pcap_api_variable_set(v, p) : NGX_OK;
+
+    case NGX_PCAP_API_VAR_CLIENT:
+        ngx_pcap_api_client_addr(r->main, ctx->conf, &s);
+
+        return ngx_pcap_api_variable_set(v, &s);
 
     case NGX_PCAP_API_VAR_USER:
         if (ctx->identity.name.len == 0) {

@@ -140,8 +140,8 @@ is($l->{filter}, $shown, 'start: a filter of 5000 bytes is whole');
 is($nginx->fetch("/v1/captures/$id/token", method => 'PUT', token => $SECRET)
     ->{status}, 204, 'a fresh token');
 ($l) = events('token', 1);
-is_deeply([ @$l{qw(seq capture user)} ], [ 2, $id, 'al?"ice' ],
-    'token: fields');
+is_deeply([ @$l{qw(seq capture user resolver target label filter)} ],
+    [ 2, $id, 'al?"ice', 'static', 'demo', undef, $shown ], 'token: fields');
 
 is($nginx->fetch("/v1/captures/$id", method => 'DELETE', token => 'boss')
     ->{status}, 202, 'stopped by an admin');
@@ -150,8 +150,9 @@ capture_ok($c, status => 'stopped', packets =>
     $lab->{fake}->sent_in($c, 0, 1));
 
 ($l) = events('stop', 1);
-is_deeply([ @$l{qw(seq capture user client)} ],
-    [ 3, $id, 'root', '127.0.0.1' ], 'stop: fields');
+is_deeply([ @$l{qw(seq capture user client owner resolver target targets
+    filter reason)} ], [ 3, $id, 'root', '127.0.0.1', 'al?"ice', 'static',
+    'demo', 2, $shown, "Ticket \"42\" \\ \x{e9}" ], 'stop: fields');
 
 ($l) = events('end', 1);
 is_deeply([ @$l{qw(capture status end_reason packets dropped user target

@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use JSON::PP;
+use PcapTest::Audit;
 use PcapTest::Lab;
 use PcapTest::Node;
 
@@ -21,12 +22,16 @@ my $lab = lab(certs => $certs, no_start => 1, fakes => 2, script => sub {
         : $c->usual(2);
 });
 my $fake = $lab->{fake};
+my $log = work_dir() . '/audit.log';
+my $key = audit_key(work_dir() . '/audit.key');
 my @groups = map { $fake->target('demo', "web/$_", $_) } 0, 1;
 my ($one, $two) = map { node(certs => $certs, n => $_, nodes => [1, 2],
     groups => \@groups, workers => 2, forwarded => 'pcap_api_static demo'
     . ' web/0 ' . $fake->addr(0) . ':9494;',
     pcap => 'pcap_api_static more web/0 ' . $fake->addr(0)
-    . ':9494 tls_name=pcap-agent; pcap_api_reauth 1s;') } 1, 2;
+    . ':9494 tls_name=pcap-agent; pcap_api_reauth 1s;'
+    . ' pcap_api_trusted_routers 127.0.0.1;',
+    http => "pcap_api_audit $log.$_ key=$key;") } 1, 2;
 
 $lab->{uaa}->token('boss', scope => ['pcap.admin'], user_name => 'boss',
     user_id => 'user-boss', sub => 'user-boss');
@@ -173,11 +178,30 @@ is(json($two, "/$id")->{end_reason}, 'user', 'by its user');
 problem_is($two->fetch("/v1/captures/$id", method => 'DELETE'), 404,
     qr/no running capture/, 'it runs no more');
 
-is($one->fetch("/v1/captures/$id2", method => 'DELETE', token => 'boss')
-    ->{status}, 202, 'by an admin');
+is($one->fetch("/v1/captures/$id2", method => 'DELETE', token => 'boss',
+    headers => [ ['X-Forwarded-For', '192.0.2.1, 198.51.100.7'],
+        ['X-Vcap-Request-Id', 'abcd-0001'] ])->{status}, 202, 'by an admin');
 $c2->read_end(10);
 capture_ok($c2, status => 'stopped', name => 'by an admin over there');
 is(json($one, "/$id2")->{end_reason}, 'admin', 'it says so');
+
+my ($stop, @rest) = grep { $_->{event} eq 'stop' && $_->{capture} eq $id2 }
+    map { audit_lines("$log.$_") } 1, 2;
+
+is_deeply([ @$stop{qw(capture node request_id user owner client via target)} ],
+    [ $id2, 2, 'abcd-0001', 'boss', 'alice', '198.51.100.7', '127.0.0.1',
+    'demo' ], 'the audit log of its node says who, and from where');
+is(scalar(@rest), 0, 'once');
+
+# --- the listener for peers without TLS, which nobody should have ----------
+
+my $plain = 'http://127.0.0.1:' . plain_port(2) . '/v1/captures';
+
+for my $ask ("-X GET $plain", "-X DELETE $plain/$id2") {
+    like(scalar `curl -gsi -H 'Authorization: bearer good' $ask`,
+        qr/^HTTP\S+ 403 .*for other nodes of the API, over TLS/s,
+        "without TLS: $ask");
+}
 
 # --- a client that takes nothing ------------------------------------------
 

@@ -10,11 +10,13 @@ use Exporter qw(import);
 use PcapTest;
 use PcapTest::Nginx;
 
-our @EXPORT = qw(node peer_port);
+our @EXPORT = qw(node peer_port plain_port);
 
 
-# Node N listens for clients on 8460 + N, for peers on 8470 + N.
+# Node N listens for clients on 8460 + N, for peers on 8470 + N, and, as nobody
+# should, without TLS on 8480 + N.
 sub peer_port { my ($n) = @_; return 8470 + $n }
+sub plain_port { my ($n) = @_; return 8480 + $n }
 
 
 sub location
@@ -26,6 +28,8 @@ sub location
         'proxy_set_header Host' => '$pcap_peer_addr',
         'proxy_set_header Authorization' => '"bearer $pcap_bearer"',
         'proxy_set_header Accept' => 'application/json',
+        'proxy_set_header X-Forwarded-For' => '$pcap_client',
+        'proxy_set_header X-Vcap-Request-Id' => '$pcap_request_id',
         proxy_pass_request_headers => 'off',
         proxy_pass_request_body => 'off',
         proxy_http_version => '1.1',
@@ -77,6 +81,7 @@ sub node
         . " $o{forwarded}" : '';
     my $asks = $more ? location($certs) : '';
     my $listener = 'server { listen 127.0.0.1:' . peer_port($n) . " ssl;"
+        . ' listen 127.0.0.1:' . plain_port($n) . ';'
         . " ssl_certificate $api.crt; ssl_certificate_key $api.key;"
         . " ssl_client_certificate $ca; ssl_verify_client on;"
         . ' error_page 400 401 403 404 405 495 496 500 502 503 504'
