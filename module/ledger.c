@@ -96,7 +96,7 @@ ngx_pcap_api_ledger(ngx_pcap_api_agent_t *a, ngx_pcap_api_ledger_t *l)
     /* a capture that is over while its agents were not: nobody knows */
 
     if (!whole && (a->state != NGX_PCAP_API_AGENT_READY || a->ctx->done)) {
-        l->unknown_since = a->watermark;
+        l->unknown_since = ngx_max(a->watermark, 1);   /* 0: all is known */
     }
 }
 

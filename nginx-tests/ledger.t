@@ -24,11 +24,13 @@ my $liar = PcapTest::Fake->new(certs => $lab->{certs}, addr => '127.1.0.1',
     my ($c) = @_;
 
     # says that there was one packet more, or two less
-    $c->begin(ifaces => [ { name => 'eth0' }, { name => 'eth1' } ]);
-    $c->traffic(10);
-
     my $lie = $c->{args}{filter}[0] || '';
 
+    # promises nothing, ever, and is gone
+    return $c->begin(t => 0) if $lie eq 'nothing';
+
+    $c->begin(ifaces => [ { name => 'eth0' }, { name => 'eth1' } ]);
+    $c->traffic(10);
     $c->{count}[0] -= 2 if $lie eq 'less';
     $c->stay(limit(30));
     $c->{count}[1]++ if $lie eq 'more';
@@ -313,6 +315,12 @@ for my $lie ('', 'more', 'less') {
     $lie ? has_message($file, 'UNKNOWN', 'web/0', qr/does not fit/)
         : no_message($file, 'UNKNOWN');
 }
+
+$c = $nginx->fetch('/v1/capture/static/lies?filter=nothing');
+is($c->{status}, 200, 'nothing is said: a capture');
+$doc = shown_ok(capture_id($c), 'nothing is said');
+like($doc->{ledger}{unknown_since}, qr/^1970-/,
+    'nothing is said: nothing is known');
 
 # what the agent itself lost, between the kernel and its stream
 
