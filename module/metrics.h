@@ -33,6 +33,7 @@ typedef enum {
     NGX_PCAP_API_RC_LIMIT,
     NGX_PCAP_API_RC_LATE,
     NGX_PCAP_API_RC_UNKNOWN,           /* streams without a last report */
+    NGX_PCAP_API_RC_NOT_RESOLVED,      /* the platform failed */
     NGX_PCAP_API_RC_ENDED,             /* by ngx_pcap_api_status_e */
     NGX_PCAP_API_NRC = NGX_PCAP_API_RC_ENDED + NGX_PCAP_API_ERROR + 1
 } ngx_pcap_api_resolver_counter_e;

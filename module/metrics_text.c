@@ -67,6 +67,8 @@ static const char *const  ngx_pcap_api_agent_states[] = {
 
 
 static const ngx_pcap_api_family_t  ngx_pcap_api_of_resolvers[] = {
+    { "resolve_failures_total", "Questions to the platform without a usable "
+      "answer.", NULL, NULL, NGX_PCAP_API_RC_NOT_RESOLVED, 1 },
     { "captures_started_total", "Captures whose response has begun.",
       NULL, NULL, NGX_PCAP_API_RC_STARTED, 1 },
     { "captures_ended_total", "Captures that had begun and ended, by status.",

@@ -39,6 +39,11 @@ ngx_pcap_api_platform_failed(ngx_pcap_api_ctx_t *ctx,
         ngx_pcap_api_health_set(&p->health, 0);
     }
 
+    if (ctx->resolver != NULL) {           /* NULL: a request for status */
+        ngx_pcap_api_count_of(ctx->resolver->number,
+                              NGX_PCAP_API_RC_NOT_RESOLVED, 1);
+    }
+
     ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
                   "%s of %V: %s", p->name, &p->uri, why);
 

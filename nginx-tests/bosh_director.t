@@ -17,7 +17,8 @@ my $lab = bosh_lab(script => sub {
     $c->begin();
     $c->traffic(3);
     $c->end();
-}, nginx => { conns => 256, server => <<'EOF_SERVER' });
+}, nginx => { conns => 256, http => 'server { listen 127.0.0.1:9180;'
+    . ' location = /metrics { pcap_api_metrics on; } }', server => <<'EOF_SERVER' });
         location /staging/v1/ {
             pcap_api on;
             pcap_api_introspection /_pcap_introspect;
@@ -36,6 +37,7 @@ EOF_SERVER
 my ($nginx, $fake, $director) = @$lab{qw(nginx fake director)};
 my $path = '/v1/capture/bosh/cf';
 my @uaa = (token => 'op');
+my $failed = 0;
 
 
 sub refused
@@ -43,6 +45,9 @@ sub refused
     my ($name, $detail, %o) = @_;
 
     my $before = $fake->events('accepted');
+
+    $failed++;
+
     my $start = time();
     my $c = $nginx->fetch($o{path} || $path, @uaa);
 
@@ -390,4 +395,8 @@ capture_ok($nginx->fetch('/v1/capture/static/demo'), status => 'complete',
 agents_quiet('all', $fake, $ids);
 strict_director($lab);
 
+my ($counted) = `curl -sS http://127.0.0.1:9180/metrics`
+    =~ /^pcap_api_resolve_failures_total\{resolver="bosh"\} (\d+)$/m;
+
+is($counted, $failed + 1, 'each is counted, that of staging, too');
 finish();
