@@ -17,8 +17,8 @@ my $lab = bosh_lab(script => sub {
     $c->begin();
     $c->traffic(3);
     $c->end();
-}, nginx => { conns => 256, http => 'server { listen 127.0.0.1:9180;'
-    . ' location = /metrics { pcap_api_metrics on; } }', server => <<'EOF_SERVER' });
+}, nginx => { conns => 256, http => 'server { listen 127.0.0.1:9180; location '
+    . '= /metrics { pcap_api_metrics on; } }', server => <<'EOF_SERVER' });
         location /staging/v1/ {
             pcap_api on;
             pcap_api_introspection /_pcap_introspect;
