@@ -1,6 +1,6 @@
 /*
- * cli/bosh.c: `pcap-cli bosh`: who the Director is, which certificates are
- * trusted, where the API is, and the order of it all. Options win over the
+ * cli/bosh.c: by the bosh CLI's login: who the Director is, which certificates
+ * are trusted, where the API is, and the order of it all. Options win over the
  * environment, which wins over the config file, as in the bosh CLI.
  */
 
@@ -10,7 +10,6 @@
 #include <strings.h>
 
 #include "bosh.h"
-#include "capture.h"
 #include "probe.h"
 #include "text.h"
 #include "trust.h"
@@ -252,13 +251,14 @@ bosh_settings(bosh_t *b)
         return CLI_USAGE;
     }
 
-    if (b->deployment == NULL) {
+    if (b->deployment == NULL && b->opt->cmd == OPT_CMD_BOSH) {
         msg_error(b->msg, "which deployment? Set BOSH_DEPLOYMENT or give -d"
                   " NAME");
         return CLI_USAGE;
     }
 
-    if (opt_table[OPT_DEPLOYMENT].check(&opt_table[OPT_DEPLOYMENT],
+    if (b->deployment != NULL
+        && opt_table[OPT_DEPLOYMENT].check(&opt_table[OPT_DEPLOYMENT],
                                         b->deployment, strlen(b->deployment),
                                         err) != PCAPX_OK)
     {
@@ -420,16 +420,19 @@ bosh_find_api(bosh_t *b)
 
 /* A 401 of the API may mean that the token ended just now: once more. */
 static cli_exit_t
-bosh_capture(bosh_t *b)
+bosh_command(bosh_t *b)
 {
     opt_t        opt;
     cli_exit_t   code;
 
     opt = *b->opt;
-    opt.target = b->deployment;
+
+    if (opt.cmd == OPT_CMD_BOSH) {
+        opt.target = b->deployment;
+    }
 
     b->api.again = !bosh_login_is_fresh(b);
-    code = capture_run(&opt, &b->api, b->msg);
+    code = b->command(&opt, &b->api, b->msg);
 
     if (code != CLI_AGAIN) {
         return code;
@@ -439,7 +442,7 @@ bosh_capture(bosh_t *b)
 
     if (code == CLI_OK) {
         b->api.again = 0;
-        code = capture_run(&opt, &b->api, b->msg);
+        code = b->command(&opt, &b->api, b->msg);
     }
 
     return code;
@@ -503,12 +506,12 @@ bosh_go(bosh_t *b, int *no_api)
 
     code = bosh_login(b);
 
-    if (code == CLI_OK) {
+    if (code == CLI_OK && b->opt->cmd == OPT_CMD_BOSH) {
         code = bosh_targets(b);
     }
 
     if (code == CLI_OK) {
-        code = bosh_capture(b);
+        code = bosh_command(b);
     }
 
 out:
@@ -520,7 +523,7 @@ out:
 
 
 cli_exit_t
-bosh_run(const opt_t *opt, msg_t *msg, int *no_api)
+bosh_run(const opt_t *opt, msg_t *msg, conf_command_t command, int *no_api)
 {
     bosh_t       b;
     cli_exit_t   code;
@@ -528,6 +531,7 @@ bosh_run(const opt_t *opt, msg_t *msg, int *no_api)
     memset(&b, 0, sizeof(b));
     b.opt = opt;
     b.msg = msg;
+    b.command = command;
     *no_api = 0;
 
     if (opt_count(opt, OPT_SSH)) {

@@ -20,6 +20,7 @@
 typedef struct {
     const opt_t   *opt;
     msg_t         *msg;
+    conf_command_t command;
     const char    *name;           /* of the environment, as it was given */
     const char    *deployment;     /* aliases */
     char          *config_path;    /* owned */
@@ -41,10 +42,12 @@ typedef struct {
 
 
 /*
- * Runs `pcap-cli bosh`. Returns the exit code; *no_api is set when no address
- * was named and none answers where an API would be (told).
+ * Runs a command with the token of the bosh CLI: a capture, for `pcap-cli
+ * bosh`, or one about captures. Returns the exit code; *no_api is set when no
+ * address was named and none answers where an API would be (told).
  */
-cli_exit_t bosh_run(const opt_t *opt, msg_t *msg, int *no_api);
+cli_exit_t bosh_run(const opt_t *opt, msg_t *msg, conf_command_t command,
+    int *no_api);
 
 
 /* Between the files of this room. */

@@ -1,7 +1,7 @@
 /*
- * cli/cf.c: `pcap-cli cf`: where the Cloud Controller is, which certificates
- * are trusted, where the API is, and the order of it all. As a plugin all of
- * that comes from the cf CLI before anything is captured: Ctrl-C ends the CLI
+ * cli/cf.c: by the cf CLI's login: where the Cloud Controller is, which
+ * certificates are trusted, where the API is, and the order of it all. As a
+ * plugin all of that comes from the cf CLI before anything is captured: Ctrl-C ends the CLI
  * at once, and this program goes on alone.
  */
 
@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "capture.h"
 #include "cf.h"
 #include "probe.h"
 #include "wipe.h"
@@ -261,23 +260,20 @@ cf_warn(const cf_t *c)
 
 /* Whoever ended the cf CLI meanwhile wants no capture that nobody ends. */
 static cli_exit_t
-cf_capture_once(cf_t *c, const opt_t *opt)
+cf_command_once(cf_t *c, const opt_t *opt)
 {
     if (c->parent != 0 && getppid() != c->parent) {
         msg_error(c->msg, "the cf CLI is gone: nothing is captured");
         return CLI_FAILED;
     }
 
-    return capture_run(opt, &c->api, c->msg);
+    return c->command(opt, &c->api, c->msg);
 }
 
 
-/* A 401 of the API may mean that the token ended just now: once more. */
-static cli_exit_t
-cf_capture(cf_t *c)
+static void
+cf_say_app(const cf_t *c)
 {
-    opt_t        opt;
-    cli_exit_t   code;
     const char  *org, *space;
 
     org = c->login.org != NULL ? c->login.org : "?";
@@ -286,13 +282,26 @@ cf_capture(cf_t *c)
     msg_note(c->msg, "app %.200s, space %.100s, org %.100s, at %.100s%s%.100s",
              c->opt->target, space, org, c->cc.host,
              c->user != NULL ? " as " : "", c->user != NULL ? c->user : "");
+}
+
+
+/* A 401 of the API may mean that the token ended just now: once more. */
+static cli_exit_t
+cf_command(cf_t *c)
+{
+    opt_t        opt;
+    cli_exit_t   code;
 
     opt = *c->opt;
-    opt.title = c->opt->target;
-    opt.target = c->app_guid;
+
+    if (opt.cmd == OPT_CMD_CF) {
+        cf_say_app(c);
+        opt.title = opt.target;
+        opt.target = c->app_guid;
+    }
 
     c->api.again = !cf_login_is_fresh(c);
-    code = cf_capture_once(c, &opt);
+    code = cf_command_once(c, &opt);
 
     if (code != CLI_AGAIN) {
         return code;
@@ -302,7 +311,7 @@ cf_capture(cf_t *c)
 
     if (code == CLI_OK) {
         c->api.again = 0;
-        code = cf_capture_once(c, &opt);
+        code = cf_command_once(c, &opt);
     }
 
     return code;
@@ -370,12 +379,12 @@ cf_go(cf_t *c)
         code = cf_login(c);
     }
 
-    if (code == CLI_OK) {
+    if (code == CLI_OK && c->opt->cmd == OPT_CMD_CF) {
         code = cf_app(c);
     }
 
     if (code == CLI_OK) {
-        code = cf_capture(c);
+        code = cf_command(c);
     }
 
     conf_free(&given);
@@ -385,7 +394,7 @@ cf_go(cf_t *c)
 
 
 cli_exit_t
-cf_run(const opt_t *opt, msg_t *msg, unsigned port)
+cf_run(const opt_t *opt, msg_t *msg, conf_command_t command, unsigned port)
 {
     cf_t        c;
     char        err[PCAPX_ERR_LEN];
@@ -394,6 +403,7 @@ cf_run(const opt_t *opt, msg_t *msg, unsigned port)
     memset(&c, 0, sizeof(c));
     c.opt = opt;
     c.msg = msg;
+    c.command = command;
     c.config_path = cf_config_path();
 
     if (port != 0) {

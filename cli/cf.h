@@ -21,6 +21,7 @@
 typedef struct {
     const opt_t   *opt;
     msg_t         *msg;
+    conf_command_t command;
     cf_rpc_t      *rpc;            /* NULL: not a plugin, or of no more use */
     pid_t          parent;         /* the cf CLI; 0: not a plugin */
     char          *config_path;    /* owned */
@@ -40,10 +41,12 @@ typedef struct {
 
 
 /*
- * Runs `pcap-cli cf` with port 0, or the plugin whose cf CLI listens at that
- * port of the loopback address. Returns the exit code.
+ * Runs a command with the token of the cf CLI: a capture, for `pcap-cli cf`,
+ * or one about captures; with port 0, or as the plugin whose cf CLI listens at
+ * that port of the loopback address. Returns the exit code.
  */
-cli_exit_t cf_run(const opt_t *opt, msg_t *msg, unsigned port);
+cli_exit_t cf_run(const opt_t *opt, msg_t *msg, conf_command_t command,
+    unsigned port);
 
 
 /* Between the files of this room. */

@@ -164,7 +164,9 @@ conf_load_token(conf_t *conf, const opt_t *o, char *err)
     }
 
     snprintf(err, PCAPX_ERR_LEN, "no token: set PCAP_TOKEN or give"
-             " --token-file");
+             " --token-file%s", o->cmd == OPT_CMD_STATIC ? ""
+             : "; -e NAME takes that of the bosh CLI, --cf that of the cf"
+             " CLI");
 
     return -1;
 }

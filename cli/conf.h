@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cli.h"
+#include "msg.h"
 #include "opt.h"
 
 
@@ -40,6 +42,11 @@ typedef struct {
     unsigned      asked:1;      /* the targets were shown before */
     unsigned      again:1;      /* a 401 is answered with CLI_AGAIN */
 } conf_t;
+
+
+/* What is done when all of this is known: a capture, a list. The exit code. */
+typedef cli_exit_t (*conf_command_t)(const opt_t *opt, const conf_t *conf,
+    msg_t *msg);
 
 
 /*

@@ -46,6 +46,10 @@ control_refused(const api_t *api, const api_request_t *q, size_t json)
     char     text[320];
     json_t  *doc, *out;
 
+    if (q->reply.status == 401 && api->conf->again) {
+        return CLI_AGAIN;
+    }
+
     doc = problem_parse(&q->reply);
     problem_print(api->msg, &q->reply, doc, text, sizeof(text));
 
@@ -107,6 +111,10 @@ control_stop(const opt_t *opt, const conf_t *conf, msg_t *msg)
     for (i = 0; i < opt->ntargets; i++) {
         rc = control_stop_one(&api, opt->targets[i],
                               opt_count(opt, OPT_JSON));
+
+        if (rc == CLI_AGAIN) {
+            return rc;
+        }
 
         if (code == CLI_OK) {
             code = rc;

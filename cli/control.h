@@ -18,7 +18,8 @@ cli_exit_t control_ask(api_request_t *q, const api_t *api,
 
 /*
  * Says what the API has refused; with json the document goes to standard
- * output as well. The exit code.
+ * output as well. The exit code; CLI_AGAIN (not told) when a fresh token may
+ * help.
  */
 cli_exit_t control_refused(const api_t *api, const api_request_t *q,
     size_t json);

@@ -33,14 +33,11 @@ typedef struct {
     const char   *command;     /* of the plugin */
 } main_t;
 
-typedef cli_exit_t (*main_command_t)(const opt_t *opt, const conf_t *conf,
-    msg_t *msg);
+/* In the order of opt_cmd_t. */
 
-/* In the order of opt_cmd_t; bosh and cf settle their configuration. */
-
-static const main_command_t  main_commands[OPT_CMD_END] = {
-    NULL,
-    NULL,
+static const conf_command_t  main_commands[OPT_CMD_END] = {
+    capture_run,
+    capture_run,
     list_captures,
     list_show,
     capture_run,
@@ -149,7 +146,7 @@ main_run_bosh(const opt_t *opt, msg_t *msg, const main_t *m)
     /* A full disk is an error of write(), not the end. */
     (void) signal(SIGXFSZ, SIG_IGN);
 
-    code = bosh_run(opt, msg, &no_api);
+    code = bosh_run(opt, msg, main_commands[opt->cmd], &no_api);
 
     /* Whoever typed `bosh pcap` knew it before this program came. */
     if (no_api && m->name == CALLED_BOSH) {
@@ -167,7 +164,38 @@ main_run_cf(const opt_t *opt, msg_t *msg, const main_t *m)
     (void) signal(SIGXFSZ, SIG_IGN);
     (void) signal(SIGPIPE, SIG_IGN);
 
-    return cf_run(opt, msg, m->port);
+    return cf_run(opt, msg, main_commands[opt->cmd], m->port);
+}
+
+
+/* Whose login is meant. */
+static int
+main_by_bosh(const opt_t *opt)
+{
+    return opt->cmd == OPT_CMD_BOSH || opt_count(opt, OPT_ENVIRONMENT)
+           || opt_count(opt, OPT_CONFIG) || opt_count(opt, OPT_CLIENT)
+           || opt_count(opt, OPT_CLIENT_SECRET);
+}
+
+
+static cli_exit_t
+main_settled(const opt_t *opt, msg_t *msg, const main_t *m)
+{
+    if (opt_count(opt, OPT_CF) && main_by_bosh(opt)) {
+        msg_error(msg, "--cf is the cf CLI's login, -e, -c and --client are the"
+                  " bosh CLI's: one of them");
+        return CLI_USAGE;
+    }
+
+    if (main_by_bosh(opt)) {
+        return main_run_bosh(opt, msg, m);
+    }
+
+    if (opt->cmd == OPT_CMD_CF || opt_count(opt, OPT_CF)) {
+        return main_run_cf(opt, msg, m);
+    }
+
+    return main_run(opt, msg);
 }
 
 
@@ -188,20 +216,7 @@ main_parsed(const opt_t *opt, msg_t *msg, const main_t *m)
         return CLI_FAILED;
     }
 
-    switch (opt->cmd) {
-
-    case OPT_CMD_BOSH:
-        code = main_run_bosh(opt, msg, m);
-        break;
-
-    case OPT_CMD_CF:
-        code = main_run_cf(opt, msg, m);
-        break;
-
-    default:
-        code = main_run(opt, msg);
-        break;
-    }
+    code = main_settled(opt, msg, m);
 
     curl_global_cleanup();
 

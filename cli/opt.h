@@ -18,6 +18,7 @@
 
 typedef enum {
     OPT_CA_CERT = 0,
+    OPT_CF,
     OPT_CLIENT,
     OPT_CLIENT_SECRET,
     OPT_CONFIG,

@@ -12,6 +12,7 @@
 #define ON(cmd)     (1u << OPT_CMD_##cmd)
 #define ON_ALL      (ON_CAPTURE | ON(LIST) | ON(SHOW) | ON(STATUS) | ON(STOP))
 #define ON_CAPTURE  (ON(BOSH) | ON(CF) | ON(STATIC))
+#define ON_ABOUT    (ON(LIST) | ON(SHOW) | ON(STOP))
 
 
 static int opt_check_interface(const opt_def_t *def, const char *s,
@@ -58,15 +59,19 @@ const opt_def_t  opt_table[OPT_END] = {
       "FILE", "trust only these certificates, in place of the system's"
               " (PCAP_CA; of bosh: BOSH_CA_CERT, see bosh-pcap(1))" },
 
-    { "client", '\0', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_nonempty,
-      "NAME", "UAA client, in place of the user who is logged in"
-              " (BOSH_CLIENT)" },
+    { "cf", '\0', OPT_FLAG, ON_ABOUT, 0, NULL, NULL, NULL,
+      "as who is logged in with the cf CLI" },
 
-    { "client-secret", '\0', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_any,
-      "SECRET", "its secret; prefer BOSH_CLIENT_SECRET" },
+    { "client", '\0', OPT_SINGLE, ON(BOSH) | ON_ABOUT, 0, NULL,
+      opt_check_nonempty, "NAME",
+      "UAA client, in place of the user who is logged in (BOSH_CLIENT)" },
 
-    { "config", 'c', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_nonempty,
-      "FILE", "the bosh CLI's (BOSH_CONFIG, default ~/.bosh/config)" },
+    { "client-secret", '\0', OPT_SINGLE, ON(BOSH) | ON_ABOUT, 0, NULL,
+      opt_check_any, "SECRET", "its secret; prefer BOSH_CLIENT_SECRET" },
+
+    { "config", 'c', OPT_SINGLE, ON(BOSH) | ON_ABOUT, 0, NULL,
+      opt_check_nonempty, "FILE",
+      "the bosh CLI's (BOSH_CONFIG, default ~/.bosh/config)" },
 
     { "deployment", 'd', OPT_SINGLE, ON(BOSH), 0, NULL,
       opt_check_deployment, "NAME", "the deployment (BOSH_DEPLOYMENT)" },
@@ -74,8 +79,10 @@ const opt_def_t  opt_table[OPT_END] = {
     { "duration", '\0', OPT_SINGLE, ON_CAPTURE, 0, "duration",
       opt_check_duration, "TIME", "end after this time: 30s, 5m, 2h" },
 
-    { "environment", 'e', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_nonempty,
-      "NAME", "the Director, by alias or URL (BOSH_ENVIRONMENT)" },
+    { "environment", 'e', OPT_SINGLE, ON(BOSH) | ON_ABOUT, 0, NULL,
+      opt_check_nonempty, "NAME",
+      "the Director, by alias or URL (BOSH_ENVIRONMENT); as who is logged in"
+      " there with the bosh CLI" },
 
     { "filter", 'f', OPT_SINGLE, ON_CAPTURE, 0, "filter", opt_check_filter,
       "EXPR", "capture only what matches (pcap-filter(7))" },
