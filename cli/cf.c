@@ -1,8 +1,8 @@
 /*
  * cli/cf.c: by the cf CLI's login: where the Cloud Controller is, which
  * certificates are trusted, where the API is, and the order of it all. As a
- * plugin all of that comes from the cf CLI before anything is captured: Ctrl-C ends the CLI
- * at once, and this program goes on alone.
+ * plugin all of that comes from the cf CLI before anything is captured: Ctrl-C
+ * ends the CLI at once, and this program goes on alone.
  */
 
 #include <curl/curl.h>

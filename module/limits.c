@@ -20,10 +20,10 @@
 #define NGX_PCAP_API_HANDED_S       60
 
 
-/* Charges cost requests; NGX_BUSY: there is no room for even one. */
+/* Charges a request; NGX_BUSY: there is no room for it. */
 static ngx_int_t
 ngx_pcap_api_charge(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_meters_t *meters,
-    uint64_t key, ngx_pcap_api_rate_t *rate, ngx_uint_t cost)
+    uint64_t key, ngx_pcap_api_rate_t *rate)
 {
     ngx_int_t                  rc;
     ngx_slab_pool_t           *shpool;
@@ -33,7 +33,7 @@ ngx_pcap_api_charge(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_meters_t *meters,
     shpool = ngx_pcap_api_shpool(pmcf->zone);
 
     ngx_shmtx_lock(&shpool->mutex);
-    rc = ngx_pcap_api_meter_charge(meters, key, rate, cost);
+    rc = ngx_pcap_api_meter_charge(meters, key, rate);
     ngx_shmtx_unlock(&shpool->mutex);
 
     return rc;
@@ -101,7 +101,7 @@ ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx)
     key = ngx_pcap_api_address_key(ngx_pcap_api_counted(ctx));
 
     if (ngx_pcap_api_charge(ctx, &ngx_pcap_api_shm_of(ctx)->addresses, key,
-                            rate, 1)
+                            rate)
         == NGX_OK)
     {
         return NGX_OK;
@@ -123,12 +123,12 @@ ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx)
 void
 ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx)
 {
-    uint64_t               key;
-    ngx_pcap_api_rate_t   *rate;
-    ngx_pcap_api_limits_t *limits;
+    uint64_t                   key;
+    ngx_slab_pool_t           *shpool;
+    ngx_pcap_api_limits_t     *limits;
+    ngx_pcap_api_main_conf_t  *pmcf;
 
     limits = &ctx->conf->limits;
-    rate = &limits->address_rate;
 
     if (!ngx_pcap_api_is_counted(ctx) || ctx->capture != NULL
         || ctx->token.len == 0 || limits->failed_cost < 2)
@@ -138,8 +138,13 @@ ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx)
 
     key = ngx_pcap_api_address_key(ngx_pcap_api_counted(ctx));
 
-    (void) ngx_pcap_api_charge(ctx, &ngx_pcap_api_shm_of(ctx)->addresses, key,
-                               rate, limits->failed_cost - 1);
+    pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
+    shpool = ngx_pcap_api_shpool(pmcf->zone);
+
+    ngx_shmtx_lock(&shpool->mutex);
+    ngx_pcap_api_meter_fine(&ngx_pcap_api_shm(pmcf->zone)->addresses, key,
+                            &limits->address_rate, limits->failed_cost - 1);
+    ngx_shmtx_unlock(&shpool->mutex);
 }
 
 
@@ -177,7 +182,7 @@ ngx_pcap_api_user_rate_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     ngx_memcpy(&key, hash, sizeof(uint64_t));
 
     if (ngx_pcap_api_charge(ctx, &ngx_pcap_api_shm_of(ctx)->users, key | 1,
-                            rate, 1)
+                            rate)
         == NGX_OK)
     {
         return NGX_OK;

@@ -45,15 +45,15 @@ ngx_pcap_api_meter(ngx_pcap_api_meters_t *meters, uint64_t key)
 }
 
 
-ngx_int_t
-ngx_pcap_api_meter_charge(ngx_pcap_api_meters_t *meters, uint64_t key,
-    ngx_pcap_api_rate_t *rate, ngx_uint_t cost)
+/* As it is now: what the time since has earned is taken off. */
+static ngx_pcap_api_meter_t *
+ngx_pcap_api_meter_now(ngx_pcap_api_meters_t *meters, uint64_t key,
+    ngx_pcap_api_rate_t *rate)
 {
-    ngx_uint_t             gone, most;
+    ngx_uint_t             gone;
     ngx_msec_int_t         ms;
     ngx_pcap_api_meter_t  *m;
 
-    most = rate->burst * 1000;
     m = ngx_pcap_api_meter(meters, key);
     ms = (ngx_msec_int_t) (ngx_current_msec - m->last);
 
@@ -63,13 +63,40 @@ ngx_pcap_api_meter_charge(ngx_pcap_api_meters_t *meters, uint64_t key,
         m->last = ngx_current_msec;
     }
 
-    if (m->excess + 1000 > most) {
+    return m;
+}
+
+
+ngx_int_t
+ngx_pcap_api_meter_charge(ngx_pcap_api_meters_t *meters, uint64_t key,
+    ngx_pcap_api_rate_t *rate)
+{
+    ngx_pcap_api_meter_t  *m;
+
+    m = ngx_pcap_api_meter_now(meters, key, rate);
+
+    if (m->excess + 1000 > rate->burst * 1000) {
         return NGX_BUSY;
     }
 
-    m->excess = ngx_min(m->excess + 1000 * cost, most);
+    m->excess += 1000;
 
     return NGX_OK;
+}
+
+
+void
+ngx_pcap_api_meter_fine(ngx_pcap_api_meters_t *meters, uint64_t key,
+    ngx_pcap_api_rate_t *rate, ngx_uint_t cost)
+{
+    ngx_pcap_api_meter_t  *m;
+
+    m = ngx_pcap_api_meter_now(meters, key, rate);
+
+    /* of a whole burst that is fined, no more */
+
+    m->excess = ngx_min(m->excess + 1000 * cost,
+                        1000 * rate->burst * (cost + 1));
 }
 
 

@@ -104,9 +104,12 @@ void ngx_pcap_api_verdict_delete(ngx_slab_pool_t *shpool,
     ngx_pcap_api_shm_t *sh, ngx_pcap_api_verdict_t *v);
 
 /* module/meters.c; under the lock */
-/* Charges cost requests; NGX_BUSY: there is no room for even one. */
+/* Charges a request; NGX_BUSY: there is no room for it. */
 ngx_int_t ngx_pcap_api_meter_charge(ngx_pcap_api_meters_t *meters,
-    uint64_t key, ngx_pcap_api_rate_t *rate, ngx_uint_t cost);
+    uint64_t key, ngx_pcap_api_rate_t *rate);
+/* As if it had been cost requests more, whether there is room or not. */
+void ngx_pcap_api_meter_fine(ngx_pcap_api_meters_t *meters, uint64_t key,
+    ngx_pcap_api_rate_t *rate, ngx_uint_t cost);
 /*
  * Never 0; exact, so that no address stands for another. An IPv6 client has
  * its /64. Needs no lock.

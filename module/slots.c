@@ -28,7 +28,7 @@ ngx_pcap_api_slot_take(ngx_shm_zone_t *zone, ngx_pcap_api_loc_conf_t *conf,
 
     if (sa != NULL && rate->rate != 0) {
         rc = ngx_pcap_api_meter_charge(&sh->introspections,
-                                       ngx_pcap_api_address_key(sa), rate, 1);
+                                       ngx_pcap_api_address_key(sa), rate);
         if (rc != NGX_OK) {
             goto done;
         }

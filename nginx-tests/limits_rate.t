@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib";
 
 use PcapTest::BoshLab;
 use PcapTest::Cli;
+use Time::HiRes qw(time);
 
 
 sub place
@@ -35,6 +36,8 @@ my $lab = bosh_lab(script => sub { $_[0]->usual(1) }, nginx => { workers => 2,
         . ' off'),
     place('routed', 'pcap_api_request_rate 1 burst=6', 'pcap_api_user_rate'
         . ' off', 'pcap_api_trusted_routers 127.0.8.0/24'),
+    place('steady', 'pcap_api_request_rate 20 burst=20', 'pcap_api_user_rate'
+        . ' off', 'pcap_api_failed_token_cost 10'),
     place('cheap', 'pcap_api_request_rate 1 burst=6', 'pcap_api_user_rate'
         . ' off', 'pcap_api_failed_token_cost 1'),
     place('user', 'pcap_api_request_rate off', 'pcap_api_user_rate 1'
@@ -97,6 +100,19 @@ is(join(' ', statuses(3, $none, local => '127.0.9.3', token => 'bad')),
     '401 401 429', 'two bad tokens are ten requests, six are there');
 refused(qr/where one with a bad token counts as 5:/, 'a good one is late',
     $none, local => '127.0.9.3');
+
+# behind the burst, too: 20 per second are 2 with bad tokens
+my ($began, %of) = (time());
+
+while (time() - $began < 4) {
+    $of{ $nginx->fetch('/steady/v1/capture/static/none', local =>
+        '127.0.9.7', token => 'bad')->{status} }++;
+    select undef, undef, undef, 0.02;
+}
+
+cmp_ok($of{401}, '>=', 2, 'a few bad tokens are looked at');
+cmp_ok($of{401}, '<=', 2 + 2 * (time() - $began) + 1, 'and no more');
+cmp_ok($of{429}, '>', 0, 'the others are refused');
 is(join(' ', statuses(6, '/cheap/v1/capture/static/none', local =>
     '127.0.9.4', token => 'bad')), '401 401 401 401 401 401',
     'pcap_api_failed_token_cost 1: like any other');
