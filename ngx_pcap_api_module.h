@@ -781,6 +781,7 @@ extern ngx_module_t  ngx_pcap_api_module;
 
 
 #include "module/metrics.h"
+#include "module/resolve.h"
 #include "module/rooms.h"
 
 

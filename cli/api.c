@@ -501,8 +501,16 @@ api_error(const api_request_t *q, CURLcode rc)
 
 
 const char *
-api_hint(CURLcode rc)
+api_hint(const api_request_t *q, CURLcode rc)
 {
-    return rc == CURLE_PEER_FAILED_VERIFICATION
-           ? "; is its CA the one that PCAP_CA names?" : "";
+    /* Another name is no matter of the CA. */
+    if (rc != CURLE_PEER_FAILED_VERIFICATION
+        || strstr(q->err, "subject name") != NULL)
+    {
+        return "";
+    }
+
+    return q->api->conf->ca_cert != NULL
+           ? "; is its CA the one that PCAP_CA names?"
+           : "; PCAP_CA or --ca-cert may name a file with its CA";
 }

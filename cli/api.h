@@ -75,7 +75,7 @@ cli_exit_t api_ask(api_request_t *q, const api_t *api,
 const char *api_error(const api_request_t *q, CURLcode rc);
 
 /* What the user can do about rc, "; ...", or "". */
-const char *api_hint(CURLcode rc);
+const char *api_hint(const api_request_t *q, CURLcode rc);
 
 /*
  * Takes every secret out of a line for -v, in place: the value of any

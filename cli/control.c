@@ -32,7 +32,7 @@ control_ask(api_request_t *q, const api_t *api, const char *method,
 
     if (rc != CURLE_OK) {
         msg_error(api->msg, "no answer from %.100s: %.200s%s", api->conf->host,
-                  api_error(q, rc), api_hint(rc));
+                  api_error(q, rc), api_hint(q, rc));
         return CLI_FAILED;
     }
 

@@ -92,7 +92,8 @@ report_refused(capture_t *c, verdict_t *v)
                  c->conf->host, c->silent ? "timeout"
                  : c->transferred ? api_error(&c->leg->request, c->leg->rc)
                  : "the connection was given up",
-                 !c->silent && c->transferred ? api_hint(c->leg->rc) : "");
+                 !c->silent && c->transferred
+                 ? api_hint(&c->leg->request, c->leg->rc) : "");
 
         if (!c->silent) {
             msg_error(c->msg, "%s", v->text);

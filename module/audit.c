@@ -308,14 +308,6 @@ ngx_pcap_api_audit_outcome(ngx_pcap_api_line_t *w, const char *status,
 static void
 ngx_pcap_api_audit_ended(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_pcap_api_end_e  end;
-
-    end = ctx->end;
-
-    if (!ctx->finished && end == NGX_PCAP_API_END_NONE) {
-        end = NGX_PCAP_API_END_CLIENT;     /* as its row says */
-    }
-
     if (ctx->row != NULL && ctx->header_sent) {
         ngx_pcap_api_row_sync(ctx);        /* for the ledger */
     }
@@ -323,7 +315,8 @@ ngx_pcap_api_audit_ended(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
     ngx_pcap_api_audit_outcome(w, ctx->finished
                                ? ngx_pcap_api_status_names[ctx->status]
                                : "cut",
-                               end, ngx_current_msec - ctx->audit.started);
+                               ngx_pcap_api_end_of(ctx),
+                               ngx_current_msec - ctx->audit.started);
     ngx_pcap_api_line_number(w, "packets", ctx->packets);
     ngx_pcap_api_line_number(w, "bytes", ctx->bytes);
     ngx_pcap_api_line_number(w, "sent_bytes", (uint64_t) ctx->sent);

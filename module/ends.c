@@ -45,3 +45,11 @@ const ngx_pcap_api_end_t  ngx_pcap_api_ends[] = {
       NGX_PCAP_API_MSG_LIMIT_REACHED,
       "pcap_api_max_packets of this server is reached" }
 };
+
+
+ngx_pcap_api_end_e
+ngx_pcap_api_end_of(ngx_pcap_api_ctx_t *ctx)
+{
+    return ctx->finished || ctx->end != NGX_PCAP_API_END_NONE
+           ? ctx->end : NGX_PCAP_API_END_CLIENT;
+}

@@ -438,8 +438,9 @@ ngx_pcap_api_refuse(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status,
 ngx_int_t
 ngx_pcap_api_problem_handler(ngx_http_request_t *r)
 {
-    ngx_uint_t  status;
-    ngx_str_t   detail;
+    ngx_str_t    detail;
+    ngx_uint_t   status;
+    const char  *why;
 
     status = r->err_status ? r->err_status : NGX_HTTP_NOT_FOUND;
 
@@ -466,7 +467,17 @@ ngx_pcap_api_problem_handler(ngx_http_request_t *r)
 
     (void) ngx_http_discard_request_body(r);
 
-    detail.data = (u_char *) ngx_pcap_api_title(status);
+    why = ngx_pcap_api_title(status);
+
+#if (NGX_HTTP_SSL)
+    if (status == NGX_HTTP_BAD_REQUEST && r->http_connection->ssl
+        && !ngx_pcap_api_is_tls(r))
+    {
+        why = "this port speaks HTTPS";
+    }
+#endif
+
+    detail.data = (u_char *) why;
     detail.len = ngx_strlen(detail.data);
 
     return ngx_pcap_api_send_problem(r, NULL, status, &detail);

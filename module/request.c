@@ -201,7 +201,7 @@ ngx_pcap_api_allow(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     (void) ngx_pcap_api_add_header(r, "Allow", &value);
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_ALLOWED,
-                               "method %V is not allowed here, %s is",
+                               "method %V is not allowed here, but %s",
                                &r->method_name, methods);
 }
 
@@ -232,14 +232,64 @@ ngx_pcap_api_route_read(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 }
 
 
+/* What is about one capture; rest is what follows "captures/". */
+static ngx_int_t
+ngx_pcap_api_route_one(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
+    ngx_str_t *rest)
+{
+    char    err[PCAPX_ERR_LEN];
+    size_t  len;
+
+    static ngx_str_t  token = ngx_string("/token");
+
+    len = rest->len;
+
+    if (len > token.len
+        && ngx_strncmp(rest->data + len - token.len, token.data, token.len)
+           == 0)
+    {
+        len -= token.len;
+    }
+
+    if (pcapx_valid_capture_id((char *) rest->data, len, err) != PCAPX_OK) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
+                                   "there is no \"%V\" here: %s", &r->uri,
+                                   err);
+    }
+
+    ngx_memcpy(ctx->stop_id, rest->data, NGX_PCAP_API_ID_LEN);
+
+    if (len != rest->len) {
+        if (!(r->method & NGX_HTTP_PUT)) {
+            return ngx_pcap_api_allow(r, ctx, "PUT");
+        }
+
+        ctx->phase = ngx_pcap_api_token_phases;
+
+        return ngx_pcap_api_start(r, ctx);
+    }
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_DELETE))) {
+        return ngx_pcap_api_allow(r, ctx, "GET, HEAD, DELETE");
+    }
+
+    ctx->phase = r->method & NGX_HTTP_DELETE ? ngx_pcap_api_stop_phases
+                                             : ngx_pcap_api_show_phases;
+
+    return ngx_pcap_api_start(r, ctx);
+}
+
+
 static ngx_int_t
 ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
 {
-    char                 err[PCAPX_ERR_LEN];
+    u_char              *p;
+    u_char               names[64];
+    ngx_str_t            rest;
     ngx_pcap_api_ctx_t  *ctx;
 
+    static ngx_str_t  capture = ngx_string("capture/");
     static ngx_str_t  captures = ngx_string("captures/");
-    static ngx_str_t  token = ngx_string("/token");
 
     ctx = ngx_pcap_api_ctx(r);
 
@@ -273,45 +323,27 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
         return ngx_pcap_api_start(r, ctx);
     }
 
-    if (path->len == captures.len + NGX_PCAP_API_ID_LEN
-        && ngx_strncmp(path->data, captures.data, captures.len) == 0
-        && pcapx_valid_capture_id((char *) path->data + captures.len,
-                                  NGX_PCAP_API_ID_LEN, err)
-           == PCAPX_OK)
+    if (path->len >= captures.len
+        && ngx_strncmp(path->data, captures.data, captures.len) == 0)
     {
-        if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_DELETE))) {
-            return ngx_pcap_api_allow(r, ctx, "GET, HEAD, DELETE");
-        }
+        rest.data = path->data + captures.len;
+        rest.len = path->len - captures.len;
 
-        ngx_memcpy(ctx->stop_id, path->data + captures.len,
-                   NGX_PCAP_API_ID_LEN);
-        ctx->phase = r->method & NGX_HTTP_DELETE ? ngx_pcap_api_stop_phases
-                                                 : ngx_pcap_api_show_phases;
-
-        return ngx_pcap_api_start(r, ctx);
+        return ngx_pcap_api_route_one(r, ctx, &rest);
     }
 
-    if (path->len == captures.len + NGX_PCAP_API_ID_LEN + token.len
-        && ngx_strncmp(path->data, captures.data, captures.len) == 0
-        && ngx_strncmp(path->data + path->len - token.len, token.data,
-                       token.len) == 0
-        && pcapx_valid_capture_id((char *) path->data + captures.len,
-                                  NGX_PCAP_API_ID_LEN, err)
-           == PCAPX_OK)
+    p = ngx_pcap_api_resolver_names(ctx->conf, names, names + sizeof(names));
+
+    if (path->len < capture.len || p == names || ctx->conf->peers.forwarded
+        || ngx_strncmp(path->data, capture.data, capture.len) != 0)
     {
-        if (!(r->method & NGX_HTTP_PUT)) {
-            return ngx_pcap_api_allow(r, ctx, "PUT");
-        }
-
-        ngx_memcpy(ctx->stop_id, path->data + captures.len,
-                   NGX_PCAP_API_ID_LEN);
-        ctx->phase = ngx_pcap_api_token_phases;
-
-        return ngx_pcap_api_start(r, ctx);
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
+                                   "there is no \"%V\" here", &r->uri);
     }
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
-                               "there is no \"%V\" here", &r->uri);
+                               "there is no \"%V\" here: this API captures "
+                               "by %*s", &r->uri, (size_t) (p - names), names);
 }
 
 
@@ -660,11 +692,12 @@ ngx_pcap_api_log_end(ngx_pcap_api_ctx_t *ctx)
     p = ngx_pcap_api_ledger_text(&sum, ' ', text, text + sizeof(text));
 
     ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
-                  "pcap capture %*s of %V ended: %s, packets:%uL "
-                  "dropped:%uL%s%V sent:%O %*s",
+                  "pcap capture %*s of %V ended: %s, reason:\"%s\" "
+                  "packets:%uL dropped:%uL%s%V sent:%O %*s",
                   (size_t) NGX_PCAP_API_ID_LEN, ctx->id, &ctx->group,
                   ctx->finished ? ngx_pcap_api_status_names[ctx->status]
                                 : "cut",
+                  ngx_pcap_api_ends[ngx_pcap_api_end_of(ctx)].name,
                   ctx->packets, ngx_pcap_api_ledger_dropped(&sum),
                   ctx->opts.continues.len ? " continues:" : "",
                   &ctx->opts.continues, ctx->sent,

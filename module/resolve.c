@@ -32,6 +32,27 @@ ngx_pcap_api_resolver_name(ngx_uint_t number)
 }
 
 
+u_char *
+ngx_pcap_api_resolver_names(ngx_pcap_api_loc_conf_t *conf, u_char *p,
+    u_char *last)
+{
+    u_char                         *start;
+    const ngx_pcap_api_resolver_t  *resolver;
+
+    start = p;
+
+    for (resolver = ngx_pcap_api_resolver(conf, 0);
+         resolver != NULL;
+         resolver = ngx_pcap_api_resolver(conf, resolver->number + 1))
+    {
+        p = ngx_slprintf(p, last, "%s%V", p == start ? "" : ", ",
+                         &resolver->name);
+    }
+
+    return p;
+}
+
+
 const ngx_pcap_api_resolver_t *
 ngx_pcap_api_resolver(ngx_pcap_api_loc_conf_t *conf, ngx_uint_t i)
 {

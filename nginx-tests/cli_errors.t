@@ -176,8 +176,8 @@ cli_end($started);
 
 for my $case (
     [ 'expired', [], qr/expired/ ],
-    [ 'other', [], qr/no alternative certificate subject name matches/ ],
-    [ 'stranger', [], qr/certificate/ ])
+    [ 'other', [], qr/no alternative certificate subject name matches[^;]*$/ ],
+    [ 'stranger', [], qr/certificate.*is its CA the one that PCAP_CA names/ ])
 {
     my ($cert, $args, $words) = @$case;
 
@@ -203,7 +203,7 @@ script_is(sub { $_[0]->usual(1, 10, 'complete') });
 
 $run = cli($api, [ 'static', 'demo' ], env => { PCAP_CA => undef });
 is($run->{code}, 1, 'the system does not know the CA');
-like($run->{stderr}, qr/certificate.*is its CA the one that PCAP_CA names\?/,
+like($run->{stderr}, qr/certificate.*; PCAP_CA or --ca-cert may name a file/,
     'what to do about it');
 is(scalar $api->events('request'), 0, 'no request');
 

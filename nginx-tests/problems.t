@@ -111,7 +111,20 @@ problem_is($c, $c->{status}, undef, 'a form that is none');
 
 # --- nginx serves a problem for a location without the API, too ----------
 
+
+# what would have been right is said
+problem_is($nginx->fetch("/v1/captures/$_->[0]", method => $_->[1]), 404,
+    qr/: a capture id has 32 lower-case hexadecimal digits/,
+    "$_->[1] captures/$_->[0]") for [ 'zzz', 'GET' ], [ 'A' x 32, 'DELETE' ],
+    [ 'zzz/token', 'PUT' ], [ '', 'GET' ], [ 'a' x 33, 'GET' ];
+problem_is($nginx->fetch("/v1/capture/$_"), 404,
+    qr/ here: this API captures by static$/, "capture/$_") for 'bosh/cf',
+    'k8s/x', '';
+problem_is($nginx->fetch('/v1/captures', method => 'POST', form => ''), 405,
+    qr/POST is not allowed here, but GET, HEAD/, 'POST captures');
 problem_is($nginx->fetch('/nothing/here'), 404, undef, 'no such location');
+like(scalar `curl -gsi http://127.0.0.1:8443/v1/status`,
+    qr/^HTTP\S+ 400 .*"detail":"this port speaks HTTPS"/s, 'plain HTTP');
 problem_is($nginx->fetch('/_pcap_agent'), 404, undef, 'internal location');
 problem_is($nginx->fetch('/_pcap_introspect'), 404, undef,
     'internal location');
