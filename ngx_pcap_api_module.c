@@ -27,6 +27,7 @@ static char *ngx_pcap_api_check_msec(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_pcap_api_check_num(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_pcap_api_check_every(ngx_conf_t *cf, void *post, void *data);
 static ngx_int_t ngx_pcap_api_init(ngx_conf_t *cf);
+static ngx_int_t ngx_pcap_api_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_pcap_api_init_process(ngx_cycle_t *cycle);
 static void ngx_pcap_api_exit_process(ngx_cycle_t *cycle);
 
@@ -123,7 +124,7 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
       NULL },
 
     { ngx_string("pcap_api_audit"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_pcap_api_audit_directive,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
@@ -296,7 +297,7 @@ ngx_module_t  ngx_pcap_api_module = {
     ngx_pcap_api_commands,                 /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    ngx_pcap_api_drain_module,             /* init module */
+    ngx_pcap_api_init_module,              /* init module */
     ngx_pcap_api_init_process,             /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -631,6 +632,17 @@ ngx_pcap_api_init(ngx_conf_t *cf)
     ngx_http_top_body_filter = ngx_pcap_api_body_filter;
 
     return ngx_pcap_api_audit_open(cf) == NGX_CONF_OK ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_init_module(ngx_cycle_t *cycle)
+{
+    if (ngx_pcap_api_audit_reach(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_pcap_api_drain_module(cycle);
 }
 
 

@@ -317,6 +317,7 @@ typedef struct {
     ngx_str_t                  reason;
     uint32_t                   seen;         /* bits of single options */
     uint32_t                   snaplen;
+    ngx_uint_t                 snaplen_set;  /* 1: by the user */
     ngx_uint_t                 pcapng;       /* unsigned  pcapng:1 */
     ngx_uint_t                 promiscuous;  /* unsigned  promiscuous:1 */
     uint64_t                   duration_ms;  /* 0: none */
@@ -559,6 +560,7 @@ typedef struct {
     uint64_t                   seq;          /* of the last line; 0: none */
     uint64_t                   lost;         /* could not be written */
     uint64_t                   suppressed;   /* refusals above the rate */
+    ngx_uint_t                 failing;      /* 1: the latest was lost */
     u_char                     mac[64];      /* hex digits, no NUL */
 } ngx_pcap_api_audit_head_t;
 

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,9 @@
 
 #define AUDIT_SHOWN  100       /* findings; the rest is counted */
 
+/* 20 digits, a colon, the code, a NUL */
+#define AUDIT_MARK   (20 + 1 + PCAPX_AUDIT_MAC_LEN + 1)
+
 static const char  audit_usage[] =
     "usage: pcap-cli audit verify [OPTION]... FILE...\n"
     "Finds lines of an audit log that were changed, removed, moved or"
@@ -27,17 +32,21 @@ static const char  audit_usage[] =
     "      --key FILE           the key of pcap_api_audit; without it codes"
     " are not\n"
     "                           checked, only that lines follow each other\n"
-    "      --head SEQ:MAC       a line that has to be there, as the metrics"
-    " show the\n"
-    "                           last one: finds a tail that was cut\n"
+    "      --head SEQ:MAC       a line that has to be there: finds a tail that"
+    " was\n"
+    "                           cut; also as the metrics show the last one,\n"
+    "                           'pcap_api_audit_head{mac=\"MAC\"} SEQ'\n"
     "      --first SEQ:MAC      the line that has to be the first, or the"
     " one in\n"
     "                           front of it\n"
+    "      --json               the result as one JSON object\n"
     "  -h, --help               show this\n"
     "\n"
-    "Files may be given in any order, - is standard input. Exit status: 0"
-    " whole,\n"
-    "1 broken, 2 of no use. See pcap-cli(1) and docs/AUDIT.md.\n";
+    "Files may be given in any order, - is standard input; compressed ones"
+    " are given\n"
+    "as <(zcat FILE). Exit status: 0 whole, 1 broken, 2 of no use. See"
+    " pcap-cli(1)\n"
+    "and docs/AUDIT.md.\n";
 
 
 typedef struct {
@@ -45,7 +54,11 @@ typedef struct {
     audit_rules_t    rules;
     audit_source_t   files[AUDIT_MAX_FILES];
     size_t           nfiles;
-    uint64_t         shown;
+    json_t          *findings; /* the first AUDIT_SHOWN of them */
+    json_t          *notes;
+    uint64_t         found;
+    int              json;
+    int              no_memory;
 } audit_t;
 
 
@@ -99,18 +112,60 @@ audit_read_key(audit_t *a, const char *name)
 }
 
 
+/*
+ * A line of the metrics, ...{mac="MAC",...} SEQ, as SEQ:MAC. What is none stays
+ * as it is.
+ */
+static const char *
+audit_of_metric(const char *s, char buf[AUDIT_MARK])
+{
+    size_t       len;
+    const char  *mac, *seq;
+
+    mac = strstr(s, "mac=\"");
+    seq = strrchr(s, '}');
+
+    if (mac == NULL || seq == NULL || seq < mac) {
+        return s;
+    }
+
+    mac += strlen("mac=\"");
+    len = strcspn(mac, "\"");
+    seq++;
+    seq += strspn(seq, " \t");
+
+    if (len != PCAPX_AUDIT_MAC_LEN) {
+        return s;
+    }
+
+    len = strspn(seq, "0123456789");
+
+    if (len > 20 || seq[len + strspn(seq + len, " \t\r\n")] != '\0') {
+        return s;
+    }
+
+    snprintf(buf, AUDIT_MARK, "%.*s:%.*s", (int) len, seq,
+             PCAPX_AUDIT_MAC_LEN, mac);
+
+    return buf;
+}
+
+
 static int
 audit_read_mark(audit_mark_t *m, const char *option, const char *s)
 {
+    char         buf[AUDIT_MARK];
     const char  *mac;
 
     if (m->seq != 0) {
         return audit_wrong("", option, " is given twice");
     }
 
+    s = audit_of_metric(s, buf);
+
     if (pcapx_audit_parse_head(s, strlen(s), &m->seq, &mac) != PCAPX_OK) {
         return audit_wrong("", option, " takes SEQ:MAC, a number and 64"
-                           " hexadecimal digits");
+                           " hexadecimal digits, or the line of the metrics");
     }
 
     memcpy(m->mac, mac, PCAPX_AUDIT_MAC_LEN);
@@ -121,22 +176,38 @@ audit_read_mark(audit_mark_t *m, const char *option, const char *s)
 
 
 static int
+audit_no_option(const char *name)
+{
+    return audit_wrong("there is no option ", name, "; there are: --first,"
+                       " --head, --help, --json, --key");
+}
+
+
+/* One that takes a value; value is NULL when there is none. */
+static int
 audit_option(audit_t *a, const char *name, const char *value)
 {
-    if (strcmp(name, "--key") == 0) {
+    size_t  i;
+
+    static const char *const  names[] = { "--key", "--head", "--first" };
+
+    for (i = 0; i < 3 && strcmp(name, names[i]) != 0; i++) { /* void */ }
+
+    if (i == 3) {
+        return audit_no_option(name);
+    }
+
+    if (value == NULL) {
+        return audit_wrong("", name, " needs a value");
+    }
+
+    if (i == 0) {
         return a->rules.key != NULL ? audit_wrong("", name, " is given twice")
                                     : audit_read_key(a, value);
     }
 
-    if (strcmp(name, "--head") == 0) {
-        return audit_read_mark(&a->rules.head, name, value);
-    }
-
-    if (strcmp(name, "--first") == 0) {
-        return audit_read_mark(&a->rules.first, name, value);
-    }
-
-    return audit_wrong("there is no option ", name, "");
+    return audit_read_mark(i == 1 ? &a->rules.head : &a->rules.first, name,
+                           value);
 }
 
 
@@ -187,11 +258,20 @@ audit_words(audit_t *a, int argc, char **argv)
             continue;
         }
 
+        if (strcmp(argv[i], "--json") == 0) {
+            a->json = 1;
+            continue;
+        }
+
         eq = strchr(argv[i], '=');
 
         if (eq != NULL) {
             snprintf(name, sizeof(name), "%.*s", (int) (eq - argv[i]),
                      argv[i]);
+
+            if (strcmp(name, "--json") == 0) {
+                return audit_wrong("", name, " takes no value");
+            }
 
             if (audit_option(a, name, eq + 1) != 0) {
                 return -1;
@@ -200,9 +280,7 @@ audit_words(audit_t *a, int argc, char **argv)
             continue;
         }
 
-        if (i + 1 == argc) {
-            return audit_wrong("", argv[i], " needs a value, or is no option");
-        }
+        /* argv ends with NULL */
 
         if (audit_option(a, argv[i], argv[i + 1]) != 0) {
             return -1;
@@ -215,39 +293,90 @@ audit_words(audit_t *a, int argc, char **argv)
 }
 
 
+/* Text that is shown at the end, cleaned. */
 static void
-audit_found(void *data, const char *text)
+audit_keep(audit_t *a, json_t *list, const char *text)
 {
-    char      clean[512];
-    audit_t  *a = data;
+    char  clean[512];
 
-    if (a->shown++ < AUDIT_SHOWN) {
-        text_clean(clean, sizeof(clean), text, strlen(text));
-        printf("%s\n", clean);
+    text_clean(clean, sizeof(clean), text, strlen(text));
+
+    if (json_array_append_new(list, json_string(clean)) != 0) {
+        a->no_memory = 1;
     }
 }
 
 
 static void
-audit_summary(const audit_t *a, const audit_result_t *res)
+audit_found(void *data, const char *text)
 {
-    if (a->shown > AUDIT_SHOWN) {
-        printf("... and %" PRIu64 " more\n", a->shown - AUDIT_SHOWN);
+    audit_t *a = data;
+
+    if (a->found++ < AUDIT_SHOWN) {
+        audit_keep(a, a->findings, text);
+    }
+}
+
+
+static void __attribute__((format(printf, 2, 3)))
+audit_note(audit_t *a, const char *fmt, ...)
+{
+    char     text[512];
+    va_list  ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+
+    audit_keep(a, a->notes, text);
+}
+
+
+static void
+audit_notes(audit_t *a, const audit_result_t *res)
+{
+    size_t  i;
+
+    for (i = 0; i < a->nfiles; i++) {
+        if (a->files[i].kind == AUDIT_STATE) {
+            audit_note(a, "%.300s is the state beside a log, and was left"
+                       " out", a->files[i].name);
+        }
     }
 
     if (res->last.seq != 0 && res->first_seq != 1) {
-        printf("note: the chain begins with line %" PRIu64 ", which follows"
-               " from %" PRIu64 ":%s\n", res->first_seq, res->first_seq - 1,
-               res->first_prev);
+        audit_note(a, "the chain begins with line %" PRIu64 ", which follows"
+                   " from %" PRIu64 ":%s", res->first_seq,
+                   res->first_seq - 1, res->first_prev);
     }
 
     if (a->rules.key == NULL) {
-        printf("note: no --key: codes were not checked, anybody could have"
-               " written this\n");
+        audit_note(a, "no --key: codes were not checked, anybody could have"
+                   " written this");
     }
 
     if (a->rules.head.seq == 0) {
-        printf("note: no --head: a tail that was cut is not found\n");
+        audit_note(a, "no --head: a tail that was cut is not found");
+    }
+}
+
+
+static void
+audit_print_text(const audit_t *a, const audit_result_t *res)
+{
+    size_t   i;
+    json_t  *text;
+
+    json_array_foreach(a->findings, i, text) {
+        printf("%s\n", json_string_value(text));
+    }
+
+    if (a->found > AUDIT_SHOWN) {
+        printf("... and %" PRIu64 " more\n", a->found - AUDIT_SHOWN);
+    }
+
+    json_array_foreach(a->notes, i, text) {
+        printf("note: %s\n", json_string_value(text));
     }
 
     printf("%s: %" PRIu64 " lines", res->findings ? "BROKEN" : "whole",
@@ -262,6 +391,97 @@ audit_summary(const audit_t *a, const audit_result_t *res)
 }
 
 
+/* Numbers above those of JSON integers here are not reached by counting. */
+static int
+audit_print_json(const audit_t *a, const audit_result_t *res)
+{
+    int      rc;
+    json_t  *doc;
+
+    doc = json_pack("{s:b, s:I, s:I, s:O, s:O}",
+                    "whole", res->findings == 0,
+                    "lines", (json_int_t) res->lines,
+                    "findings_total", (json_int_t) res->findings,
+                    "findings", a->findings, "notes", a->notes);
+
+    rc = doc == NULL ? -1 : 0;
+
+    if (rc == 0 && res->last.seq != 0) {
+        rc = json_object_set_new(doc, "first",
+                   json_pack("{s:I, s:s}",
+                             "seq", (json_int_t) res->first_seq,
+                             "prev", res->first_prev))
+             | json_object_set_new(doc, "last",
+                   json_pack("{s:I, s:s}",
+                             "seq", (json_int_t) res->last.seq,
+                             "mac", res->last.mac));
+    }
+
+    if (rc == 0) {
+        rc = json_dumpf(doc, stdout, JSON_COMPACT|JSON_ENSURE_ASCII);
+        printf("\n");
+    }
+
+    json_decref(doc);
+
+    return rc;
+}
+
+
+/* Which file it was. */
+static void
+audit_unreadable(const audit_t *a)
+{
+    int     err;
+    size_t  i;
+
+    err = errno;
+
+    for (i = 0; i < a->nfiles; i++) {
+        if (a->files[i].kind == AUDIT_GZIP) {
+            audit_wrong("", a->files[i].name, " is compressed: give"
+                        " <(zcat FILE) in its place");
+            return;
+        }
+    }
+
+    for (i = 0; i < a->nfiles; i++) {
+        if (ferror(a->files[i].f)) {
+            audit_wrong("", a->files[i].name, " cannot be read");
+            return;
+        }
+    }
+
+    audit_wrong("the files cannot be checked: ", strerror(err), "");
+}
+
+
+/* -1: what was given is of no use for a verdict, and was told. */
+static int
+audit_usable(const audit_t *a, const audit_result_t *res)
+{
+    size_t  i, states;
+
+    states = 0;
+
+    for (i = 0; i < a->nfiles; i++) {
+        states += (a->files[i].kind == AUDIT_STATE);
+    }
+
+    if (states == a->nfiles) {
+        return audit_wrong("", a->files[0].name, " is the state beside a log:"
+                           " where is the log?");
+    }
+
+    if (res->lines == 0 && res->foreign != 0) {
+        return audit_wrong("no line is by this key: is it the right one?", "",
+                           "");
+    }
+
+    return 0;
+}
+
+
 static cli_exit_t
 audit_verify(audit_t *a)
 {
@@ -271,11 +491,24 @@ audit_verify(audit_t *a)
     a->rules.data = a;
 
     if (audit_check(a->files, a->nfiles, &a->rules, &res) != 0) {
-        audit_wrong("a file cannot be read: ", strerror(errno), "");
+        audit_unreadable(a);
         return CLI_USAGE;
     }
 
-    audit_summary(a, &res);
+    if (audit_usable(a, &res) != 0) {
+        return CLI_USAGE;
+    }
+
+    audit_notes(a, &res);
+
+    if (a->no_memory || (a->json && audit_print_json(a, &res) != 0)) {
+        audit_wrong("out of memory, or the result cannot be written", "", "");
+        return CLI_USAGE;
+    }
+
+    if (!a->json) {
+        audit_print_text(a, &res);
+    }
 
     if (fflush(stdout) != 0) {
         audit_wrong("the result cannot be written: ", strerror(errno), "");
@@ -326,6 +559,9 @@ audit_run(int argc, char **argv)
     }
 
     code = CLI_USAGE;
+    a->findings = json_array();
+    a->notes = json_array();
+    a->no_memory = (a->findings == NULL || a->notes == NULL);
 
     if (audit_words(a, argc, argv) == 0) {
         code = audit_verify(a);
@@ -337,6 +573,8 @@ audit_run(int argc, char **argv)
         }
     }
 
+    json_decref(a->findings);
+    json_decref(a->notes);
     wipe(a->key, sizeof(a->key));
     free(a);
 

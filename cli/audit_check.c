@@ -88,6 +88,7 @@ check_line(check_t *c, audit_source_t *s, const char *p, size_t len)
 
     if (!check_code(c, &line)) {
         s->changed++;
+        c->res->foreign++;
         check_found(c, "%.200s:%" PRIu64 ": line %" PRIu64 " was changed: its"
                     " code is wrong", s->name, s->line, line.seq);
         return;
@@ -296,7 +297,7 @@ check_end(check_t *c)
 {
     const audit_mark_t  *last = &c->res->last, *head = &c->rules->head;
 
-    if (last->seq == 0) {
+    if (last->seq == 0 && c->res->foreign == 0) {
         check_found(c, "there is not one line of an audit log");
     }
 
@@ -335,6 +336,39 @@ check_lowest(audit_source_t *files, size_t n)
 }
 
 
+/* Reads the first bytes, which stay in the buffer; -1 with errno. */
+static int
+check_begin(audit_source_t *s)
+{
+    static const unsigned char  gzip[2] = { 0x1f, 0x8b };    /* RFC 1952 */
+
+    s->buf = malloc(AUDIT_BUFFER);
+    if (s->buf == NULL) {
+        return -1;
+    }
+
+    s->end = fread(s->buf, 1, sizeof(PCAPX_AUDIT_STATE) - 1, s->f);
+
+    if (ferror(s->f)) {
+        return -1;
+    }
+
+    if (s->end >= sizeof(gzip) && memcmp(s->buf, gzip, sizeof(gzip)) == 0) {
+        s->kind = AUDIT_GZIP;
+        errno = EBADMSG;
+        return -1;
+    }
+
+    if (s->end == sizeof(PCAPX_AUDIT_STATE) - 1
+        && memcmp(s->buf, PCAPX_AUDIT_STATE, s->end) == 0)
+    {
+        s->kind = AUDIT_STATE;
+    }
+
+    return 0;
+}
+
+
 static int
 check_all(check_t *c, audit_source_t *files, size_t n)
 {
@@ -342,9 +376,13 @@ check_all(check_t *c, audit_source_t *files, size_t n)
     audit_source_t  *s;
 
     for (i = 0; i < n; i++) {
-        files[i].buf = malloc(AUDIT_BUFFER);
+        if (check_begin(&files[i]) != 0) {
+            return -1;
+        }
+    }
 
-        if (files[i].buf == NULL || check_next(c, &files[i]) != 0) {
+    for (i = 0; i < n; i++) {
+        if (files[i].kind == AUDIT_LOG && check_next(c, &files[i]) != 0) {
             return -1;
         }
     }
@@ -387,6 +425,7 @@ audit_check(audit_source_t *files, size_t n, const audit_rules_t *rules,
     memset(res, 0, sizeof(audit_result_t));
 
     for (i = 0; i < n; i++) {
+        files[i].kind = AUDIT_LOG;
         files[i].buf = NULL;
         files[i].start = files[i].end = 0;
         files[i].line = files[i].changed = 0;

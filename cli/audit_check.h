@@ -35,12 +35,21 @@ typedef struct {
     void                 *data;
 } audit_rules_t;
 
+/* What a file's first bytes say that it is. */
+
+typedef enum {
+    AUDIT_LOG = 0,
+    AUDIT_STATE,               /* the state beside a log: left out */
+    AUDIT_GZIP                 /* nothing can be said of it */
+} audit_kind_t;
+
 /* One file, from its beginning; the rest is the checker's. */
 
 typedef struct {
     const char   *name;        /* for findings */
     FILE         *f;           /* the caller's */
 
+    audit_kind_t  kind;
     char         *buf;
     size_t        start;       /* of what is not yet looked at */
     size_t        end;
@@ -54,6 +63,7 @@ typedef struct {
 
 typedef struct {
     uint64_t      lines;       /* good ones */
+    uint64_t      foreign;     /* whole ones by another key, or changed */
     uint64_t      findings;
     uint64_t      first_seq;
     char          first_prev[PCAPX_AUDIT_MAC_LEN + 1];
@@ -64,8 +74,9 @@ typedef struct {
 /*
  * Checks n files together: each may hold any part of the chain, in its order,
  * and they may be given in any order. 0: res is filled, and the chain is
- * whole if there are no findings; -1 with errno: a file cannot be read, or
- * memory is out.
+ * whole if there are no findings; -1 with errno: a file cannot be read (EBADMSG
+ * with a kind AUDIT_GZIP), or memory is out. Every kind is known before the
+ * first finding.
  */
 int audit_check(audit_source_t *files, size_t n, const audit_rules_t *rules,
     audit_result_t *res);

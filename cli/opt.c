@@ -272,8 +272,12 @@ opt_take_operand(opt_t *o, const char *arg)
             }
         }
 
+        if (strcmp(arg, "audit") == 0) {
+            return opt_wrong(o, "audit has to be the first word", "", "");
+        }
+
         return opt_wrong(o, "there is no command \"", arg,
-                         "\"; there are: bosh, cf, list, show, static,"
+                         "\"; there are: audit, bosh, cf, list, show, static,"
                          " status, stop");
     }
 
@@ -316,8 +320,8 @@ opt_finish(opt_t *o)
     }
 
     if (o->cmd == OPT_CMD_END) {
-        return opt_wrong(o, "which command? There are: bosh, cf, list, show,"
-                         " static, status, stop", "", "");
+        return opt_wrong(o, "which command? There are: audit, bosh, cf, list,"
+                         " show, static, status, stop", "", "");
     }
 
     for (i = 0; i < o->nargs; i++) {

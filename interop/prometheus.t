@@ -3,7 +3,7 @@
 # interop/prometheus.t: the real Prometheus scrapes /metrics, promtool finds
 # nothing to say about it, every alert of docs/alerts.yml fires when it should
 # (interop/fixtures/alerts_test.yml), and every expression of
-# docs/dashboard.json has an answer.
+# docs/dashboard.json has an answer. A real agent is scraped as well.
 #
 # Both programs are those of Debian's package, unpacked into build/interop and
 # not installed; TEST_PROMETHEUS names another folder that has them. Runs in
@@ -13,7 +13,7 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/lib", "$FindBin::Bin/../nginx-tests/lib";
 
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
@@ -57,10 +57,14 @@ if (!$ENV{INTEROP_INSIDE}) {
 
     plan(skip_all => $why) if $why ne '';
     $ENV{INTEROP_INSIDE} = 1;
-    exec 'unshare', '--net', '--pid', '--fork', '--kill-child',
+    $ENV{PCAPTEST_INSIDE} = 1;
+    exec 'unshare', '--net', '--mount', '--pid', '--fork', '--kill-child',
         '--mount-proc', $^X, "-I$FindBin::Bin/lib",
         "$FindBin::Bin/$FindBin::Script" or die "unshare: $!\n";
 }
+
+require PcapTest::Agent;
+require PcapTest::Certs;
 
 
 sub begin
@@ -147,8 +151,10 @@ sub query
 
 my $dir = tempdir(CLEANUP => 1);
 
-system('ip', 'link', 'set', 'lo', 'up') == 0 or die "no loopback\n";
+chmod 0755, $dir;
 make_path("$dir/logs");
+write_file("$dir/key", 'k' x 32);
+chmod 0600, "$dir/key";
 write_file("$dir/nginx.conf", <<EOF_CONF);
 load_module $root/build/ngx_pcap_api_module.so;
 daemon off;
@@ -162,6 +168,7 @@ http {
     uwsgi_temp_path $dir/uwsgi;
     scgi_temp_path $dir/scgi;
     pcap_api_zone pcap 8m;
+    pcap_api_audit $dir/audit.log key=$dir/key;
     server {
         listen 127.0.0.1:9180;
         location = /metrics { pcap_api_metrics on; }
@@ -180,6 +187,20 @@ my $text = wait_until(10, sub {
 });
 
 ok($text, '/metrics answers') or diag(read_file("$dir/logs/nginx"));
+
+my $certs = PcapTest::Certs->new();
+
+$certs->leaf('prometheus', cn => 'prometheus');
+
+my $agent = PcapTest::Agent->new(certs => $certs,
+    conf => { metrics_names => ['prometheus'] });
+my ($ca, $cert, $cert_key) = map { $certs->file($_) }
+    qw(ca.crt prometheus.crt prometheus.key);
+
+$text .= get('--cacert', $ca, '--cert', $cert, '--key', $cert_key,
+    '--connect-to', "pcap-agent:9494:$agent->{endpoint}",
+    'https://pcap-agent:9494/v1/metrics');
+like($text, qr/^pcap_agent_captures_running 0$/m, 'an agent answers');
 
 # --- promtool ---------------------------------------------------------------
 
@@ -209,16 +230,23 @@ rule_files: [ $root/docs/alerts.yml ]
 scrape_configs:
   - job_name: pcap-api
     static_configs: [ { targets: [ '127.0.0.1:9180' ] } ]
+  - job_name: pcap-agent
+    scheme: https
+    metrics_path: /v1/metrics
+    tls_config:
+      { ca_file: $ca, cert_file: $cert, key_file: $cert_key,
+        server_name: pcap-agent }
+    static_configs: [ { targets: [ '$agent->{endpoint}' ] } ]
 EOF_CONF
 begin("$dir/logs/prometheus", "$bin/prometheus",
     "--config.file=$dir/prometheus.yml", "--storage.tsdb.path=$dir/data",
     '--web.listen-address=127.0.0.1:9090');
 
 ok(wait_until(30, sub {
-    my ($r) = query('count_over_time(up{job="pcap-api"}[1m]) > 4 and '
-        . 'up{job="pcap-api"} == 1');
-    $r && @$r;
-}), 'Prometheus scrapes it') or diag(read_file("$dir/logs/prometheus"));
+    my ($r) = query('count_over_time(up{job=~"pcap-api|pcap-agent"}[1m]) > 4'
+        . ' and up == 1');
+    $r && @$r == 2;
+}), 'Prometheus scrapes both') or diag(read_file("$dir/logs/prometheus"));
 
 my $board = decode_json(read_file("$root/docs/dashboard.json"));
 my $n = 0;
@@ -246,4 +274,4 @@ is(scalar @{ $firing || [1] }, 0, 'no alert fires');
 
 kill 'TERM', @pids;
 waitpid $_, 0 for @pids;
-done_testing();
+PcapTest::finish();

@@ -176,7 +176,8 @@ ngx_pcap_api_audit_targets(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
 
 /* What is to be captured, and how. */
 static void
-ngx_pcap_api_audit_what(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
+ngx_pcap_api_audit_what(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_audit_e event)
 {
     u_char      *start;
     ngx_str_t   *name;
@@ -208,7 +209,13 @@ ngx_pcap_api_audit_what(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_line_close(w, ']');
     }
 
-    ngx_pcap_api_line_number(w, "snaplen", ctx->opts.snaplen);
+
+    /* a refused request may not have come as far as our defaults */
+
+    if (event != NGX_PCAP_API_AUDIT_REFUSAL || ctx->opts.snaplen_set) {
+        ngx_pcap_api_line_number(w, "snaplen", ctx->opts.snaplen);
+    }
+
     ngx_pcap_api_line_text(w, "filter", &ctx->opts.filter,
                            PCAPX_MAX_FILTER_LEN);
     ngx_pcap_api_line_text(w, "reason", &ctx->opts.reason,
@@ -391,7 +398,7 @@ ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_audit_e event)
         ngx_pcap_api_audit_about(&w, ctx);
     }
 
-    ngx_pcap_api_audit_what(&w, ctx);
+    ngx_pcap_api_audit_what(&w, ctx, event);
 
     if (event == NGX_PCAP_API_AUDIT_START && ctx->row != NULL) {
         ctx->row->audited = 1;             /* should we die from here on */

@@ -1,7 +1,8 @@
 /*
  * module/audit.h: what the rooms of the audit share: audit.c (which events,
  * and what is said of them), audit_line.c (JSON), audit_log.c (the chain and
- * the one order of all workers), audit_conf.c (directive, key, start).
+ * the one order of all workers), audit_conf.c (directive, key, start),
+ * audit_reach.c (what workers may reach).
  *
  * docs/AUDIT.md says what a line is. Nobody but audit_log.c and audit_conf.c
  * touches file and state.

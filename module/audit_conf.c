@@ -338,6 +338,23 @@ ngx_pcap_api_audit_compare(ngx_conf_t *cf, ngx_pcap_api_audit_t *a,
 }
 
 
+/* Without a state: where does the chain go on? */
+static void
+ngx_pcap_api_audit_tell(ngx_conf_t *cf, ngx_pcap_api_audit_t *a, uint64_t seq)
+{
+    if (seq == 0) {
+        ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0, "the audit log \"%V\" is "
+                           "empty and has no state yet: a new chain begins",
+                           &a->name);
+        return;
+    }
+
+    ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0, "the audit log \"%V\" has no "
+                       "state: its chain goes on behind line %uL", &a->name,
+                       seq);
+}
+
+
 /* Under the lock. */
 static char *
 ngx_pcap_api_audit_resume(ngx_conf_t *cf, ngx_pcap_api_audit_t *a,
@@ -384,9 +401,7 @@ ngx_pcap_api_audit_resume(ngx_conf_t *cf, ngx_pcap_api_audit_t *a,
             ngx_memcpy(st.mac, tail->mac, NGX_PCAP_API_AUDIT_MAC);
         }
 
-        ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0, "the audit log \"%V\" has "
-                           "no state yet: its chain goes on behind line %uL",
-                           &a->name, st.seq);
+        ngx_pcap_api_audit_tell(cf, a, st.seq);
     }
 
     if (ngx_test_config) {
@@ -404,15 +419,45 @@ ngx_pcap_api_audit_resume(ngx_conf_t *cf, ngx_pcap_api_audit_t *a,
 }
 
 
+/*
+ * Opens the log, or makes it: what nginx itself makes everybody may read. It
+ * does so at `nginx -t`, too. NGX_INVALID_FILE with errno.
+ */
+static ngx_fd_t
+ngx_pcap_api_audit_open_log(ngx_str_t *name)
+{
+    return open((char *) name->data,
+                O_RDWR|O_APPEND|O_NONBLOCK|O_CREAT|O_CLOEXEC, 0640);
+}
+
+
 /* NGX_INVALID_FILE with errno; made when it is not there, but by nginx -t */
 static ngx_fd_t
-ngx_pcap_api_audit_open_file(ngx_str_t *name, int flags, mode_t mode)
+ngx_pcap_api_audit_open_state(ngx_str_t *name)
 {
-    if (!ngx_test_config) {
-        flags |= O_CREAT;
+    return open((char *) name->data, O_RDWR|O_NOFOLLOW|O_CLOEXEC
+                | (ngx_test_config ? 0 : O_CREAT), 0600);
+}
+
+
+/*
+ * nginx calls this in front of each reopening, the master's first: what it
+ * opens then is there. At its end a process calls it, too, for nothing.
+ */
+static void
+ngx_pcap_api_audit_reopen(ngx_open_file_t *file, ngx_log_t *log)
+{
+    ngx_fd_t  fd;
+
+    if (ngx_process > NGX_PROCESS_MASTER || ngx_quit || ngx_terminate) {
+        return;
     }
 
-    return open((char *) name->data, flags|O_CLOEXEC, mode);
+    fd = ngx_pcap_api_audit_open_log(&file->name);
+
+    if (fd != NGX_INVALID_FILE) {          /* else nginx says what is wrong */
+        (void) ngx_close_file(fd);
+    }
 }
 
 
@@ -431,15 +476,13 @@ ngx_pcap_api_audit_look(ngx_conf_t *cf, ngx_pcap_api_audit_t *a)
         return ngx_pcap_api_audit_resume(cf, a, &tail, log);
     }
 
-    log = ngx_pcap_api_audit_open_file(&a->name, O_RDWR|O_APPEND|O_NONBLOCK,
-                                       0640);
+    if (a->file->flush == NULL) {
+        a->file->flush = ngx_pcap_api_audit_reopen;
+    }
+
+    log = ngx_pcap_api_audit_open_log(&a->name);
 
     if (log == NGX_INVALID_FILE) {
-
-        if (ngx_test_config && ngx_errno == NGX_ENOENT) {
-            return ngx_pcap_api_audit_resume(cf, a, &tail, log);
-        }
-
         return "cannot open its log";
     }
 
@@ -471,7 +514,7 @@ ngx_pcap_api_audit_open(ngx_conf_t *cf)
         return NGX_CONF_OK;
     }
 
-    a->fd = ngx_pcap_api_audit_open_file(&a->state, O_RDWR|O_NOFOLLOW, 0600);
+    a->fd = ngx_pcap_api_audit_open_state(&a->state);
 
     if (a->fd == NGX_INVALID_FILE) {
 

@@ -19,7 +19,7 @@
 #include <poll.h>
 
 
-#define NGX_PCAP_API_AUDIT_MAGIC  "PCAPAUD1"
+#define NGX_PCAP_API_AUDIT_MAGIC  PCAPX_AUDIT_STATE
 #define NGX_PCAP_API_AUDIT_WAIT   1000      /* ms, for a syslog daemon */
 
 
@@ -497,6 +497,7 @@ ngx_pcap_api_audit_head(ngx_pcap_api_main_conf_t *pmcf,
     head->seq = st.seq;
     head->lost = st.lost_total;
     head->suppressed = st.suppressed_total;
+    head->failing = (st.lost != 0);        /* a line that is written: 0 */
     ngx_memcpy(head->mac, st.mac, NGX_PCAP_API_AUDIT_MAC);
 
     return NGX_OK;

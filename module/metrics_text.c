@@ -411,9 +411,14 @@ ngx_pcap_api_put_audit(ngx_pcap_api_text_t *t,
 
     rc = ngx_pcap_api_audit_head(pmcf, &head);
 
-    ngx_pcap_api_put_gauge(t, "audit_up", "1 when the state of the audit log "
-                           "can be read, 0 when not or there is none.",
-                           rc == NGX_OK);
+    if (rc == NGX_DECLINED) {
+        return;                            /* nothing to be up or down */
+    }
+
+    ngx_pcap_api_put_gauge(t, "audit_up", "1 when the audit log is in order, "
+                           "0 when its state cannot be read or the latest "
+                           "line could not be written.",
+                           rc == NGX_OK && !head.failing);
 
     if (rc != NGX_OK) {
         return;

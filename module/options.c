@@ -420,8 +420,13 @@ static ngx_int_t
 ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
     char *err)
 {
-    return pcapx_parse_snaplen(pair->value, pair->value_len,
-                               &ctx->opts.snaplen, err);
+    ngx_int_t  rc;
+
+    rc = pcapx_parse_snaplen(pair->value, pair->value_len, &ctx->opts.snaplen,
+                             err);
+    ctx->opts.snaplen_set = (rc == PCAPX_OK);
+
+    return rc;
 }
 
 

@@ -733,6 +733,8 @@ char *ngx_pcap_api_audit_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 /* Behind the configuration: finds out where the chain goes on. */
 char *ngx_pcap_api_audit_open(ngx_conf_t *cf);
+/* Init module: NGX_ERROR, at a start only: workers cannot reopen the log. */
+ngx_int_t ngx_pcap_api_audit_reach(ngx_cycle_t *cycle);
 
 /* module/variables.c: $pcap_* */
 

@@ -46,7 +46,8 @@ chmod 0644, $log;
 
 my $lab = lab(fakes => 3, script => \&agent, nginx => {
     workers => 3, listen => 'reuseport',
-    allow => [ qr/\[alert\].*exited on signal 9/ ],
+    allow => [ qr/\[alert\].*exited on signal 9/,
+    qr/\[emerg\].*cannot reach the folder/ ],
     http => "pcap_api_audit $log key=$key; pcap_api_node 700;", pcap =>
     'pcap_api_issuer https://uaa.test/oauth/token; pcap_api_stop_timeout 60s;'
     . ' pcap_api_trusted_routers 127.0.7.0/24;' });
@@ -102,6 +103,8 @@ sub quick_capture
 
 is((stat $log)[2] & 0777, 0640, 'the log is not for everybody');
 is((stat $state)[2] & 0777, 0600, 'the state is for nobody');
+like($nginx->log(), qr/"\Q$log\E" is empty .*: a new chain begins in /,
+    'a new chain is told');
 
 # --- every event ----------------------------------------------------------
 
@@ -181,6 +184,7 @@ for my $case (
     [ 401, $path, { token => undef } ],
     [ 401, $path, { token => 'nobody' } ],
     [ 403, $path, { token => 'bare' }, 'alice' ],
+    [ 404, '/v1/capture/static/nowhere?snaplen=80', {}, 'alice', 80 ],
     [ 404, '/v1/capture/static/nowhere', {}, 'alice' ],
     [ 400, "$path?snaplen=huge", {} ],
     [ 405, $path, { method => 'PUT' } ],
@@ -190,14 +194,15 @@ for my $case (
         'alice' ],
     [ 404, '/v1/captures/' . 'ab' x 16, { method => 'DELETE' }, 'alice' ])
 {
-    my ($status, $uri, $o, $user) = @$case;
+    my ($status, $uri, $o, $user, $snaplen) = @$case;
     my $before = events('refusal', 0);
     my $r = $nginx->fetch($uri, %$o);
     my $doc = decode_json($r->{body});
 
     $l = (events('refusal', $before + 1))[-1];
-    is_deeply([ @$l{qw(http_status detail request_id path user)} ],
-        [ $status, @$doc{qw(detail request_id)}, $uri =~ s/\?.*//r, $user ],
+    is_deeply([ @$l{qw(http_status detail request_id path user snaplen)} ],
+        [ $status, @$doc{qw(detail request_id)}, $uri =~ s/\?.*//r, $user,
+        $snaplen ],
         "refusal: $status of $uri");
 }
 
@@ -283,8 +288,66 @@ tampered('beginning removed', qr/begins with line 5, which is not/,
     [ @whole[4 .. $n - 1] ], '--first', "1:" . ('a' x 64));
 my $wrong = audit_key("$dir/wrong", 'z' x 40);
 
-like((audit_verify('--key', $wrong, $log))[1], qr/:1: line 1 was changed/,
-    'wrong key');
+sub useless
+{
+    my ($name, $want, @args) = @_;
+    my ($exit, $text) = audit_verify(@args);
+
+    is($exit, 2, "$name: of no use");
+    is($text, "pcap-cli: $want\n", "$name: one line says why");
+}
+
+
+useless('wrong key', 'no line is by this key: is it the right one?', '--key',
+    $wrong, $log);
+must('sh', '-c', "gzip -c $log >$log.9.gz");
+useless('compressed', "$log.9.gz is compressed: give <(zcat FILE) in its place",
+    '--key', $key, $log, "$log.9.gz");
+unlink "$log.9.gz";
+useless('a state alone', "$state is the state beside a log: where is the log?",
+    '--key', $key, $state);
+useless('an option', 'there is no option --keys; there are: --first, --head,'
+    . ' --help, --json, --key', '--keys', $key, $log);
+useless('no value', '--key needs a value', $log, '--key');
+useless('a value', '--json takes no value', '--json=1', $log);
+useless('a folder', "$dir cannot be read", $log, $dir);
+
+my ($verdict, $says) = audit_verify('--key', $key, glob "$log*");
+
+is($verdict, 0, 'a state beside its log is left out');
+like($says, qr/^note: \Q$state\E is the state beside a log, and was left out$/m,
+    'and a note says so');
+
+my ($last_seq, $last_mac) = split /:/, $head;
+
+for my $line ("pcap_api_audit_head{mac=\"$last_mac\"} $last_seq",
+    "{instance=\"a:1\", mac=\"$last_mac\", job=\"p\"}  $last_seq\n")
+{
+    tampered('a head as the metrics have it', undef, \@whole, '--head', $line);
+    tampered('cut', qr/--head names line $last_seq/, [ @whole[0 .. $n - 3] ],
+        '--head', $line);
+}
+
+useless("--head $_", '--head takes SEQ:MAC, a number and 64 hexadecimal'
+    . ' digits, or the line of the metrics', '--head', $_, $log)
+    for "{mac=\"$last_mac\"}", "{mac=\"$last_mac\"} x",
+    "{mac=\"$last_mac\"} 1e3", '} mac="', "{mac=\"${last_mac}0\"} 1",
+    "{mac=\"$last_mac\"} 99999999999999999999999";
+
+spew("$dir/tampered", join '', @whole[1, 3 .. $n - 1]);
+($verdict, $says) = audit_verify('--json', '--key', $key, '--head', $head,
+    "$dir/tampered");
+is($verdict, 1, '--json: exit status');
+is_deeply(decode_json($says), { whole => JSON::PP::false, lines => $n - 2,
+    first => { seq => 2, prev => audit_mac($whole[0] =~ s/\n//r) },
+    last => { seq => $n, mac => audit_mac($whole[-1] =~ s/\n//r) },
+    findings_total => 1, findings => [ "$dir/tampered:2: line 3 is missing in"
+    . ' front of line 4' ], notes => [ 'the chain begins with line 2, which'
+    . ' follows from 1:' . audit_mac($whole[0] =~ s/\n//r) ] }, '--json');
+($verdict, $says) = audit_verify('--json', $log);
+is($verdict, 0, '--json: whole');
+is_deeply([ decode_json($says)->{whole}, scalar @{ decode_json($says)->{notes}
+    } ], [ JSON::PP::true, 2 ], '--json: whole, two notes');
 like((audit_verify($log))[1], qr/no --key.*^whole/ms, 'without key: a note');
 
 for my $words ([], ['--key', $key], ['--key', "$dir/nokey", $log],
@@ -320,6 +383,17 @@ is(quick_capture()->{status}, 200, 'a capture of a new worker');
 stop_capture($lab, $c);
 events('end', 1);
 chain_ok('reload', "$log.1", $log);
+
+# one that nobody has written to yet
+rename $log, "$log.0";
+kill 'USR1', $nginx->{pid};
+ok(wait_for(5, sub { -e $log && (stat _)[4] }), 'a new log, of the workers');
+is((stat $log)[2] & 0777, 0640, 'it never was for everybody');
+unlink "$log.0" if !-s "$log.0";
+quick_capture();
+wait_for(5, sub { -s $log });
+chain_ok('quiet rotation', grep { -e } "$log.1", "$log.0", $log);
+spew("$log.1", slurp("$log.1") . slurp("$log.0"));
 
 # --- a worker that dies ---------------------------------------------------
 
@@ -454,6 +528,23 @@ refuses('another key', "$log key=$other", qr/not written with this key/);
 refuses('another key, no state', "$log key=$other state=$dir/none",
     qr/the log .* was not written with this key/);
 refuses('a new log and state', "$dir/none key=$other");
+is((stat "$dir/none")[2] & 0777, 0640, 'nginx -t: the log it makes');
+refuses('only a file', $log, qr/needs "key=FILE"/);
+
+my $closed = "$dir/closed";
+
+mkdir $closed, 0700;
+mkdir "$closed/in", 0755;
+refuses('a folder of root', "$closed/audit.log key=$key",
+    qr/"nobody" cannot reach the folder "$closed\/".*search \(x\)/);
+refuses('a folder in one', "$closed/in/audit.log key=$key",
+    qr/cannot reach the folder "$closed\/in\/" .*13: Permission denied/);
+refuses('no folder', "$dir/nothing/audit.log key=$key",
+    qr/cannot open its log .*2: No such file/);
+refuses('a state there', "$dir/none key=$other state=$closed/state");
+chmod 0710, $closed;
+chown 0, scalar getgrnam('nogroup'), $closed;
+refuses('a folder of the group', "$closed/audit.log key=$key");
 refuses('no key', "$log state=$dir/s", qr/needs "key=FILE"/);
 refuses('key is not there', "$log key=$dir/no", qr/cannot be opened/);
 refuses('parameter', "$log key=$key keys=1", qr/invalid parameter "keys=1"/);

@@ -29,10 +29,14 @@ my $key = audit_key("$keys/key");
 my $log = "$dir/audit.log";
 my $state = "$keys/state";
 
+my $metrics = 'server { listen 127.0.0.1:9180; access_log off;'
+    . ' location = /metrics { pcap_api_metrics on; } }';
+
 my $lab = lab(fakes => 1, script => sub { $_[0]->usual(1) }, nginx => {
     workers => 2, allow => [ qr/\[crit\].*pcap audit: a line could not/,
-    qr/\[alert\].*connect\(\) failed \(111/ ],
-    http => "pcap_api_audit $log key=$key state=$state;" });
+    qr/\[alert\].*connect\(\) failed \(111/,
+    qr/\[crit\].*cannot reach the folder/ ],
+    http => "pcap_api_audit $log key=$key state=$state; $metrics" });
 my $nginx = $lab->{nginx};
 my $path = '/v1/capture/static/demo';
 
@@ -46,6 +50,14 @@ sub quick_capture
     $c->read_end(10);
 
     return $c;
+}
+
+
+# What Prometheus would see of it.
+sub audit_up
+{
+    return `curl -sS -m 10 http://127.0.0.1:9180/metrics`
+        =~ /^pcap_api_audit_up (\d)$/m ? $1 : 'nothing';
 }
 
 
@@ -67,6 +79,7 @@ sub fill_disk
 # --- a full disk ----------------------------------------------------------
 
 is(quick_capture()->{status}, 200, 'a capture');
+is(audit_up(), 1, 'it is up');
 
 my $c = $nginx->get($path);
 
@@ -83,6 +96,7 @@ for (1 .. 20) {
 problem_is($last, 503, qr/audit log cannot be written/, 'no room');
 ok($last->header('retry-after'), 'Retry-After');
 is(quick_capture()->{status}, 503, 'no audit, no capture');
+is(audit_up(), 0, 'it is not up');
 
 like(slurp($log), qr/\n\z/, 'no part of a line is left');
 is(audit_chain($key, [$log]), '', 'one chain');
@@ -99,6 +113,7 @@ cmp_ok($lost, '>=', 1, 'what was lost is counted');
 cmp_ok(audit_state($state)->{lost_total}, '>=', $lost, 'in all');
 $room->();
 is(quick_capture()->{status}, 200, 'with room again');
+is(audit_up(), 1, 'and up');
 
 my $l = (grep { $_->{lost} } audit_lines($log))[-1];
 
@@ -125,18 +140,30 @@ rename $log, "$log.1";
 is(quick_capture()->{status}, 200, 'renamed: workers still write to it');
 unlink "$log.1";
 is(quick_capture()->{status}, 503, 'removed: nothing is written into it');
+is(audit_up(), 0, 'removed: it is not up');
 
 my $st = audit_state($state);
 
 kill 'USR1', $nginx->{pid};
 ok(wait_for(5, sub { quick_capture()->{status} == 200 }),
     'reopened: captures go on');
+is(audit_up(), 1, 'reopened: it is up');
 is(audit_chain($key, [$log], $st->{seq}, $st->{mac}), '', 'one chain');
 
 my ($exit, $text) = audit_verify('--key', $key, '--first',
     "$st->{seq}:$st->{mac}", $log);
 
 is($exit, 0, 'pcap-cli: it follows from the head that was known');
+
+# --- a folder that is closed while nginx runs ------------------------------
+
+chmod 0700, $dir;
+ok($nginx->reload(), 'a reload is not refused');
+like($nginx->log(), qr/\[crit\].*"nobody" cannot reach the folder "\Q$dir\E/,
+    'but told');
+is(quick_capture()->{status}, 200, 'captures go on');
+chmod 0755, $dir;
+ok(wait_for(5, sub { (audit_lines($log))[-1]{event} eq 'end' }), 'to an end');
 
 # --- a flood of refusals --------------------------------------------------
 

@@ -286,8 +286,10 @@ is($run->{json}{instances}[0]{received}, 9223372036854775807,
 # --- usage ----------------------------------------------------------------
 
 for my $case (
-    [ [], qr/which command\? There are: bosh, cf, list, show, static, st/ ],
-    [ ['captures'], qr/no command "captures"; there are: bosh, cf, list, / ],
+    [ [], qr/which command\? There are: audit, bosh, cf, list, show, st/ ],
+    [ ['captures'], qr/no command "captures"; there are: audit, bosh, cf, / ],
+    [ [ '-k', 'audit', 'verify', 'x' ], qr/audit has to be the first word/ ],
+    [ ['audit'], qr/audit has one command, verify/ ],
     [ ['static'], qr/needs GROUP/ ],
     [ [ 'static', 'a/b' ], qr/GROUP: / ],
     [ [ 'static', '../x' ], qr/GROUP: / ],

@@ -21,6 +21,9 @@
 #define PCAPX_AUDIT_MIN_KEY   32
 #define PCAPX_AUDIT_MAX_KEY   4096
 
+/* A state file begins so, that people give beside the log by mistake. */
+#define PCAPX_AUDIT_STATE     "PCAPAUD1"
+
 
 typedef struct {
     uint64_t     seq;          /* from 1 */

@@ -433,7 +433,66 @@ test_other_chains(void)
     rules.key_len = 32;
     snprintf(text, sizeof(text), "%s\n%s\n", c.line[0], c.line[1]);
     check_rules(&f, &rules, &p, 1);
-    expect("wrong key", &f, 3, "a:1: line 1 was changed");
+    expect("wrong key", &f, 2, "a:1: line 1 was changed");
+    ok(f.res.lines == 0 && f.res.foreign == 2, "but they are lines");
+}
+
+
+static int
+check_kind(audit_source_t *src, size_t n, found_t *f, const char *text,
+    size_t len)
+{
+    int             rc;
+    audit_rules_t   rules = { .key = key, .key_len = sizeof(key) - 1 };
+
+    memset(f, 0, sizeof(found_t));
+    rules.found = on_found;
+    rules.data = f;
+    src[n - 1].f = open_text(text, len);
+    rc = audit_check(src, n, &rules, &f->res);
+    fclose(src[n - 1].f);
+
+    return rc;
+}
+
+
+/* What people give beside logs. */
+static void
+test_kinds(void)
+{
+    char            state[304] = "PCAPAUD1";
+    char           *text;
+    chain_t         c;
+    found_t         f;
+    audit_source_t  src[2] = { { .name = "a" }, { .name = "b" } };
+
+    static const unsigned  order[] = { 1, 3, 0 };
+
+    make_chain(&c, 3);
+    text = text_of(&c, order);
+
+    ok(check_kind(src, 1, &f, state, sizeof(state)) == 0
+       && src[0].kind == AUDIT_STATE && f.res.findings == 1,
+       "a state, and no line");
+
+    src[0].f = open_text(text, strlen(text));
+    ok(check_kind(src, 2, &f, state, sizeof(state)) == 0
+       && src[0].kind == AUDIT_LOG && src[1].kind == AUDIT_STATE,
+       "a log with its state");
+    expect("a log with its state", &f, 1, "a:2: line 2 is missing");
+    fclose(src[0].f);
+
+    src[0].f = open_text(text, strlen(text));
+    ok(check_kind(src, 2, &f, "\x1f\x8b\x08\n\n\n", 6) == -1
+       && src[1].kind == AUDIT_GZIP && f.res.findings == 0,
+       "a compressed one, before anything is found");
+    fclose(src[0].f);
+
+    ok(check_kind(src, 1, &f, "\x1f", 1) == 0 && src[0].kind == AUDIT_LOG
+       && f.res.findings == 2, "one byte of it");
+    ok(check_kind(src, 1, &f, "PCAPAUD", 7) == 0 && src[0].kind == AUDIT_LOG
+       && f.res.findings == 2, "not all of a state's beginning");
+    free(text);
 }
 
 
@@ -539,6 +598,7 @@ main(void)
     test_files();
     test_other_chains();
     test_noise();
+    test_kinds();
 
     return tap_done();
 }
