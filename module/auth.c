@@ -242,7 +242,7 @@ ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx)
 
     /* what we ask ourselves, beside a capture, is no request of its client */
 
-    rc = ngx_pcap_api_slot_take(pmcf->zone, ctx->conf,
+    rc = ngx_pcap_api_slot_take(pmcf->zone, ctx,
                                 ctx->capture ? NULL
                                              : ngx_pcap_api_counted(ctx));
 
@@ -261,7 +261,7 @@ ngx_pcap_api_take_slot(ngx_pcap_api_ctx_t *ctx)
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                "%ui token checks are under way already",
-               ctx->conf->inflight);
+               ngx_pcap_api_slots(ctx));
 }
 
 

@@ -5,7 +5,9 @@
  *
  * That its token runs out ends no capture, nor does a platform that does not
  * answer: both only when it lasts. A fresh token (module/token_slot.c) takes
- * the place of the one before, which is wiped.
+ * the place of the one before, which is wiped. It proves nothing: whoever lost
+ * the right may still get tokens. So what lasts is measured from the end of
+ * the last token by which the right was found, never from one that just came.
  */
 
 #include "ngx_pcap_api_module.h"
@@ -13,6 +15,7 @@
 
 #define NGX_PCAP_API_RIGHTS_RETRY  30000     /* ms, when nobody could tell */
 #define NGX_PCAP_API_RIGHTS_SKEW   5         /* s, of the endpoint's clock */
+#define NGX_PCAP_API_RIGHTS_LONGEST  86400   /* s, until a check is due */
 
 
 static ngx_int_t ngx_pcap_api_rights_user_phase(ngx_http_request_t *r,
@@ -46,11 +49,25 @@ ngx_pcap_api_rights_retry(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* The right was found, by a token that runs out then. */
+static void
+ngx_pcap_api_rights_found(ngx_pcap_api_ctx_t *ctx, time_t exp)
+{
+    ngx_pcap_api_rights_t  *rt;
+
+    rt = &ctx->rights;
+
+    rt->exp = exp;
+    rt->until = exp;
+    rt->is_failing = 0;
+    rt->due = ngx_pcap_api_rights_next(ctx->conf->rights.every);
+}
+
+
 void
 ngx_pcap_api_rights_begin(ngx_pcap_api_ctx_t *ctx)
 {
-    ctx->rights.exp = ctx->identity.exp;
-    ctx->rights.due = ngx_pcap_api_rights_next(ctx->conf->rights.every);
+    ngx_pcap_api_rights_found(ctx, ctx->identity.exp);
 }
 
 
@@ -137,6 +154,19 @@ ngx_pcap_api_rights_check(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* Has the right not been found for too long, whatever the tokens are? */
+static ngx_uint_t
+ngx_pcap_api_rights_over(ngx_pcap_api_ctx_t *ctx)
+{
+    time_t  until;
+
+    until = ctx->rights.until;
+
+    return until
+           && ngx_time() - until >= (time_t) (ctx->conf->rights.max_age / 1000);
+}
+
+
 /* Has the token run out by itself, by our clock or by one that is ahead? */
 static ngx_uint_t
 ngx_pcap_api_rights_expired(ngx_pcap_api_rights_t *rt, time_t skew)
@@ -178,7 +208,9 @@ ngx_pcap_api_rights_unknown(ngx_pcap_api_ctx_t *ctx, ngx_str_t *detail)
         rt->failing = ngx_current_msec;
     }
 
-    if (ngx_current_msec - rt->failing >= ctx->conf->rights.max_age) {
+    if (ngx_current_msec - rt->failing >= ctx->conf->rights.max_age
+        || ngx_pcap_api_rights_over(ctx))
+    {
         ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_TOKEN,
                           "the right could not be checked");
         return;
@@ -197,13 +229,16 @@ ngx_pcap_api_rights_judge(ngx_pcap_api_ctx_t *ctx,
     rt = &ctx->rights;
 
     if (rc == NGX_OK) {
-        rt->exp = check->identity.exp;
-        rt->is_failing = 0;
-        rt->due = ngx_pcap_api_rights_next(ctx->conf->rights.every);
+        ngx_pcap_api_rights_found(ctx, check->identity.exp);
 
     } else if (rc == NGX_HTTP_UNAUTHORIZED
                && ngx_pcap_api_rights_expired(rt, NGX_PCAP_API_RIGHTS_SKEW))
     {
+        if (ngx_pcap_api_rights_over(ctx)) {
+            ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_TOKEN, NULL);
+            return;
+        }
+
         rt->due = ngx_pcap_api_rights_retry(ctx);
 
     } else if (rc == NGX_HTTP_UNAUTHORIZED || rc == NGX_HTTP_FORBIDDEN
@@ -218,8 +253,44 @@ ngx_pcap_api_rights_judge(ngx_pcap_api_ctx_t *ctx,
 
 
 /*
- * A fresh token is asked with at once when the old one was of no more use. Not
- * during a check: what that one finds counts, however many tokens come.
+ * A fresh token is asked with at once when the ones before are of no more use,
+ * else before the time of the one by which the right was found is over: tokens
+ * may live shorter than pcap_api_reauth. Not just before: many captures may
+ * have begun with the same token.
+ */
+static void
+ngx_pcap_api_rights_hasten(ngx_pcap_api_rights_t *rt)
+{
+    time_t          left;
+    ngx_msec_int_t  wait;
+
+    left = NGX_PCAP_API_RIGHTS_LONGEST;
+
+    if (rt->is_failing) {
+        left = 0;
+
+    } else if (rt->until) {
+        left = ngx_min(left,
+                       rt->until - NGX_PCAP_API_RIGHTS_SKEW - ngx_time());
+    }
+
+    wait = (ngx_msec_int_t) ngx_max(left, 0) * 1000;
+
+    if ((ngx_msec_int_t) (rt->due - ngx_current_msec) > wait) {
+        rt->due = ngx_current_msec;
+
+        if (wait) {
+            rt->due += (ngx_msec_t) ngx_random() % (ngx_msec_t) wait;
+        }
+    }
+}
+
+
+/*
+ * Not during a check: what that one finds counts, however many tokens come. The
+ * right is taken to be good for no longer than this token, too: else one that
+ * runs out before it is asked with would keep all checks away while the one
+ * before could still have been asked with.
  */
 static void
 ngx_pcap_api_rights_renew(ngx_pcap_api_ctx_t *ctx)
@@ -234,15 +305,15 @@ ngx_pcap_api_rights_renew(ngx_pcap_api_ctx_t *ctx)
         return;
     }
 
-    if (rt->is_failing
-        || ngx_pcap_api_rights_expired(rt, NGX_PCAP_API_RIGHTS_SKEW))
-    {
-        rt->due = ngx_current_msec;
-    }
-
     ngx_pcap_api_rights_wipe(&rt->token);
     rt->token = token;
     rt->exp = exp;
+
+    if (exp && (rt->until == 0 || exp < rt->until)) {
+        rt->until = exp;
+    }
+
+    ngx_pcap_api_rights_hasten(rt);
 }
 
 
@@ -280,7 +351,7 @@ ngx_pcap_api_rights_watch(ngx_pcap_api_ctx_t *ctx)
     /* who has no valid token can ask nobody */
 
     if (ngx_pcap_api_rights_expired(rt, 0)) {
-        if (ngx_time() - rt->exp >= (time_t) (conf->max_age / 1000)) {
+        if (ngx_pcap_api_rights_over(ctx)) {
             ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_TOKEN, NULL);
         }
 

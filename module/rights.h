@@ -22,6 +22,7 @@ typedef struct {
     struct ngx_pcap_api_ctx_s *check;        /* is under way, or NULL */
     ngx_str_t                  token;        /* fresh, heap; none: the first */
     time_t                     exp;          /* of the token; 0: not given */
+    time_t                     until;        /* is it good for; 0: no end */
     ngx_msec_t                 due;
     ngx_msec_t                 failing;      /* since when, if is_failing */
     unsigned                   is_failing:1; /* nobody could tell, lately */

@@ -238,9 +238,14 @@ void ngx_pcap_api_cache_put(ngx_shm_zone_t *zone, u_char hash[32],
 
 /* module/slots.c: token checks under way */
 
+/*
+ * How many may be taken when ctx takes one: by the check of a capture that runs
+ * all that pcap_api_introspection_inflight allows, by a request fewer.
+ */
+ngx_uint_t ngx_pcap_api_slots(ngx_pcap_api_ctx_t *ctx);
 /* NGX_OK: a slot is taken; NGX_BUSY: rate of the address; NGX_DECLINED: all */
 ngx_int_t ngx_pcap_api_slot_take(ngx_shm_zone_t *zone,
-    ngx_pcap_api_loc_conf_t *conf, struct sockaddr *sa);
+    ngx_pcap_api_ctx_t *ctx, struct sockaddr *sa);
 void ngx_pcap_api_slot_free(ngx_shm_zone_t *zone);
 
 /* module/registry.c: the captures of all workers */

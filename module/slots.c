@@ -1,25 +1,45 @@
 /*
  * module/slots.c: how many token checks may be under way, and how many a client
- * address may cause per second.
+ * address may cause per second. The last places are for captures that run: they
+ * have to ask again, and must not be kept from it by those who guess tokens.
  */
 
 #include "module/shm.h"
 
 
+#define NGX_PCAP_API_SLOTS_KEPT  8           /* one of so many, at least one */
+
+
+ngx_uint_t
+ngx_pcap_api_slots(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_uint_t  all;
+
+    all = ctx->conf->inflight;
+
+    if (ctx->capture != NULL || all == 1) {
+        return all;
+    }
+
+    return all - ngx_max(all / NGX_PCAP_API_SLOTS_KEPT, 1);
+}
+
+
 ngx_int_t
-ngx_pcap_api_slot_take(ngx_shm_zone_t *zone, ngx_pcap_api_loc_conf_t *conf,
+ngx_pcap_api_slot_take(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx,
     struct sockaddr *sa)
 {
     ngx_int_t             rc;
-    ngx_uint_t            i, used, place;
+    ngx_uint_t            i, max, used, place;
     ngx_slab_pool_t      *shpool;
     ngx_pcap_api_shm_t   *sh;
     ngx_pcap_api_rate_t  *rate;
 
     shpool = ngx_pcap_api_shpool(zone);
     sh = ngx_pcap_api_shm(zone);
-    rate = &conf->limits.introspection_rate;
+    rate = &ctx->conf->limits.introspection_rate;
 
+    max = ngx_pcap_api_slots(ctx);
     used = 0;
     place = NGX_PCAP_API_MAX_INFLIGHT;
     rc = NGX_OK;
@@ -43,7 +63,7 @@ ngx_pcap_api_slot_take(ngx_shm_zone_t *zone, ngx_pcap_api_loc_conf_t *conf,
         }
     }
 
-    if (used >= conf->inflight || place == NGX_PCAP_API_MAX_INFLIGHT) {
+    if (used >= max || place == NGX_PCAP_API_MAX_INFLIGHT) {
         rc = NGX_DECLINED;
         goto done;
     }

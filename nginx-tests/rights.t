@@ -1,6 +1,7 @@
 # The right of a capture that runs is asked for again, beside the stream: it
 # ends when the right is found missing, it goes on while its token is renewed,
-# for a while without a valid one, and for a while when nobody can tell.
+# for a while without a valid one, and for a while when nobody can tell. Only a
+# right that is found makes that while begin again, however many tokens come.
 #
 # RIGHTS_SECONDS=400 beside it (make rights) runs one capture for so long with
 # tokens of 120 s that are renewed, and the default of pcap_api_reauth.
@@ -12,6 +13,7 @@ no warnings 'portable';
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use IO::Socket::INET;
 use PcapTest::BoshLab;
 use PcapTest::Certs;
 use PcapTest::CfLab qw(cf_user running process path_of WEB);
@@ -28,6 +30,11 @@ my $more = "pcap_api_introspection_rate 1000 burst=1000; $demo";
 my $all = 'pcap_api on; pcap_api_introspection /_pcap_introspect;'
     . ' pcap_api_bosh /_pcap_director; pcap_api_cf /_pcap_cc;'
     . ' pcap_api_agent_ranges 127.0.0.0/8;';
+
+# A token endpoint that takes connections and says nothing.
+my $mute = IO::Socket::INET->new(Listen => 128, LocalAddr => '127.0.0.1')
+    or die "listen: $!";
+my $mute_port = $mute->sockport();
 my $life = limit(60) + ($ENV{RIGHTS_SECONDS} || 0);
 my $lab = bosh_lab(certs => $certs, script => sub {
     my ($c) = @_;
@@ -40,13 +47,19 @@ my $lab = bosh_lab(certs => $certs, script => sub {
     server => $cc->location('/_pcap_cc')
     . "location /v1/short/ { $all $more pcap_api_reauth 1s;"
     . ' pcap_api_reauth_max_age 3s; }'
-    . "location /v1/seldom/ { $all $more }"
+    . "location /v1/seldom/ { $all $more pcap_api_reauth_max_age 3s; }"
+    . "location /v1/flooded/ { $all $more pcap_api_reauth 1s;"
+    . ' pcap_api_reauth_max_age 3s; pcap_api_introspection_inflight 4; }'
+    . 'location /v1/mute/ { pcap_api on; pcap_api_introspection /_mute;'
+    . " $more pcap_api_introspection_inflight 4; }"
+    . 'location = /_mute { internal; proxy_pass'
+    . " http://127.0.0.1:$mute_port; }"
     . "location /v1/limited/ { $all $demo pcap_api_reauth 1s;"
     . ' pcap_api_introspection_rate 1 burst=1; }'
     . 'location /v1/keys/ { pcap_api on; pcap_api_token_keys'
     . ' /_pcap_token_keys; pcap_api_issuer ' . PcapTest::Uaa::ISSUER()
     . '; pcap_api_cf /_pcap_cc; pcap_api_agent_ranges 127.0.0.0/8;'
-    . " $more pcap_api_reauth 1s; }"
+    . " $more pcap_api_reauth 1s; pcap_api_reauth_max_age 3s; }"
     . 'location /v1/note/ { pcap_api on; pcap_api_introspection'
     . ' /_pcap_introspect; pcap_api_cf /_pcap_cc; pcap_api_agent_ranges'
     . " 127.0.0.0/8; $more pcap_api_reauth 1s;"
@@ -172,9 +185,20 @@ shop(annotations => { 'pcap.example.com/capture' => 'true' });
 token($_, 600) for qw(scope revoked steady);
 
 my $key = PcapTest::Jwt->new('key-1');
-my $signed = $key->token({ iss => PcapTest::Uaa::ISSUER(), sub => 'u-9',
-    user_id => 'u-9', user_name => 'signed', jti => 'id-9', exp =>
-    int(time()) + 600, scope => ['cloud_controller.read'] });
+
+
+# A token with this life in s that the keys know.
+sub signed
+{
+    my ($life) = @_;
+
+    return $key->token({ iss => PcapTest::Uaa::ISSUER(), sub => 'u-9',
+        user_id => 'u-9', user_name => 'signed', jti => 'id-9', exp =>
+        int(time()) + $life, scope => ['cloud_controller.read'] });
+}
+
+
+my $signed = signed(600);
 
 $uaa->tell(keys => [ $key->jwk() ]);
 $cc->token($signed, 'space-1' => 'space_developer');
@@ -284,6 +308,58 @@ goes_on('renewed', $renewed, 3);
 goes_on('renewed late', $late, 3);
 wiped('taken');
 
+# --- fresh tokens by which the right is not found ----------------------------
+
+my %b = (user_id => 'u-b', sub => 'u-b');
+
+token('first', 3, %b);
+my $first = signed(3);
+
+$cc->token($first, 'space-1' => 'space_developer');
+shop();
+
+my %kept = (revoked => begin('revoked', '/v1/short/capture/static/demo',
+    'first'), keys => begin('by keys', path_of('', '/v1/keys'), $first));
+my $slow = begin('slow', '/v1/seldom/capture/static/demo', token('slow1', 2,
+    %b));
+my $slow_exp = int(time()) + 6;
+my $left = sub { grep { !$_->{complete} && !$_->{eof} } values %kept };
+my ($gone, $ended) = (0);
+
+$start = time();
+status_is(put($slow, token('slow2', 6, %b), base => '/v1/seldom'), 204,
+    'slow: before the first one runs out');
+
+# each is good when it comes, as far as the API knows, and is not any more when
+# it is asked with
+while ((!$ended || $slow_exp) && time() < $start + 10) {
+    my $token = token('gone' . ++$gone, 4, %b, scope => ['openid']);
+
+    $nginx->fetch('/v1/short/captures', token => $token);
+    delete $uaa->{control}{tokens}{$token};
+    $uaa->tell();
+    put($kept{revoked}, $token, base => '/v1/short');
+    put($kept{keys}, signed(4), base => '/v1/keys');
+
+    if ($slow_exp && time() > $slow_exp + 0.2) {
+        status_is(put($slow, token('slow3', 600, %b), base => '/v1/seldom'),
+            204, 'slow: when the second one has run out');
+        $slow_exp = 0;
+    }
+
+    $_->read_until(0.02, sub { 0 }) for map { $left->(), $slow } 1 .. 9;
+    $ended ||= time() - $start if !$left->();
+}
+
+ok($ended, 'tokens alone keep no capture');
+cmp_ok($ended || 0, '>', 4.5, 'but it goes on for a while');
+ends("fresh ones, $_", $kept{$_}, qr/no valid token/) for sort keys %kept;
+is($slow_exp, 0, 'slow: got its third token');
+goes_on('slow', $slow, 3);
+cmp_ok(scalar(grep { $_->{text} =~ /token=slow2/ } $uaa->seen()), '>=', 2,
+    'slow: its second one was asked with, long before it was due');
+stop_capture($lab, $slow, token => 'slow3');
+
 # --- whose fresh token -------------------------------------------------------
 
 token('mallory', 600, user_id => 'u-m', sub => 'u-m');
@@ -339,6 +415,28 @@ cmp_ok($t[-1] - $t[0], '>', 0.03, 'they do not ask all at once');
 is(scalar(grep { $_->{eof} } @many), 0,
     'and the limit of the address is not theirs');
 stop_capture($lab, $_, token => 'many') for @many;
+
+# --- strangers take all places for token checks ------------------------------
+
+my $flooded = begin('flooded', '/v1/flooded/capture/static/demo', token('busy',
+    600));
+my @strangers = map { $nginx->get('/v1/mute/captures', token => "guess$_",
+    no_wait => 1) } 1 .. 6;
+
+ok(wait_for(5, sub { $_->read_until(0.01, sub { 0 }) for @strangers;
+    (grep { $_->{status} } @strangers) >= 3 }), 'strangers do not get all');
+is(join(' ', sort map { $_->{status} || 0 } @strangers), '0 0 0 503 503 503',
+    'the last eighth, at least one place, is not for them');
+
+my $busy = sub { scalar grep { $_->{text} =~ /token=busy/ } $uaa->seen() };
+my $had = $busy->();
+
+ok($flooded->read_until(8, sub { $busy->() >= $had + 4 }),
+    'it is for captures that run');
+is(scalar(grep { $_->{status} } @strangers), 3, 'the strangers stay');
+goes_on('flooded', $flooded, 3);
+$_->vanish(1) for @strangers;
+stop_capture($lab, $flooded, token => 'busy');
 
 # --- tokens of 120 s, by hand ------------------------------------------------
 

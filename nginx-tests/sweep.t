@@ -1,6 +1,7 @@
 # What workers leave that are gone: their captures have ended, their agents
-# stop, everybody else goes on. Also an old worker of a reload, whose place
-# nobody takes, and a worker whose pid is somebody else's now.
+# stop, the places of their token checks are free, everybody else goes on. Also
+# an old worker of a reload, whose place nobody takes, and a worker whose pid is
+# somebody else's now.
 
 use strict;
 use warnings;
@@ -8,13 +9,23 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use IO::Socket::INET;
 use JSON::PP;
 use PcapTest::AgentClient;
 use PcapTest::Lab;
 
 
+# A token endpoint that takes connections and says nothing.
+my $mute = IO::Socket::INET->new(Listen => 128, LocalAddr => '127.0.0.1')
+    or die "listen: $!";
+my $mute_port = $mute->sockport();
 my $lab = hosts_lab(nginx => { workers => 2, listen => 'reuseport',
-    allow => [ qr/\[alert\].*exited on signal 9/ ] });
+    allow => [ qr/\[alert\].*exited on signal 9/ ], server =>
+    'location /v1/mute/ { pcap_api on; pcap_api_introspection /_mute;'
+    . ' pcap_api_introspection_rate off; pcap_api_introspection_inflight 18;'
+    . ' pcap_api_static demo web/0 127.1.0.1:9494 tls_name=pcap-agent; }'
+    . 'location = /_mute { internal; proxy_pass'
+    . " http://127.0.0.1:$mute_port; }" });
 my $nginx = $lab->{nginx};
 my $path = '/v1/capture/static/demo?interface=eth0';
 
@@ -131,6 +142,50 @@ kill 'CONT', @new;
 swept_ok($id, 'with an heir');
 ok(alive($heir), 'who lives on');
 stop_child($heir, 'TERM', 5);
+
+# --- one with token checks under way --------------------------------------
+
+sub ask
+{
+    return map { $nginx->get('/v1/mute/captures', token => "guess$_",
+        no_wait => 1) } 1 .. $_[0];
+}
+
+
+# Those that hold a place: neither refused nor cut.
+sub holding
+{
+    my (@c) = @_;
+
+    $_->read_until(0.01, sub { 0 }) for @c;
+
+    return grep { !$_->{status} && !$_->{eof} } @c;
+}
+
+
+ok(wait_for(5, sub { $nginx->workers() == 2 }), 'two workers');
+@workers = $nginx->workers();
+
+my @held = ask(18);
+
+ok(wait_for(5, sub { holding(@held) == 16 }), 'all places are taken');
+is(join(' ', map { $_->{status} || () } @held), '503 503', 'that is said');
+@held = holding(@held);
+kill 'KILL', $workers[0];
+ok(wait_for(5, sub { holding(@held) < 16 && !alive($workers[0]) }),
+    'a worker with places dies');
+@held = holding(@held);
+cmp_ok(scalar @held, '>', 0, 'another one keeps its own');
+
+my ($next, @next);
+
+ok(wait_for(4, sub { ($next) = ask(1); $next->read_until(0.2, sub {
+    $_[0]{status} }); holding($next) }), 'its places are free again');
+@next = ask(15 - @held + 2);
+ok(wait_for(3, sub { holding(@next) == 15 - @held }), 'all of them');
+is(join(' ', map { $_->{status} || () } @next), '503 503', 'and no more');
+is(scalar holding(@held, $next), @held + 1, 'nobody else has lost one');
+$_->vanish(1) for @held, $next, @next;
 
 # --- new ones go on as if nothing had been --------------------------------
 

@@ -105,6 +105,9 @@ sub pull
 
     return 0 if $self->{eof};
 
+    # what another connection has left there would be taken for our end
+    Net::SSLeay::ERR_clear_error();
+
     my $n = $self->{s}->sysread(my $part, $max || 65536);
 
     if (!defined $n && $SSL_ERROR == SSL_WANT_READ) {
