@@ -2,9 +2,10 @@
  * module/audit_log.c: the chain of the audit log: each line has a number and
  * an HMAC over itself and the one before. All processes that write take the
  * lock of the state file (fcntl(2): the kernel gives it back when a process
- * dies, however it dies; nobody waits long for it), read the state, write one whole line by one
- * write(2), and write the state. Nothing about the chain is kept in memory,
- * so that reload, restart and a second master with a new binary go on with it.
+ * dies, however it dies; nobody waits long for it), read the state, write one
+ * whole line by one write(2), and write the state. Nothing about the chain is
+ * kept in memory, so that reload, restart and a second master with a new
+ * binary go on with it.
  *
  * A state with pending set was left by a process that died in between: the
  * size of the file tells whether its line is there. A part of one is taken

@@ -145,7 +145,8 @@ confined($agent, 'before a request', CapPrm => $raw, filters => 1,
     open => qr/^0 1 2 3 4 5$/);
 $c->get('/v1/capture?interface=lo');
 $c->started();
-confined($agent, 'a capture', filters => 2, open => qr/^0 1 2 3 4(?: \d){0,2}$/);
+confined($agent, 'a capture', filters => 2,
+    open => qr/^0 1 2 3 4(?: \d){0,2}$/);
 $c->half_close();
 whole($c, 'lo');
 $agent->stop();

@@ -223,7 +223,8 @@ is(within(1, 'again', sub { quick_capture() })->{status}, 200,
 $told += $_->{lost} || 0 for grep { $_->{seq} > $was->{seq} }
     audit_lines($log);
 cmp_ok($told, '>=', 21 + 1, 'the next line says how many are lost');
-is(audit_state($state)->{lost_total} - $was->{lost_total}, $told, 'each is counted once');
+is(audit_state($state)->{lost_total} - $was->{lost_total}, $told,
+    'each is counted once');
 is(audit_chain($key, [$log], $st->{seq}, $st->{mac}), '', 'one chain');
 
 $nginx->{http} =~ s/;/ failure=continue;/;
