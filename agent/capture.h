@@ -67,11 +67,11 @@ int capture_open(capture_t *c, const conf_t *conf, const request_t *req,
     container_t *ct, const log_t *log, problem_t *why);
 
 /*
- * Checks the filter in a child, installs it and starts with empty rings and
- * counters at zero. Returns 0, or -1 with *why.
+ * Has the checker look at the filter, installs it and starts with empty rings
+ * and counters at zero. Returns 0, or -1 with *why.
  */
-int capture_start(capture_t *c, const filter_exclude_t *ex,
-    const request_t *req, problem_t *why);
+int capture_start(capture_t *c, filter_checker_t *checker,
+    const filter_exclude_t *ex, const request_t *req, problem_t *why);
 
 /*
  * Reads what the rings hold into the staging buffer, as long as there is

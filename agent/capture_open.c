@@ -358,8 +358,8 @@ capture_linktype(int dlt)
 
 
 int
-capture_start(capture_t *c, const filter_exclude_t *ex, const request_t *req,
-    problem_t *why)
+capture_start(capture_t *c, filter_checker_t *checker,
+    const filter_exclude_t *ex, const request_t *req, problem_t *why)
 {
     unsigned   i;
     pcap_t    *pcaps[PCAPX_MAX_INTERFACES];
@@ -368,7 +368,7 @@ capture_start(capture_t *c, const filter_exclude_t *ex, const request_t *req,
         pcaps[i] = c->ifs[i].pcap;
     }
 
-    if (filter_check(pcaps, c->nifs, req->filter, why) != 0
+    if (filter_check(checker, pcaps, c->nifs, req->filter, why) != 0
         || capture_flush(c, why) != 0)
     {
         return -1;

@@ -10,9 +10,11 @@
 #include <nss.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,8 +37,20 @@
 #define FILTER_BROKE  'x'
 
 
-static void filter_child(pcap_t *const *pcaps, unsigned n, const char *user,
-    int out);
+/* What it is asked: one message, as long as its text. */
+
+typedef struct {
+    uint32_t  nlinks;
+    int32_t   dlt[PCAPX_MAX_INTERFACES];
+    int32_t   snaplen;
+    char      text[PCAPX_MAX_FILTER_LEN + 1];
+} filter_question_t;
+
+#define FILTER_QUESTION_HEAD  offsetof(filter_question_t, text)
+
+
+static void filter_child(int fd);
+static char filter_try(const filter_question_t *q, char *words, size_t max);
 static int filter_verdict(int fd, pid_t pid, problem_t *why);
 static int filter_words(char verdict, const char *text, problem_t *why);
 static int filter_compile_exclusion(pcap_t *pcap, const filter_exclude_t *ex,
@@ -70,88 +84,154 @@ filter_init(void)
 
 
 int
-filter_check(pcap_t *const *pcaps, unsigned n, const char *user,
-    problem_t *why)
+filter_start(filter_checker_t *checker)
 {
-    int    fd[2];
-    pid_t  pid;
+    int  fd[2];
 
-    if (privs_withhold() != 0) {
-        return problem_set(why, 500, "madvise: %s", strerror(errno));
+    checker->fd = -1;
+
+    if (privs_withhold() != 0
+        || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd) != 0)
+    {
+        return -1;
     }
 
-    if (pipe(fd) != 0) {
-        return problem_set(why, 500, "pipe: %s", strerror(errno));
-    }
+    checker->pid = fork();
 
-    pid = fork();
-
-    if (pid == -1) {
-        close(fd[0]);
-        close(fd[1]);
-        return problem_set(why, 500, "fork: %s", strerror(errno));
-    }
-
-    if (pid == 0) {
-        filter_child(pcaps, n, user, fd[1]);
+    if (checker->pid == 0) {
+        filter_child(fd[1]);
         _exit(0);
     }
 
     close(fd[1]);
 
-    return filter_verdict(fd[0], pid, why);
+    if (checker->pid == -1) {
+        close(fd[0]);
+        return -1;
+    }
+
+    checker->fd = fd[0];
+
+    return 0;
+}
+
+
+int
+filter_check(filter_checker_t *checker, pcap_t *const *pcaps, unsigned n,
+    const char *user, problem_t *why)
+{
+    int                 fd;
+    size_t              len;
+    ssize_t             rc;
+    unsigned            i;
+    filter_question_t   q;
+
+    len = strlen(user) + 1;
+    fd = checker->fd;
+    checker->fd = -1;
+
+    if (fd == -1 || n == 0 || n > PCAPX_MAX_INTERFACES
+        || len > sizeof(q.text))
+    {
+        return problem_set(why, 500, "the filter could not be checked");
+    }
+
+    memset(&q, 0, FILTER_QUESTION_HEAD);
+    memcpy(q.text, user, len);
+    q.nlinks = n;
+    q.snaplen = pcap_snapshot(pcaps[0]);
+
+    for (i = 0; i < n; i++) {
+        q.dlt[i] = pcap_datalink(pcaps[i]);
+    }
+
+    /* Should it be gone already, filter_verdict() finds out how. */
+
+    rc = write(fd, &q, FILTER_QUESTION_HEAD + len);
+    (void) rc;
+
+    return filter_verdict(fd, checker->pid, why);
 }
 
 
 static void
-filter_child(pcap_t *const *pcaps, unsigned n, const char *user, int out)
+filter_child(int fd)
 {
+    int                 broken;
     char                answer[1 + PCAP_ERRBUF_SIZE];
-    unsigned            i;
-    ssize_t             rc;
-    struct bpf_program  prog;
+    ssize_t             n;
+    filter_question_t   q;
 
-    /*
-     * It needs nothing but the pipe: not the connection, nor the packet
-     * sockets; their rings were not inherited.
-     */
+    (void) prctl(PR_SET_NAME, "pcap-filter", 0, 0, 0);
 
-    if (dup2(out, 0) != 0) {
+    /* It needs nothing but this: not the connection, nor the parent. */
+
+    if (dup2(fd, 0) != 0) {
         return;
     }
 
     closefrom(1);
 
-    answer[0] = FILTER_GOOD;
-    answer[1] = '\0';
+    broken = privs_confine(FILTER_CPU_S, FILTER_MEMORY) == 0 ? 0 : errno;
+    n = read(0, &q, sizeof(q));
 
-    if (privs_confine(FILTER_CPU_S, FILTER_MEMORY) != 0) {
-        answer[0] = FILTER_BROKE;
-        snprintf(answer + 1, sizeof(answer) - 1, "%s", strerror(errno));
-        n = 0;
+    /* None: no capture was asked for. */
+
+    if (n <= (ssize_t) FILTER_QUESTION_HEAD || n > (ssize_t) sizeof(q)
+        || ((char *) &q)[n - 1] != '\0' || q.nlinks > PCAPX_MAX_INTERFACES)
+    {
+        return;
     }
 
-    for (i = 0; i < n; i++) {
-        if (pcap_compile(pcaps[i], &prog, user, 1, PCAP_NETMASK_UNKNOWN)
-            != 0)
+    if (broken) {
+        answer[0] = FILTER_BROKE;
+        snprintf(answer + 1, sizeof(answer) - 1, "%s", strerror(broken));
+
+    } else {
+        answer[0] = filter_try(&q, answer + 1, sizeof(answer) - 1);
+    }
+
+    n = write(0, answer, 1 + strlen(answer + 1));
+    (void) n;
+}
+
+
+/*
+ * On handles that are open on nothing: for the compiler they are what their
+ * link type is, and filter_install() compiles once more for the true ones.
+ */
+
+static char
+filter_try(const filter_question_t *q, char *words, size_t max)
+{
+    pcap_t              *pcap;
+    uint32_t             i;
+    struct bpf_program   prog;
+
+    words[0] = '\0';
+
+    for (i = 0; i < q->nlinks; i++) {
+        pcap = pcap_open_dead(q->dlt[i], q->snaplen);
+
+        if (pcap == NULL) {
+            snprintf(words, max, "out of memory");
+            return FILTER_BROKE;
+        }
+
+        if (pcap_compile(pcap, &prog, q->text, 1, PCAP_NETMASK_UNKNOWN) != 0)
         {
-            answer[0] = FILTER_BAD;
-            snprintf(answer + 1, sizeof(answer) - 1, "%s",
-                     pcap_geterr(pcaps[i]));
-            break;
+            snprintf(words, max, "%s", pcap_geterr(pcap));
+            return FILTER_BAD;
         }
 
         if (prog.bf_len > FILTER_MAX_INSNS) {
-            answer[0] = FILTER_BAD;
-            snprintf(answer + 1, sizeof(answer) - 1, "the filter needs %u "
-                     "instructions, %u are allowed", prog.bf_len,
-                     FILTER_MAX_INSNS);
-            break;
+            snprintf(words, max, "the filter needs %u instructions, %u are "
+                     "allowed", prog.bf_len, FILTER_MAX_INSNS);
+            return FILTER_BAD;
         }
     }
 
-    rc = write(0, answer, 1 + strlen(answer + 1));
-    (void) rc;
+    return FILTER_GOOD;
 }
 
 

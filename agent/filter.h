@@ -40,6 +40,12 @@ typedef struct {
     const char  *mandatory;                /* exclude_filter; NULL: none */
 } filter_exclude_t;
 
+/* The child that compiles. */
+typedef struct {
+    pid_t        pid;
+    int          fd;                       /* ours to close; -1: asked */
+} filter_checker_t;
+
 
 /*
  * Where a link type keeps its protocol field and how long its header is;
@@ -61,12 +67,21 @@ typedef struct {
 void filter_init(void);
 
 /*
- * Compiles the user's filter for each handle in a throw-away child: no
- * capability, no socket, no shared memory, 1 s CPU, 64 MiB. Returns 0, or -1
- * with *why (400 and libpcap's words, or 500).
+ * Forks the throw-away child that compiles one user's filter: no capability,
+ * no socket but the one to us, no shared memory, 1 s CPU, 64 MiB. Before a
+ * byte of the peer is read, as fork() is on no list of the sandbox. It waits
+ * to be asked, and ends when that socket is closed. Returns 0, or -1 with
+ * errno.
  */
-int filter_check(pcap_t *const *pcaps, unsigned n, const char *user,
-    problem_t *why);
+int filter_start(filter_checker_t *checker);
+
+/*
+ * Has that child compile the user's filter for the link type of each handle
+ * (1 to PCAPX_MAX_INTERFACES); once. Returns 0, or -1 with *why (400 and
+ * libpcap's words, or 500).
+ */
+int filter_check(filter_checker_t *checker, pcap_t *const *pcaps, unsigned n,
+    const char *user, problem_t *why);
 
 /*
  * Compiles both halves for this handle, joins them and installs them in the

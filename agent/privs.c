@@ -256,6 +256,10 @@ privs_confine(unsigned cpu_s, size_t max_bytes)
         return -1;
     }
 
+    if (sandbox_enter(SANDBOX_REQUEST, SANDBOX_MACHINE) != 0) {
+        return -1;
+    }
+
     return sandbox_enter(SANDBOX_FILTER, SANDBOX_MACHINE);
 }
 

@@ -55,14 +55,15 @@ int privs_drop(void);
 /*
  * For the throw-away child that compiles filters: no capability, cpu_s
  * seconds of CPU, max_bytes of memory beyond what is mapped now, no file to
- * write, no core, and the list SANDBOX_FILTER. Returns 0 or -1 with errno.
+ * write, no core, and the list SANDBOX_FILTER on top of the first one. Returns
+ * 0 or -1 with errno.
  */
 int privs_confine(unsigned cpu_s, size_t max_bytes);
 
 /*
- * From now on no child inherits the memory that is shared now: the rings of
- * packet sockets and the page of the counts (madvise(2), MADV_DONTFORK; what
- * is shared is what /proc/self/maps says). Returns 0, or -1 with errno.
+ * From now on no child inherits the memory that is shared now: the page of
+ * the counts (madvise(2), MADV_DONTFORK; what is shared is what
+ * /proc/self/maps says). Returns 0, or -1 with errno.
  */
 int privs_withhold(void);
 

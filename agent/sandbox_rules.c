@@ -73,12 +73,6 @@
 /* Of a process id: a group, or all. */
 #define NEGATIVE  0x80000000u
 
-/* fork(), and neither a thread nor a new namespace. */
-#define THREAD  (CLONE_VM | CLONE_THREAD | CLONE_FILES | CLONE_FS            \
-                 | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS              \
-                 | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID               \
-                 | CLONE_NEWNET | CLONE_PARENT | CLONE_PTRACE)
-
 
 const sandbox_rule_t  sandbox_rules[] = {
 
@@ -140,8 +134,7 @@ const sandbox_rule_t  sandbox_rules[] = {
     on(restart_syscall, R | C | F),
     on(rt_sigreturn, R | C | F),
     on(rt_sigprocmask, R | C | F),
-    if1(tgkill, R, 2, ALL, SIGABRT),
-    own2(tgkill, C | F, 2, SIGABRT),
+    own2(tgkill, R | C | F, 2, SIGABRT),
     on(exit, R | C | F),
     on(exit_group, R | C | F),
 
@@ -153,8 +146,6 @@ const sandbox_rule_t  sandbox_rules[] = {
 #endif
     on(fstat, R | F),
     on(lseek, R | F),
-    if1(prlimit64, R, 0, ALL, 0),
-    on(close_range, R),
     on(getdents64, R),
 
     /* interfaces and packet sockets */
@@ -179,19 +170,8 @@ const sandbox_rule_t  sandbox_rules[] = {
     on(capget, R),
     on(capset, R),
 
-    /* the child that compiles filters, and the next list */
+    /* the end of the child that compiles filters, and the next list */
 
-    if1(clone, R, 0, THREAD, 0),
-    fails(clone3, R, ENOSYS),
-#ifdef SYS_pipe
-    on(pipe, R),
-#endif
-    on(pipe2, R),
-#ifdef SYS_dup2
-    on(dup2, R),
-#endif
-    on(dup3, R),
-    on(set_robust_list, R),
     on(wait4, R),
     { "kill", SYS_kill, R, 0, 0,
       { { 0, NEGATIVE, 0, 0 }, { 1, ALL, SIGKILL, 0 } } },
@@ -241,7 +221,7 @@ const sandbox_rule_t  sandbox_rules[] = {
     on(kill, R | C | F),
     on(tgkill, R | C | F),
     on(prctl, R | C | F),
-    on(prlimit64, C | F),
+    on(prlimit64, R | C | F),
     on(getppid, R | C | F),
     on(sigaltstack, R | C | F),
     on(rt_sigaction, R | C | F),
@@ -250,7 +230,7 @@ const sandbox_rule_t  sandbox_rules[] = {
     on(process_vm_readv, R | C | F),
     on(fcntl, R | C | F),
     on(ioctl, R | C | F),
-    on(set_robust_list, C | F),
+    on(set_robust_list, R | C | F),
     on(clock_nanosleep, R | C | F),
 
 #endif

@@ -47,7 +47,7 @@
 
 
 static int session_fds(session_t *s);
-static int session_confine(const session_t *s);
+static int session_confine(session_t *s);
 static int session_socket(session_t *s);
 static int session_serve(session_t *s, tls_t *tls);
 static int session_receive(session_t *s, tls_t *tls, request_t *req,
@@ -133,11 +133,12 @@ session_fds(session_t *s)
 
 /*
  * The staging buffer is 4 MiB, TLS and a request need less than 1; the rest
- * is for the filter, whose child may not have more than we.
+ * is for the filter, whose child may not have more than we. The child comes
+ * first: nobody forks under a list.
  */
 
 static int
-session_confine(const session_t *s)
+session_confine(session_t *s)
 {
     size_t           max;
     sandbox_scope_t  scope;
@@ -148,6 +149,7 @@ session_confine(const session_t *s)
             : SANDBOX_MACHINE;
 
     if (sandbox_limits(max) != 0
+        || filter_start(&s->checker) != 0
         || sandbox_enter(SANDBOX_REQUEST, scope) != 0)
     {
         log_error(&s->log, "sandbox: %s", strerror(errno));
@@ -336,7 +338,7 @@ session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
         || capture_open(c, s->conf, req, req->container[0] ? &ct : NULL,
                         &s->log, why)
            != 0
-        || capture_start(c, ex, req, why) != 0)
+        || capture_start(c, &s->checker, ex, req, why) != 0)
     {
         rc = session_refuse(s, tls, why, &ct);
         goto out;

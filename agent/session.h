@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "conf.h"
+#include "filter.h"
 #include "log.h"
 #include "stats.h"
 
@@ -21,6 +22,7 @@ typedef struct {
     stats_slot_t              *stats;     /* our page of it */
     int                        fd;        /* the connection, ours to close */
     int                        control;   /* the parent, ours to close */
+    filter_checker_t           checker;
     volatile sig_atomic_t     *stop;
     const sigset_t            *wait_mask;
 } session_t;

@@ -82,7 +82,9 @@ struct ngx_pcap_api_audit_s {
     ngx_str_t           key;
     ngx_str_t           state;             /* its path */
     ngx_fd_t            fd;                /* of the state */
+    ngx_atomic_t       *missed;            /* lines, of all processes */
     ngx_uint_t          required;          /* unsigned  required:1 */
+    ngx_uint_t          stuck;             /* this process: no lock, lately */
 };
 
 
@@ -126,8 +128,12 @@ ngx_int_t ngx_pcap_api_audit_put(ngx_pcap_api_audit_t *a,
     ngx_pcap_api_audit_budget_e budget, u_char *fields, size_t len,
     ngx_log_t *log);
 
-/* For audit_conf.c: one process at a time; type as of fcntl(2). */
-ngx_int_t ngx_pcap_api_audit_lock(ngx_pcap_api_audit_t *a, short type);
+/*
+ * For audit_conf.c: one process at a time. NGX_ERROR with errno: somebody has
+ * had the lock for too long.
+ */
+ngx_int_t ngx_pcap_api_audit_lock(ngx_pcap_api_audit_t *a);
+void ngx_pcap_api_audit_unlock(ngx_pcap_api_audit_t *a);
 /* NGX_OK; NGX_DECLINED: it is none by this key; NGX_ERROR with errno. */
 ngx_int_t ngx_pcap_api_audit_load(ngx_pcap_api_audit_t *a,
     ngx_pcap_api_audit_state_t *st);

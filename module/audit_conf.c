@@ -521,12 +521,12 @@ ngx_pcap_api_audit_open(ngx_conf_t *cf)
         rc = ngx_test_config && ngx_errno == NGX_ENOENT
              ? ngx_pcap_api_audit_look(cf, a) : "cannot open its state";
 
-    } else if (ngx_pcap_api_audit_lock(a, F_WRLCK) != NGX_OK) {
+    } else if (ngx_pcap_api_audit_lock(a) != NGX_OK) {
         rc = "cannot lock its state";
 
     } else {
         rc = ngx_pcap_api_audit_look(cf, a);
-        (void) ngx_pcap_api_audit_lock(a, F_UNLCK);
+        ngx_pcap_api_audit_unlock(a);
     }
 
     if (rc != NGX_CONF_OK && rc != NGX_CONF_ERROR) {

@@ -2,9 +2,10 @@
  * module/audit_log.c: the chain of the audit log: each line has a number and
  * an HMAC over itself and the one before. All processes that write take the
  * lock of the state file (fcntl(2): the kernel gives it back when a process
- * dies, however it dies), read the state, write one whole line by one
- * write(2), and write the state. Nothing about the chain is kept in memory,
- * so that reload, restart and a second master with a new binary go on with it.
+ * dies, however it dies; nobody waits long for it), read the state, write one
+ * whole line by one write(2), and write the state. Nothing about the chain is
+ * kept in memory, so that reload, restart and a second master with a new
+ * binary go on with it.
  *
  * A state with pending set was left by a process that died in between: the
  * size of the file tells whether its line is there. A part of one is taken
@@ -22,23 +23,101 @@
 #define NGX_PCAP_API_AUDIT_MAGIC  PCAPX_AUDIT_STATE
 #define NGX_PCAP_API_AUDIT_WAIT   1000      /* ms, for a syslog daemon */
 
+/*
+ * For the lock, which others have for some 100 us, or while they wait for a
+ * syslog daemon; and again, once that was in vain.
+ */
+#define NGX_PCAP_API_AUDIT_LOCK        100  /* ms */
+#define NGX_PCAP_API_AUDIT_LOCK_AGAIN  2    /* ms */
+#define NGX_PCAP_API_AUDIT_NAP         200  /* us */
 
+#define NGX_PCAP_API_AUDIT_READS       10
+
+
+/*
+ * Not F_SETLKW: a worker that is stopped while it has the lock would stop
+ * all others. They wait once; then, until they get it, next to not at all.
+ */
 ngx_int_t
-ngx_pcap_api_audit_lock(ngx_pcap_api_audit_t *a, short type)
+ngx_pcap_api_audit_lock(ngx_pcap_api_audit_t *a)
+{
+    ngx_err_t     err;
+    ngx_uint_t    naps;
+    struct flock  fl;
+
+    ngx_memzero(&fl, sizeof(struct flock));
+    fl.l_type = F_WRLCK;
+    fl.l_whence = SEEK_SET;
+
+    naps = NGX_PCAP_API_AUDIT_LOCK_AGAIN;
+
+    if (!a->stuck) {
+        naps = NGX_PCAP_API_AUDIT_LOCK;
+        naps += a->file == NULL ? NGX_PCAP_API_AUDIT_WAIT : 0;
+    }
+
+    naps = naps * 1000 / NGX_PCAP_API_AUDIT_NAP;
+
+    while (fcntl(a->fd, F_SETLK, &fl) == -1) {
+        err = ngx_errno;
+
+        if (naps-- == 0
+            || (err != NGX_EAGAIN && err != NGX_EACCES && err != NGX_EINTR))
+        {
+            a->stuck = 1;
+            ngx_set_errno(err);
+            return NGX_ERROR;
+        }
+
+        (void) usleep(NGX_PCAP_API_AUDIT_NAP);
+    }
+
+    a->stuck = 0;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_pcap_api_audit_unlock(ngx_pcap_api_audit_t *a)
 {
     struct flock  fl;
 
     ngx_memzero(&fl, sizeof(struct flock));
-    fl.l_type = type;
+    fl.l_type = F_UNLCK;
     fl.l_whence = SEEK_SET;
 
-    while (fcntl(a->fd, F_SETLKW, &fl) == -1) {
-        if (ngx_errno != NGX_EINTR) {
-            return NGX_ERROR;
-        }
+    (void) fcntl(a->fd, F_SETLK, &fl);
+}
+
+
+/* Who does not get the lock cannot write to the state that a line is lost. */
+static void
+ngx_pcap_api_audit_miss(ngx_pcap_api_audit_t *a)
+{
+    if (a->missed) {
+        (void) ngx_atomic_fetch_add(a->missed, 1);
+    }
+}
+
+
+/* Under the lock: what all workers have missed since. */
+static void
+ngx_pcap_api_audit_collect(ngx_pcap_api_audit_t *a,
+    ngx_pcap_api_audit_state_t *st)
+{
+    ngx_atomic_uint_t  n;
+
+    if (a->missed == NULL) {
+        return;
     }
 
-    return NGX_OK;
+    do {
+        n = *a->missed;
+    } while (!ngx_atomic_cmp_set(a->missed, n, 0));
+
+    st->lost += n;
+    st->lost_total += n;
 }
 
 
@@ -406,6 +485,8 @@ ngx_pcap_api_audit_put_locked(ngx_pcap_api_audit_t *a,
         return NGX_ERROR;
     }
 
+    ngx_pcap_api_audit_collect(a, &st);
+
     if (!ngx_pcap_api_audit_within(&st, budget)) {
         return ngx_pcap_api_audit_save(a, &st);
     }
@@ -450,13 +531,14 @@ ngx_pcap_api_audit_put(ngx_pcap_api_audit_t *a,
 
     err = 0;
 
-    if (ngx_pcap_api_audit_lock(a, F_WRLCK) == NGX_OK) {
+    if (ngx_pcap_api_audit_lock(a) == NGX_OK) {
         rc = ngx_pcap_api_audit_put_locked(a, budget, fields, len, log, &err);
-        (void) ngx_pcap_api_audit_lock(a, F_UNLCK);
+        ngx_pcap_api_audit_unlock(a);
 
     } else {
         rc = NGX_ERROR;
         err = ngx_errno;
+        ngx_pcap_api_audit_miss(a);
     }
 
     if (rc != NGX_OK) {
@@ -474,6 +556,7 @@ ngx_pcap_api_audit_head(ngx_pcap_api_main_conf_t *pmcf,
     ngx_pcap_api_audit_head_t *head)
 {
     ngx_int_t                   rc;
+    ngx_uint_t                  i;
     ngx_pcap_api_audit_t       *a;
     ngx_pcap_api_audit_state_t  st;
 
@@ -483,19 +566,20 @@ ngx_pcap_api_audit_head(ngx_pcap_api_main_conf_t *pmcf,
         return NGX_DECLINED;
     }
 
-    if (ngx_pcap_api_audit_lock(a, F_RDLCK) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    /* without the lock: a half of an old and a new one has no valid code */
 
-    rc = ngx_pcap_api_audit_load(a, &st);
-    (void) ngx_pcap_api_audit_lock(a, F_UNLCK);
+    rc = NGX_DECLINED;
+
+    for (i = 0; i < NGX_PCAP_API_AUDIT_READS && rc == NGX_DECLINED; i++) {
+        rc = ngx_pcap_api_audit_load(a, &st);
+    }
 
     if (rc != NGX_OK) {
         return NGX_ERROR;
     }
 
     head->seq = st.seq;
-    head->lost = st.lost_total;
+    head->lost = st.lost_total + (a->missed ? *a->missed : 0);
     head->suppressed = st.suppressed_total;
     head->failing = (st.lost != 0);        /* a line that is written: 0 */
     ngx_memcpy(head->mac, st.mac, NGX_PCAP_API_AUDIT_MAC);

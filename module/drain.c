@@ -12,6 +12,7 @@
  */
 
 #include "ngx_pcap_api_module.h"
+#include "module/audit.h"
 
 #include <sys/mman.h>
 
@@ -117,6 +118,10 @@ ngx_pcap_api_drain_module(ngx_cycle_t *cycle)
     }
 
     d->generation = ngx_atomic_fetch_add(&d->page->generation, 1) + 1;
+
+    if (pmcf->audit) {
+        pmcf->audit->missed = &d->page->missed;
+    }
 
     return NGX_OK;
 }

@@ -42,6 +42,7 @@ typedef struct {
 typedef struct {
     ngx_atomic_t               generation;   /* of the newest configuration */
     ngx_atomic_t               quitting;     /* the newest one's workers go */
+    ngx_atomic_t               missed;       /* lines of the audit log */
 } ngx_pcap_api_drain_page_t;
 
 /* Of a configuration; what is below page is the worker's. */

@@ -15,6 +15,7 @@ use PcapTest::Agent;
 use PcapTest::AgentClient;
 use PcapTest::Cell;
 use PcapTest::Certs;
+use PcapTest::Confined;
 use PcapTest::Pcapng qw(parse parse_pcap);
 use PcapTest::Traffic qw(marker packet_id in_ns);
 use Fcntl qw(LOCK_EX O_RDWR);
@@ -189,7 +190,18 @@ my $c = start(inside($web) . '&interface=lo&interface=eth0&interface=any'
 my $lo = packet_of($web, $c, '127.0.0.1');
 my $eth = packet_of($web, $c);
 
+# three sockets, what wakes libpcap, the container's end, our own namespace
+confined($agent, 'netns', filters => 2, open => qr/^0 1 2 3 4(?: \d+){4,9}$/);
+
 my $f = whole($c);
+
+# CAP_DAC_READ_SEARCH, _NET_RAW, _SYS_PTRACE and _SYS_ADMIN, none effective
+$c = $C->new($agent);
+confined($agent, 'netns, before a request', filters => 1,
+    CapPrm => sprintf('%016x', 1 << 2 | 1 << 13 | 1 << 19 | 1 << 21),
+    open => qr/^0 1 2 3 4 5$/);
+$c->reset_connection();
+ok(wait_for(5, sub { !$agent->connections() }), 'it is gone');
 
 is(join(' ', map { $_->{name} } @{ $f->{ifaces} }), 'lo eth0 any',
     'lo, eth0 and any');

@@ -15,6 +15,7 @@ use PcapTest::Agent;
 use PcapTest::AgentClient;
 use PcapTest::Cell;
 use PcapTest::Certs;
+use PcapTest::Confined;
 use PcapTest::Pcapng qw(parse);
 use PcapTest::Traffic qw(marker packet_id);
 
@@ -126,6 +127,20 @@ sub refused
     return $doc;
 }
 
+
+# --- what is left of its rights -------------------------------------------
+
+my $c = $C->new($agent);
+my @bound = (CapBnd => $CAP_NET_RAW);
+
+confined($agent, 'veth, before a request', CapPrm => $CAP_NET_RAW, @bound,
+    filters => 1, open => qr/^0 1 2 3 4 5$/);
+$c->get('/v1/capture?' . inside($web) . '&filter=udp');
+$c->started();
+confined($agent, 'veth', @bound, filters => 2,
+    open => qr/^0 1 2 3 4(?: \d+){2,5}$/);
+packet_of($web, $c);
+whole($c);
 
 # --- two at once ----------------------------------------------------------
 

@@ -1,5 +1,6 @@
 # The audit log when things go wrong: no room on its disk, a log that was
-# removed, a flood of refusals, a syslog daemon that is away.
+# removed, a worker that stands still with its lock, a flood of refusals, a
+# syslog daemon that is away.
 
 use strict;
 use warnings;
@@ -7,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use Fcntl qw(:DEFAULT :flock);
 use IO::Socket::UNIX;
 use Socket qw(SOCK_DGRAM);
 use Time::HiRes qw(time);
@@ -165,6 +167,100 @@ is(quick_capture()->{status}, 200, 'captures go on');
 chmod 0755, $dir;
 ok(wait_for(5, sub { (audit_lines($log))[-1]{event} eq 'end' }), 'to an end');
 
+# --- a lock that is not given back ----------------------------------------
+
+# As a worker does that is stopped, or frozen, in the middle of a line.
+sub hold_lock
+{
+    pipe my $in, my $out or die "pipe: $!";
+
+    my $pid = fork_child('holder', sub {
+        open my $fh, '+<', $state or die "$state: $!";
+
+        # struct flock of 64-bit Linux
+        my $all = pack 's s x4 q q i x4', F_WRLCK, 0, 0, 0, 0;
+
+        fcntl $fh, F_SETLK, $all or die "lock: $!";
+        syswrite $out, 'x';
+        kill 'STOP', $$;
+    });
+
+    close $out;
+    sysread $in, my $x, 1;
+    ok($x, 'somebody has the lock of the state');
+
+    return $pid;
+}
+
+
+sub give_lock
+{
+    kill 'KILL', $_[0];
+    ok(defined wait_exit($_[0], 5), 'the lock is given back');
+}
+
+
+# How long it takes, at most.
+sub within
+{
+    my ($seconds, $name, $code) = @_;
+
+    my $begun = time();
+    my $got = $code->();
+
+    cmp_ok(time() - $begun, '<', limit($seconds), "$name: soon");
+
+    return $got;
+}
+
+
+my $was = audit_state($state);
+
+$c = $nginx->get($path);
+ok($c->read_until(5, sub { $c->{body} =~ /PCAPTEST/ }), 'a capture runs');
+
+my $told = 0;
+my $holder = hold_lock();
+
+problem_is(within(1, 'refused', sub { quick_capture() }), 503,
+    qr/audit log cannot be written/, 'no lock, no capture');
+within(10, '20 more', sub {
+    is(quick_capture()->{status}, 503, 'refused') for 1 .. 20 });
+
+my $seen = length $c->{body};
+
+ok($c->read_until(2, sub { length $c->{body} > $seen + 1000 }),
+    'what runs goes on');
+is(within(1, 'status', sub { $nginx->fetch('/v1/status') })->{status}, 200,
+    'status');
+
+$metrics = within(1, 'metrics', sub {
+    scalar `curl -sS -m 10 http://127.0.0.1:9180/metrics` });
+
+like($metrics, qr/^pcap_api_audit_up 1$/m, 'metrics: the state can be read');
+within(4, 'stop', sub { stop_capture($lab, $c) });
+capture_ok($c, status => 'stopped', name => 'stopped without a lock',
+    packets => $lab->{fake}->sent_in($c, 0));
+give_lock($holder);
+
+is(within(1, 'again', sub { quick_capture() })->{status}, 200,
+    'and captures are possible again');
+$told += $_->{lost} || 0 for grep { $_->{seq} > $was->{seq} }
+    audit_lines($log);
+cmp_ok($told, '>=', 21 + 1, 'the next line says how many are lost');
+is(audit_state($state)->{lost_total} - $was->{lost_total}, $told,
+    'each is counted once');
+is(audit_chain($key, [$log], $st->{seq}, $st->{mac}), '', 'one chain');
+
+$nginx->{http} =~ s/;/ failure=continue;/;
+ok($nginx->reload(), 'failure=continue');
+$holder = hold_lock();
+is(within(1, 'continue', sub { quick_capture() })->{status}, 200,
+    'no lock, and a capture all the same');
+give_lock($holder);
+$nginx->{http} =~ s/ failure=continue//;
+ok($nginx->reload(), 'failure=refuse');
+
 # --- a flood of refusals --------------------------------------------------
 
 my $before = audit_lines($log);
@@ -178,8 +274,8 @@ wait_exit($_, 30) for @kids;
 
 my @lines = audit_lines($log);
 my $left = audit_state($state)->{suppressed};
-my $told = 0;
 
+$told = 0;
 splice @lines, 0, $before;
 $told += $_->{suppressed} || 0 for @lines;
 cmp_ok(scalar @lines, '>=', 100, 'the first refusals have their lines');

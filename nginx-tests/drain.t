@@ -60,6 +60,18 @@ sub goes_on
 }
 
 
+# The process that has a capture.
+sub worker_of
+{
+    my ($c) = @_;
+
+    my $id = capture_id($c);
+    my ($pid) = $nginx->log() =~ /\] (\d+)#\d+: .*pcap capture $id of/;
+
+    return $pid;
+}
+
+
 # Ended by us, and every packet of the agents' has come.
 sub drained
 {
@@ -170,9 +182,13 @@ goes_on('after the reload', $all[19]);
 my $new = begin('a new one');
 
 ok(-e "/proc/$old[0]", 'the old worker is at work');
+is(worker_of($all[0]), $old[0], 'with what began there');
 
 # one reload more, while these run
-my @second = $nginx->workers();
+my @second = grep { $_ != $old[0] } $nginx->workers();
+
+is(scalar @second, 1, 'one new worker');
+is(worker_of($new), $second[0], 'which has the new capture');
 
 ok($nginx->reload(), 'a second reload');
 goes_on('first generation', $all[7]);
@@ -259,6 +275,28 @@ kill 'QUIT', $nginx->{pid};
 drained('alone', $last);
 is(wait_exit(delete $nginx->{pid}, 3), 0, 'alone: nginx ends');
 $nginx->start();
+
+# --- a reload to a configuration without this module --------------------------
+
+$last = begin('without the module');
+@old = $nginx->workers();
+
+{
+    my $conf = $nginx->config();
+
+    $conf =~ s/^load_module \S*pcap\S*;\n//m or die 'not loaded';
+    $conf =~ s/^http \{.*//ms;
+
+    no warnings 'redefine';
+    local *PcapTest::Nginx::config = sub { $conf };
+    ok($nginx->reload(), 'without the module: a reload');
+}
+
+# nobody could stop it any more, or tell it that nginx ends
+cmp_ok(drained('without the module', $last), '<', limit(3.5),
+    'without the module: in time');
+gone_within('without the module: the old worker', 2, @old);
+ok($nginx->reload(), 'with the module again');
 
 # --- a reload that nginx limits ----------------------------------------------
 

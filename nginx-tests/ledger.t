@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use JSON::PP;
+use POSIX qw(strftime);
 use PcapTest::Cli;
 use PcapTest::Lab;
 use PcapTest::Traffic qw(flood marker);
@@ -301,6 +302,43 @@ like($v->{'web/1'}{unknown_since}, qr/^\d{4}-\d\d-\d\dT[\d:.]+Z$/,
     'SIGKILL: web/1 is unknown since then');
 is($t->{unknown_since}, $v->{'web/1'}{unknown_since}, 'SIGKILL: and so is '
     . 'the capture');
+
+# --- a link that is down: the agent is there, and cannot be heard ----------
+
+$c = real('');
+sent(15, 300, 5000);
+wait_seen($c, 15, 299, 2);
+
+my $shown = strftime('%Y-%m-%dT%H:%M:%S', gmtime(time() - 1));
+
+# nginx' end of web1's; what is sent over eth0 both agents go on to see
+must(qw(ip link set m2 down));
+sent(16, 100, 5000);
+wait_seen($c, 16, 99, 1);
+ok($c->read_until(6, sub { index($_[0]{body}, 'INSTANCE_UNAVAILABLE web/1')
+    >= 0 }), 'link down: announced');
+
+my $gone = strftime('%Y-%m-%dT%H:%M:%S', gmtime(time()));
+
+sent(17, 50, 5000);
+wait_seen($c, 17, 49, 1);
+stop_capture($lab, $c);
+$file = capture_ok($c, status => 'partial', name => 'link down');
+($v, $t) = ledger_ok($c, $file, 'link down');
+is($v->{'web/0'}{received}, 450, 'link down: web/0 saw what was sent');
+ok(!$v->{'web/0'}{unknown_since}, 'link down: and all of it is known');
+is($v->{'web/1'}{packets}, 300, 'link down: web/1 delivered');
+is($v->{'web/1'}{received}, 300, 'link down: of what it could tell');
+cmp_ok($v->{'web/1'}{unknown_since}, 'gt', $shown,
+    'link down: web/1 is unknown since then, not before');
+cmp_ok($v->{'web/1'}{unknown_since}, 'lt', $gone,
+    'link down: and not only since it was missed');
+is($t->{unknown_since}, $v->{'web/1'}{unknown_since}, 'link down: and so is '
+    . 'the capture');
+must(qw(ip link set m2 up));
+agents_quiet('link up', $agents->[0]);
+ok(wait_for(20, sub { !$agents->[1]->connections() }),
+    'link up: the agent hears that nobody listens');
 
 # --- lies -----------------------------------------------------------------
 

@@ -11,8 +11,11 @@ use PcapTest::Lab;
 use Time::HiRes qw(time);
 
 
-my $lab = lab(fakes => 2, nginx => { workers => 2, pcap =>
-    'pcap_api_stop_timeout ' . limit(1) . 's;' }, script => sub {
+# reuseport: the kernel deals connections out, so that none is idle for long
+my $lab = lab(fakes => 2, nginx => { workers => 2, listen => 'reuseport',
+    http => q(log_format who '$pid $request_method $uri';),
+    server => 'access_log logs/access.log pcap; access_log logs/who.log who;',
+    pcap => 'pcap_api_stop_timeout ' . limit(1) . 's;' }, script => sub {
     my ($c) = @_;
 
     $c->begin();
@@ -53,7 +56,26 @@ my ($nginx, $fake) = @$lab{qw(nginx fake)};
 
 # --- stopped, from both workers -------------------------------------------
 
-for my $n (1 .. 6) {
+# The worker that has a capture, and the one that was asked to stop it.
+sub workers_of
+{
+    my ($c) = @_;
+
+    my $id = capture_id($c);
+    my ($runs) = $nginx->log() =~ /\] (\d+)#\d+: .*pcap capture $id of \S+ st/;
+    my ($stops) = wait_for(5, sub { slurp($nginx->file('logs/who.log'))
+        =~ m{^(\d+) DELETE /v1/captures/$id$}m ? $1 : undef });
+
+    return ($runs, $stops);
+}
+
+
+my %stops = (own => 0, other => 0);
+
+# one in 2^40 runs does not see both
+for my $n (1 .. 40) {
+    last if $n > 6 && $stops{own} && $stops{other};
+
     my $c = $nginx->get('/v1/capture/static/demo');
 
     ok($c->read_until(5, sub { seen_count($c, 1, 3) }), "$n: it runs");
@@ -69,7 +91,15 @@ for my $n (1 .. 6) {
 
     has_message($file, 'CAPTURE_STOPPED', 'api');
     agents_quiet("stop $n", $fake);
+
+    my ($runs, $by) = workers_of($c);
+
+    ok($runs && $by, "$n: it is known by whom");
+    $stops{ $runs == $by ? 'own' : 'other' }++;
 }
+
+cmp_ok($stops{own}, '>', 0, 'stopped by the worker that has it');
+cmp_ok($stops{other}, '>', 0, 'stopped by the other worker');
 
 # --- whose ----------------------------------------------------------------
 

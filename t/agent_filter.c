@@ -230,28 +230,68 @@ too_long(void)
 }
 
 
+static int
+check(pcap_t *const *pcaps, unsigned n, const char *user, problem_t *why)
+{
+    filter_checker_t  checker;
+
+    memset(why, 0, sizeof(*why));
+
+    if (filter_start(&checker) != 0) {
+        return -2;
+    }
+
+    return filter_check(&checker, pcaps, n, user, why);
+}
+
+
 static void
 child(void)
 {
-    pcap_t     *dead;
-    problem_t   why;
+    int                status;
+    char               longest[PCAPX_MAX_FILTER_LEN + 2];
+    pcap_t            *dead[2];
+    problem_t          why;
+    filter_checker_t   checker;
 
-    dead = pcap_open_dead(DLT_EN10MB, 65535);
+    dead[0] = pcap_open_dead(DLT_EN10MB, 65535);
+    dead[1] = pcap_open_dead(DLT_RAW, 65535);
 
-    ok(filter_check(&dead, 1, "tcp port http", &why) == 0,
-       "check: port name");
-    ok(filter_check(&dead, 1, "", &why) == 0, "check: empty");
-    ok(filter_check(&dead, 1, "tcp port", &why) == -1 && why.status == 400
+    ok(check(dead, 1, "tcp port http", &why) == 0, "check: port name");
+    ok(check(dead, 1, "", &why) == 0, "check: empty");
+    ok(check(dead, 1, "tcp port", &why) == -1 && why.status == 400
        && strstr(why.detail, "syntax error"), "check: %s", why.detail);
-    ok(filter_check(&dead, 1, "host localhost", &why) == -1
+    ok(check(dead, 1, "host localhost", &why) == -1
        && why.status == 400 && strstr(why.detail, "not looked up"),
        "check: %s", why.detail);
-    ok(filter_check(&dead, 1, "tcp) or (udp", &why) == -1
+    ok(check(dead, 1, "tcp) or (udp", &why) == -1
        && why.status == 400, "check: unbalanced");
-    ok(filter_check(&dead, 1, "ip6 host 2001:db8::1", &why) == 0,
+    ok(check(dead, 1, "ip6 host 2001:db8::1", &why) == 0,
        "check: IPv6 address");
+    ok(check(dead, 1, "ether proto 0x1234", &why) == 0
+       && check(dead, 2, "ether proto 0x1234", &why) == -1
+       && why.status == 400, "check: each link type: %s", why.detail);
 
-    pcap_close(dead);
+    memset(longest, ' ', sizeof(longest));
+    memcpy(longest, "tcp", 3);
+    longest[PCAPX_MAX_FILTER_LEN] = '\0';
+    ok(check(dead, 1, longest, &why) == 0, "check: the longest");
+    longest[PCAPX_MAX_FILTER_LEN] = ' ';
+    longest[PCAPX_MAX_FILTER_LEN + 1] = '\0';
+    ok(check(dead, 1, longest, &why) == -1 && why.status == 500,
+       "check: one byte longer");
+
+    ok(filter_start(&checker) == 0
+       && filter_check(&checker, dead, 1, "tcp", &why) == 0
+       && filter_check(&checker, dead, 1, "tcp", &why) == -1
+       && why.status == 500, "it answers once");
+
+    ok(filter_start(&checker) == 0 && close(checker.fd) == 0
+       && waitpid(checker.pid, &status, 0) == checker.pid && status == 0,
+       "who is asked nothing ends");
+
+    pcap_close(dead[0]);
+    pcap_close(dead[1]);
 }
 
 
