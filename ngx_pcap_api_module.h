@@ -514,6 +514,7 @@ typedef enum {
     NGX_PCAP_API_END_MAX_DURATION, /* limits of the server, not the user's */
     NGX_PCAP_API_END_MAX_BYTES,
     NGX_PCAP_API_END_MAX_PACKETS,
+    NGX_PCAP_API_END_CONTINUED,    /* its place is its successor's */
     NGX_PCAP_API_NENDS
 } ngx_pcap_api_end_e;
 
@@ -572,8 +573,8 @@ typedef struct {
 
 /*
  * A row of the registry, in shared memory: a capture that starts or runs, or
- * for a while one that has ended. Its texts lie in one block (text), its
- * targets' in another.
+ * for a while one that has ended. Its texts lie behind it (text), its targets
+ * with theirs in a block of their own.
  */
 
 typedef enum {
@@ -582,6 +583,14 @@ typedef enum {
     NGX_PCAP_API_ROW_STOPPING,
     NGX_PCAP_API_ROW_ENDED
 } ngx_pcap_api_row_state_e;
+
+/* The place of a predecessor: see limits.c. */
+
+typedef enum {
+    NGX_PCAP_API_HANDED_NOT = 0,
+    NGX_PCAP_API_HANDED,           /* its successor starts */
+    NGX_PCAP_API_SUCCEEDED         /* and runs */
+} ngx_pcap_api_handed_e;
 
 typedef struct {
     ngx_str_t                  name;
@@ -596,6 +605,7 @@ typedef struct {
 
 typedef struct {
     ngx_queue_t                queue;
+    ngx_queue_t                kin;          /* ended ones: see zone.c */
     ngx_uint_t                 slot;         /* whose it is: see sweep.c */
     ngx_pid_t                  pid;
     uint64_t                   born;         /* that process */
@@ -605,7 +615,10 @@ typedef struct {
     ngx_pcap_api_end_e         end;
     time_t                     started;
     time_t                     ended;        /* 0: it has not */
-    time_t                     handed;       /* a successor came; 0: none */
+    ngx_pcap_api_handed_e      handed;       /* its place, to: */
+    u_char                     successor[NGX_PCAP_API_ID_LEN];
+    ngx_msec_t                 succeeded;    /* when that began to run */
+    ngx_uint_t                 borrowed;     /* 1: its own may be so */
     u_char                     id[NGX_PCAP_API_ID_LEN];
     u_char                     env[32];
     u_char                     user_hash[32];
@@ -640,8 +653,9 @@ typedef struct {
     ngx_uint_t                 audited;      /* 1: an end line is due */
     ngx_pcap_api_token_slot_t  fresh;        /* for its worker */
 
-    ngx_uint_t                 ntargets;
+    ngx_uint_t                 ntargets;     /* 0 as long as there are none */
     ngx_uint_t                 nerrors;      /* texts of failed ones */
+    uint32_t                   states[NGX_PCAP_API_AGENT_FAILED + 1];
     size_t                     targets_len;  /* bytes, with their texts */
     ngx_pcap_api_row_target_t *targets;      /* NULL: not yet known */
 } ngx_pcap_api_row_t;

@@ -43,7 +43,9 @@ const ngx_pcap_api_end_t  ngx_pcap_api_ends[] = {
       "pcap_api_max_bytes of this server is reached" },
     { "pcap_api_max_packets", NGX_PCAP_API_LIMIT,
       NGX_PCAP_API_MSG_LIMIT_REACHED,
-      "pcap_api_max_packets of this server is reached" }
+      "pcap_api_max_packets of this server is reached" },
+    { "continued", NGX_PCAP_API_STOPPED, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
+      "its successor has its place" }
 };
 
 

@@ -14,10 +14,10 @@
 
 
 /*
- * How long a predecessor does not count beside its successor: pcap-cli has
+ * How long a predecessor whose place its successor has may go on: pcap-cli has
  * taken over after 10 s at most, and then stops it.
  */
-#define NGX_PCAP_API_HANDED_S       60
+#define NGX_PCAP_API_HANDED_MS      60000
 
 
 /* Charges a request; NGX_BUSY: there is no room for it. */
@@ -308,7 +308,7 @@ ngx_pcap_api_limits_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* What counts among the captures at once; all, and what of it counts. */
+/* The captures at once; all, and what of them counts. */
 
 typedef struct {
     uint64_t                   all;
@@ -316,16 +316,21 @@ typedef struct {
 } ngx_pcap_api_places_t;
 
 
-/*
- * A successor takes its predecessor's place, which does not count for a
- * while; as many again may be there for that, but not more: else a chain of
- * successors were captures without a limit.
- */
+/* Its successor has its place and has run for long enough. */
+static ngx_uint_t
+ngx_pcap_api_is_overdue(ngx_pcap_api_row_t *row)
+{
+    return row->handed == NGX_PCAP_API_SUCCEEDED
+           && ngx_current_msec - row->succeeded >= NGX_PCAP_API_HANDED_MS;
+}
+
+
+/* spare: of the places that count, what this capture would take over. */
 static ngx_uint_t
 ngx_pcap_api_full(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_places_t *places,
-    uint64_t max, const char *directive)
+    ngx_uint_t spare, uint64_t max, const char *directive)
 {
-    if (max == 0 || (places->counted < max && places->all < 2 * max)) {
+    if (max == 0 || places->counted - spare < max) {
         return 0;
     }
 
@@ -337,7 +342,7 @@ ngx_pcap_api_full(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_places_t *places,
 }
 
 
-/* All rows are looked at. Returns the predecessor that makes room, or NULL. */
+/* All rows are looked at. Returns the predecessor, when it runs, or NULL. */
 static ngx_pcap_api_row_t *
 ngx_pcap_api_count_places(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
     u_char user_hash[32], ngx_pcap_api_places_t *everybody,
@@ -356,18 +361,17 @@ ngx_pcap_api_count_places(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
          q = ngx_queue_next(q))
     {
         row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
-        counts = (row->handed == 0
-                  || ngx_time() - row->handed >= NGX_PCAP_API_HANDED_S);
+        counts = row->handed == NGX_PCAP_API_HANDED_NOT
+                 || ngx_pcap_api_is_overdue(row);
 
         if (ngx_pcap_api_row_of_user(row, ctx, user_hash)) {
 
-            if (row->handed == 0 && ctx->opts.continues.len
+            if (ctx->opts.continues.len
                 && ngx_memcmp(row->id, ctx->opts.continues.data,
                               NGX_PCAP_API_ID_LEN)
                    == 0)
             {
                 before = row;
-                counts = 0;
             }
 
             user->all++;
@@ -382,21 +386,32 @@ ngx_pcap_api_count_places(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
 }
 
 
+/*
+ * A predecessor makes room with its own place, once, and not with one that it
+ * has of its own predecessor: else a chain of successors were captures
+ * without a limit.
+ */
 ngx_int_t
 ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
-    u_char user_hash[32])
+    u_char user_hash[32], ngx_pcap_api_row_t **before)
 {
-    ngx_pcap_api_row_t     *before;
-    ngx_pcap_api_places_t   everybody, user;
+    uint64_t               per_user;
+    ngx_uint_t             spare;
+    ngx_pcap_api_row_t    *row;
+    ngx_pcap_api_places_t  everybody, user;
 
     ngx_pcap_api_main_conf_t  *pmcf;
 
     pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
-    before = ngx_pcap_api_count_places(sh, ctx, user_hash, &everybody, &user);
+    per_user = ctx->conf->limits.per_user;
+    row = ngx_pcap_api_count_places(sh, ctx, user_hash, &everybody, &user);
+
+    spare = row != NULL && !row->handed
+            && ngx_pcap_api_place_owner(sh, row) == NULL;
 
     ctx->limited.yours = 1;
 
-    if (ngx_pcap_api_full(ctx, &user, ctx->conf->limits.per_user,
+    if (ngx_pcap_api_full(ctx, &user, spare, per_user,
                           "pcap_api_max_captures_per_user"))
     {
         return NGX_BUSY;
@@ -404,17 +419,94 @@ ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
 
     ctx->limited.yours = 0;
 
-    if (ngx_pcap_api_full(ctx, &everybody, pmcf->limits.captures,
+    if (ngx_pcap_api_full(ctx, &everybody, spare, pmcf->limits.captures,
                           "pcap_api_max_captures"))
     {
         return NGX_BUSY;
     }
 
-    if (before != NULL) {
-        before->handed = ngx_time();
+    /* where there is room beside it, it keeps its place */
+
+    if (!ngx_pcap_api_full(ctx, &user, 0, per_user, NULL)
+        && !ngx_pcap_api_full(ctx, &everybody, 0, pmcf->limits.captures,
+                              NULL))
+    {
+        row = NULL;
     }
 
+    *before = row;
+
     return NGX_OK;
+}
+
+
+void
+ngx_pcap_api_place_hand(ngx_pcap_api_row_t *before, ngx_pcap_api_row_t *row)
+{
+    before->handed = NGX_PCAP_API_HANDED;
+    ngx_memcpy(before->successor, row->id, NGX_PCAP_API_ID_LEN);
+    row->borrowed = 1;
+}
+
+
+ngx_pcap_api_row_t *
+ngx_pcap_api_place_owner(ngx_pcap_api_shm_t *sh, ngx_pcap_api_row_t *row)
+{
+    ngx_queue_t         *q;
+    ngx_pcap_api_row_t  *before;
+
+    if (!row->borrowed) {
+        return NULL;
+    }
+
+    for (q = ngx_queue_head(&sh->rows);
+         q != ngx_queue_sentinel(&sh->rows);
+         q = ngx_queue_next(q))
+    {
+        before = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
+
+        if (before->handed && ngx_memcmp(before->successor, row->id,
+                                         NGX_PCAP_API_ID_LEN)
+                              == 0)
+        {
+            return before;
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_pcap_api_place_give_back(ngx_pcap_api_shm_t *sh, ngx_pcap_api_row_t *row)
+{
+    ngx_pcap_api_row_t  *before;
+
+    before = ngx_pcap_api_place_owner(sh, row);
+
+    if (before != NULL) {
+        before->handed = NGX_PCAP_API_HANDED_NOT;
+    }
+}
+
+
+/* Until it has stopped it counts again, so no other one takes its place. */
+void
+ngx_pcap_api_places_overdue(ngx_pcap_api_shm_t *sh)
+{
+    ngx_queue_t         *q;
+    ngx_pcap_api_row_t  *row;
+
+    for (q = ngx_queue_head(&sh->rows);
+         q != ngx_queue_sentinel(&sh->rows);
+         q = ngx_queue_next(q))
+    {
+        row = ngx_queue_data(q, ngx_pcap_api_row_t, queue);
+
+        if (!row->stop && ngx_pcap_api_is_overdue(row)) {
+            row->stop = NGX_PCAP_API_END_CONTINUED;
+        }
+    }
 }
 
 

@@ -307,7 +307,7 @@ ngx_pcap_api_put_times(ngx_pcap_api_text_t *t, ngx_pcap_api_counters_t *all)
 }
 
 
-/* Looks at all rows once, under the lock. */
+/* Looks at all rows once, under the lock; not at their targets. */
 static void
 ngx_pcap_api_gauges(ngx_shm_zone_t *zone, ngx_pcap_api_gauges_t *g)
 {
@@ -333,8 +333,8 @@ ngx_pcap_api_gauges(ngx_shm_zone_t *zone, ngx_pcap_api_gauges_t *g)
             g->captures[row->resolver][row->state]++;
         }
 
-        for (i = 0; i < row->ntargets; i++) {
-            g->targets[row->targets[i].state]++;
+        for (i = 0; i < NGX_PCAP_API_AGENT_STATES; i++) {
+            g->targets[i] += row->states[i];
         }
     }
 

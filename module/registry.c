@@ -75,21 +75,18 @@ ngx_pcap_api_row_free(ngx_slab_pool_t *shpool, ngx_pcap_api_row_t *row)
         ngx_slab_free_locked(shpool, row->targets);
     }
 
-    ngx_slab_free_locked(shpool, row->text);
-    ngx_slab_free_locked(shpool, row);
+    ngx_slab_free_locked(shpool, row);     /* and its texts */
 }
 
 
 void
-ngx_pcap_api_row_forget(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh)
+ngx_pcap_api_row_forget(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
+    ngx_pcap_api_row_t *row)
 {
-    ngx_queue_t  *q;
-
-    q = ngx_queue_head(&sh->ended);
-    ngx_queue_remove(q);
+    ngx_queue_remove(&row->queue);
     sh->nended--;
-    ngx_pcap_api_row_free(shpool,
-                          ngx_queue_data(q, ngx_pcap_api_row_t, queue));
+    ngx_pcap_api_kin_remove(sh, row);
+    ngx_pcap_api_row_free(shpool, row);
 }
 
 
@@ -98,14 +95,17 @@ ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
     ngx_pcap_api_row_t *row)
 {
     ngx_queue_remove(&row->queue);
+    ngx_pcap_api_place_give_back(sh, row);
     ngx_pcap_api_token_wipe(shpool, row);
 
     row->ended = ngx_time();
     row->state = NGX_PCAP_API_ROW_ENDED;
     ngx_queue_insert_tail(&sh->ended, &row->queue);
+    ngx_pcap_api_kin_add(sh, row);
 
     if (++sh->nended > NGX_PCAP_API_MAX_ENDED) {
-        ngx_pcap_api_row_forget(shpool, sh);
+        ngx_pcap_api_row_forget(shpool, sh,
+                     ngx_pcap_api_kin_oldest(sh, NGX_PCAP_API_KIN_ROWS));
     }
 }
 
@@ -232,7 +232,7 @@ ngx_pcap_api_row_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     ngx_str_t                  texts[NGX_PCAP_API_ROW_TEXTS];
     ngx_uint_t                 i;
     ngx_slab_pool_t           *shpool;
-    ngx_pcap_api_row_t        *row;
+    ngx_pcap_api_row_t        *row, *before;
     ngx_pcap_api_shm_t        *sh;
     ngx_pcap_api_main_conf_t  *pmcf;
 
@@ -253,29 +253,26 @@ ngx_pcap_api_row_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    if (ngx_pcap_api_admit(sh, ctx, hash) != NGX_OK) {
+    if (ngx_pcap_api_admit(sh, ctx, hash, &before) != NGX_OK) {
         ngx_shmtx_unlock(&shpool->mutex);
         return ngx_pcap_api_not_admitted(ctx);
     }
 
-    row = ngx_pcap_api_shm_alloc(shpool, sh, sizeof(ngx_pcap_api_row_t));
+    row = ngx_pcap_api_shm_alloc(shpool, sh, sizeof(ngx_pcap_api_row_t)
+                                             + len);
 
     if (row != NULL) {
         row->text_len = len;
-        row->text = ngx_pcap_api_shm_alloc(shpool, sh, len + 1);
-
-        if (row->text == NULL) {
-            ngx_slab_free_locked(shpool, row);
-            row = NULL;
-        }
-    }
-
-    if (row != NULL) {
+        row->text = (u_char *) (row + 1);
         ngx_memcpy(row->user_hash, hash, 32);
         ngx_memcpy(row->what, what, 32);
         ngx_pcap_api_row_fill(ctx, row, &sh->workers[ngx_process_slot],
                               texts);
         ngx_queue_insert_tail(&sh->rows, &row->queue);
+
+        if (before != NULL) {
+            ngx_pcap_api_place_hand(before, row);
+        }
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
@@ -339,9 +336,13 @@ ngx_pcap_api_row_targets_phase(ngx_http_request_t *r,
                                       &ctx->agents[i].target->addr);
         }
 
-        row->ntargets = ctx->nagents;
+        /* their number comes last: a worker may die anywhere */
+
+        row->states[NGX_PCAP_API_AGENT_NEW] = (uint32_t) ctx->nagents;
         row->targets_len = len;
         row->targets = t;
+        ngx_memory_barrier();
+        row->ntargets = ctx->nagents;
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
@@ -350,9 +351,37 @@ ngx_pcap_api_row_targets_phase(ngx_http_request_t *r,
 }
 
 
+/* A predecessor has its time from when its successor runs. */
+static void
+ngx_pcap_api_row_took_over(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_slab_pool_t           *shpool;
+    ngx_pcap_api_row_t        *before;
+    ngx_pcap_api_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
+    shpool = ngx_pcap_api_shpool(pmcf->zone);
+
+    ngx_shmtx_lock(&shpool->mutex);
+
+    before = ngx_pcap_api_place_owner(ngx_pcap_api_shm(pmcf->zone), ctx->row);
+
+    if (before != NULL) {
+        before->handed = NGX_PCAP_API_SUCCEEDED;
+        before->succeeded = ngx_current_msec;
+    }
+
+    ngx_shmtx_unlock(&shpool->mutex);
+}
+
+
 void
 ngx_pcap_api_row_run(ngx_pcap_api_ctx_t *ctx)
 {
+    if (ctx->row->borrowed) {
+        ngx_pcap_api_row_took_over(ctx);
+    }
+
     ctx->row->state = NGX_PCAP_API_ROW_RUNNING;
     ngx_pcap_api_count_of(ctx->row->resolver, NGX_PCAP_API_RC_STARTED, 1);
     ngx_pcap_api_row_sync(ctx);
@@ -383,6 +412,7 @@ ngx_pcap_api_row_error(ngx_pcap_api_row_t *row, ngx_pcap_api_row_target_t *t,
 void
 ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
 {
+    uint32_t                    states[NGX_PCAP_API_AGENT_FAILED + 1];
     ngx_time_t                 *tp;
     ngx_uint_t                  i;
     ngx_pcap_api_row_t         *row;
@@ -390,6 +420,7 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
     ngx_pcap_api_row_target_t  *t;
 
     row = ctx->row;
+    ngx_memzero(states, sizeof(states));
     ctx->synced = ngx_current_msec;
 
     row->packets = ctx->packets;
@@ -417,8 +448,10 @@ ngx_pcap_api_row_sync(ngx_pcap_api_ctx_t *ctx)
         t->packets = a->packets;
         t->bytes = a->bytes;
         t->late = a->late;
+        states[a->state]++;
     }
 
+    ngx_memcpy(row->states, states, sizeof(states));
     ngx_pcap_api_ledger_sync(ctx);
     ngx_pcap_api_count_capture(ctx);
 }
@@ -442,29 +475,6 @@ ngx_pcap_api_row_in(ngx_queue_t *rows, u_char *id)
     }
 
     return NULL;
-}
-
-
-/*
- * A successor that never ran: the place that its predecessor has handed over is
- * that one's again. Under the lock.
- */
-static void
-ngx_pcap_api_row_give_back(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx)
-{
-    ngx_pcap_api_row_t  *before;
-
-    if (ctx->opts.continues.len == 0) {
-        return;
-    }
-
-    before = ngx_pcap_api_row_in(&sh->rows, ctx->opts.continues.data);
-
-    if (before != NULL
-        && ngx_pcap_api_row_of_user(before, ctx, ctx->row->user_hash))
-    {
-        before->handed = 0;
-    }
 }
 
 
@@ -495,8 +505,8 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_row_end(shpool, ngx_pcap_api_shm(zone), row);
 
     } else {
-        ngx_pcap_api_row_give_back(ngx_pcap_api_shm(zone), ctx);
         ngx_queue_remove(&row->queue);
+        ngx_pcap_api_place_give_back(ngx_pcap_api_shm(zone), row);
         ngx_pcap_api_row_free(shpool, row);
     }
 
@@ -531,7 +541,7 @@ ngx_pcap_api_rows_expire(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh)
             break;
         }
 
-        ngx_pcap_api_row_forget(shpool, sh);
+        ngx_pcap_api_row_forget(shpool, sh, row);
     }
 }
 

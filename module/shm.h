@@ -36,11 +36,29 @@ typedef struct {
 /*
  * Captures that have ended, so that a successor may name them: the rows they
  * had while they ran, so that ending one needs no memory. Above the bound
- * the oldest is forgotten early.
+ * the oldest of the user who has most is forgotten early.
  */
 
 #define NGX_PCAP_API_MAX_ENDED   1024
 #define NGX_PCAP_API_ENDED_KEPT  600      /* seconds */
+
+/*
+ * Those of a user: of one in so many users, to be exact, by their digests,
+ * which nobody can choose.
+ */
+
+#define NGX_PCAP_API_KINS        256
+
+typedef enum {
+    NGX_PCAP_API_KIN_ROWS = 0,
+    NGX_PCAP_API_KIN_BYTES,
+    NGX_PCAP_API_NKIN
+} ngx_pcap_api_kin_e;
+
+typedef struct {
+    ngx_queue_t             rows;          /* oldest first */
+    size_t                  held[NGX_PCAP_API_NKIN];
+} ngx_pcap_api_kin_t;
 
 /*
  * Whose things are whose: a worker by its place among nginx's processes. A
@@ -56,6 +74,8 @@ typedef struct {
     ngx_queue_t             rows;
     ngx_queue_t             ended;         /* oldest first */
     ngx_uint_t              nended;
+    ngx_pcap_api_kin_t      kins[NGX_PCAP_API_KINS];
+    uint16_t               *ranks;         /* of pages: see zone.c */
     ngx_pcap_api_counters_t counters;      /* changed without the lock */
     ngx_pcap_api_worker_t   workers[NGX_MAX_PROCESSES];
     ngx_msec_t              swept;         /* looked for dead ones */
@@ -89,10 +109,17 @@ ngx_shm_zone_t *ngx_pcap_api_cycle_zone(ngx_cycle_t *cycle);
 
 /*
  * module/zone.c; under the lock: zeroed memory, for which ended captures, then
- * verdicts give way; NULL: there is none.
+ * verdicts give way, if that helps; NULL: there is none.
  */
 void *ngx_pcap_api_shm_alloc(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
     size_t size);
+/* A row that ended just now is one of its user's. */
+void ngx_pcap_api_kin_add(ngx_pcap_api_shm_t *sh, ngx_pcap_api_row_t *row);
+void ngx_pcap_api_kin_remove(ngx_pcap_api_shm_t *sh,
+    ngx_pcap_api_row_t *row);
+/* The oldest ended row of the user who has most of what; NULL: none at all. */
+ngx_pcap_api_row_t *ngx_pcap_api_kin_oldest(ngx_pcap_api_shm_t *sh,
+    ngx_pcap_api_kin_e what);
 
 /* module/cache.c; under the lock */
 /* Those at the old end that have run out go; returns how many. */
@@ -122,10 +149,21 @@ void ngx_pcap_api_row_copy(ngx_pcap_api_row_t *dst, u_char *text,
     ngx_pcap_api_row_t *row);
 /*
  * module/limits.c; under the lock: may a capture be added to the rows? NGX_OK,
- * or NGX_BUSY, which ngx_pcap_api_not_admitted() says behind it.
+ * or NGX_BUSY, which ngx_pcap_api_not_admitted() says behind it. When *before
+ * is set, that predecessor's place is to be handed to it.
  */
 ngx_int_t ngx_pcap_api_admit(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
-    u_char user_hash[32]);
+    u_char user_hash[32], ngx_pcap_api_row_t **before);
+void ngx_pcap_api_place_hand(ngx_pcap_api_row_t *before,
+    ngx_pcap_api_row_t *row);
+/* The predecessor whose place row has, running; NULL: it has its own. */
+ngx_pcap_api_row_t *ngx_pcap_api_place_owner(ngx_pcap_api_shm_t *sh,
+    ngx_pcap_api_row_t *row);
+/* row is over: if it has its predecessor's place, that one has it again. */
+void ngx_pcap_api_place_give_back(ngx_pcap_api_shm_t *sh,
+    ngx_pcap_api_row_t *row);
+/* Predecessors that were to be gone by now are to stop. */
+void ngx_pcap_api_places_overdue(ngx_pcap_api_shm_t *sh);
 /* module/token_slot.c; under the lock: wipes and frees what nobody read. */
 void ngx_pcap_api_token_wipe(ngx_slab_pool_t *shpool,
     ngx_pcap_api_row_t *row);
@@ -145,9 +183,9 @@ void ngx_pcap_api_rows_expire(ngx_slab_pool_t *shpool,
 /* From the running to the ended ones. */
 void ngx_pcap_api_row_end(ngx_slab_pool_t *shpool, ngx_pcap_api_shm_t *sh,
     ngx_pcap_api_row_t *row);
-/* The row that ended first is forgotten. */
+/* An ended row is forgotten. */
 void ngx_pcap_api_row_forget(ngx_slab_pool_t *shpool,
-    ngx_pcap_api_shm_t *sh);
+    ngx_pcap_api_shm_t *sh, ngx_pcap_api_row_t *row);
 
 /* module/registry.c; without the lock: who asks, as rows know him. */
 void ngx_pcap_api_user_hash(ngx_pcap_api_identity_t *id, u_char hash[32]);

@@ -129,14 +129,14 @@ ngx_pcap_api_snapshot_targets(ngx_pcap_api_reader_t *rd,
 
         src = ngx_pcap_api_reader_row(rd);
 
-        if (src != NULL) {
+        if (src != NULL && src->targets != NULL) {
             from = (u_char *) src->targets;
             ngx_memcpy(data + done, from + done, n);
         }
 
         ngx_shmtx_unlock(&rd->shpool->mutex);
 
-        if (src == NULL) {
+        if (from == NULL || src == NULL) {
             return NGX_DECLINED;           /* forgotten just now */
         }
     }

@@ -84,6 +84,10 @@ ngx_pcap_api_row_unknown(ngx_pcap_api_row_t *row)
                            : (uint64_t) row->started * 1000000000;
     row->ledger.unknown_since = since;
 
+    if (row->targets == NULL) {
+        row->ntargets = 0;
+    }
+
     for (i = 0; i < row->ntargets; i++) {
         t = &row->targets[i];
 
@@ -265,6 +269,11 @@ ngx_pcap_api_sweep_handler(ngx_event_t *ev)
 
     ngx_shmtx_lock(&shpool->mutex);
     due = ngx_current_msec - sh->swept >= NGX_PCAP_API_SWEEP_MS;
+
+    if (due) {
+        ngx_pcap_api_places_overdue(sh);
+    }
+
     ngx_shmtx_unlock(&shpool->mutex);
 
     if (due) {

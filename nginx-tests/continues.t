@@ -113,7 +113,10 @@ ok($nginx->reload(), 'reload');
 continues_ok($id, 'over a reload');
 
 $nginx->{zone} = 'pcap_api_zone pcap 4m;';
+unlike($nginx->log(), qr/pcap_api_zone/, 'nothing was said of the zone');
 ok($nginx->reload(), 'reload with another zone');
+like($nginx->log(), qr/\[warn\].*"pcap_api_zone" .* is new: .*captures/,
+    'it is said that what was in the old one is lost');
 problem_is($nginx->fetch("$path?continues=$id"), 404, qr/continues.*$id/,
     'the row was lost with the zone');
 

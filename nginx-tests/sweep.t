@@ -13,6 +13,7 @@ use IO::Socket::INET;
 use JSON::PP;
 use PcapTest::AgentClient;
 use PcapTest::Lab;
+use PcapTest::Traffic qw(flood);
 
 
 # A token endpoint that takes connections and says nothing.
@@ -27,7 +28,7 @@ my $lab = hosts_lab(nginx => { workers => 2, listen => 'reuseport',
     . 'location = /_mute { internal; proxy_pass'
     . " http://127.0.0.1:$mute_port; }" });
 my $nginx = $lab->{nginx};
-my $path = '/v1/capture/static/demo?interface=eth0';
+my $path = '/v1/capture/static/demo?interface=eth0&filter=udp';
 
 
 sub show
@@ -101,9 +102,16 @@ is(running(), '2 2', 'two captures at each agent');
 
 # --- one dies -------------------------------------------------------------
 
+# while numbered packets come; the other one's file has all of them
+my $flood = flood(ns => 'web0', to => $lab->{addr}[1], id => 1,
+    count => 4000, pps => 1000, size => 100);
+
+wait_seen($c[1], 1, 1000, 1);
 kill 'KILL', $workers[0];
 ok($c[0]->gone(5) && !$c[0]->{complete}, 'its client sees a cut');
 swept_ok($id[0], 'killed');
+wait_exit($flood, 10);
+wait_seen($c[1], 1, 3999, 2);
 ok(wait_for(5, sub { running() eq '1 1' }), 'its agents have stopped')
     or diag(running());
 is(show($id[1])->{state}, 'running', 'the other one runs');

@@ -1,5 +1,6 @@
-# What gives way when the registry is full: ended captures, the oldest first,
-# above 1024 of them or when the zone has no room; never one that runs.
+# What gives way when the registry is full: ended captures, the oldest of the
+# user who has most, above 1024 of them or when the zone has no room; never one
+# that runs, and nothing for what does not fit anyway.
 
 use strict;
 use warnings;
@@ -58,34 +59,49 @@ sub listed
 
 sub status
 {
-    my ($id) = @_;
+    my ($id, %o) = @_;
 
-    return $nginx->fetch("/v1/captures/$id")->{status};
+    return $nginx->fetch("/v1/captures/$id", %o)->{status};
+}
+
+
+sub no_room
+{
+    my ($c, $name) = @_;
+
+    $c->read_end(5);
+    problem_is($c, 503, qr/no room.*"pcap_api_zone" is full/, $name);
+    is($c->header('retry-after'), 10, 'for a while');
 }
 
 # --- more than 1024 -------------------------------------------------------
 
-my $c = $nginx->fetch('/v1/capture/static/demo');
+my $c = $nginx->fetch('/v1/capture/static/demo', token => 'other');
+my $bobs = capture_id($c);
+
+$c = $nginx->fetch('/v1/capture/static/demo');
+
 my $first = capture_id($c);
 
 capture_ok($c, status => 'complete', name => 'the first one');
 is(status($first), 200, 'it is known');
 
-my $r = curl($lab, '/v1/capture/static/demo?duration=[1001-2023]s');
+my $r = curl($lab, '/v1/capture/static/demo?duration=[1001-2022]s');
 
-is($r->{exit}, 0, '1023 captures') or diag($r->{err});
-is(status($first), 200, 'as the oldest of 1024');
-is(scalar listed(), 1024, 'all are listed');
+is($r->{exit}, 0, '1022 captures') or diag($r->{err});
+is(status($first), 200, 'as the oldest of its user');
+is(scalar listed(), 1023, 'all are listed');
 $c = $nginx->fetch('/v1/capture/static/demo');
 
 my $last = capture_id($c);
 
 is(status($last), 200, 'one more');
 is(status($first), 404, 'the oldest is forgotten');
+is(status($bobs, token => 'other'), 200, "not somebody else's older one");
 
 my %now = map { $_ => 1 } listed();
 
-is(scalar keys %now, 1024, 'still 1024');
+is(scalar keys %now, 1023, 'still 1024 with that');
 ok($now{$last} && !$now{$first}, 'the right ones');
 
 # --- the zone is full -----------------------------------------------------
@@ -97,10 +113,16 @@ $nginx->stop();
 $nginx->{zone} = 'pcap_api_zone pcap 256k;';
 $nginx->{agent} = {};
 $nginx->{groups} = [ $lab->{fake}->target('demo', 'web/0', 0),
-    map { [ 'demo', "web/$_", '127.4.0.1:9' ] } 1 .. 63 ];
+    (map { [ 'demo', "web/$_", '127.4.0.1:9' ] } 1 .. 63),
+    (map { [ 'wide', "web/$_", '127.4.0.1:9' ] } 1 .. 900),
+    (map { [ 'long', "web/$_", '127.4.0.1:9' ] } 1 .. 500) ];
 $nginx->start();
 
 my @id;
+
+$c = $nginx->fetch('/v1/capture/static/demo?max_packets=1',
+    token => 'other');
+$bobs = capture_id($c);
 
 for my $n (1 .. 14) {
     $c = $nginx->fetch('/v1/capture/static/demo?max_packets=1');
@@ -112,19 +134,28 @@ my @known = map { status($_) == 200 ? 1 : 0 } @id;
 
 like(join('', @known), qr/^0+1{3,10}$/, 'the oldest gave way')
     or diag(join '', @known);
+is(status($bobs, token => 'other'), 200, "but not somebody else's");
 is(join(' ', sort(listed())), join(' ', sort @id[grep { $known[$_] }
     0 .. $#id]), 'those that are known are listed');
 
 my @run;
 
+# 900 targets never have room, 500 have none beside what runs
+my $kept = join ' ', sort(listed());
+
+no_room($nginx->get('/v1/capture/static/wide'), 'one that never fits');
+is(join(' ', sort(listed())), $kept, 'for which nothing gave way');
+push @run, $nginx->get('/v1/capture/static/demo');
+is($run[0]{status}, 200, 'one that runs');
+$kept = join ' ', sort(listed());
+no_room($nginx->get('/v1/capture/static/long'), 'one that fits no more');
+is(join(' ', sort(listed())), $kept, 'for which nothing gave way, either');
+
 for my $n (1 .. 14) {
     my $more = $nginx->get('/v1/capture/static/demo');
 
     if ($more->{status} != 200) {
-        $more->read_end(5);
-        problem_is($more, 503, qr/no room.*"pcap_api_zone" is full/,
-            'until there is no room');
-        is($more->header('retry-after'), 10, 'for a while');
+        no_room($more, 'until there is no room');
         last;
     }
 
