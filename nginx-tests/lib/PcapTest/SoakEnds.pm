@@ -86,8 +86,8 @@ sub target_faults
 
             push @faults, "$name failed for no reason: \"$why\""
                 if $may ? $why !~ $may
-                : !($why =~ /no connection|does not answer|ended before|going away/
-                && accident($c, $name, 'agent', $accidents))
+                : !($why =~ /no\ connection|does\ not\ answer|going\ away
+                |ended\ before/x && accident($c, $name, 'agent', $accidents))
                 && !accident($c, $name, 'process', $accidents);
 
         } elsif (!$row->{end_reason} && !$MAY_END{$name}) {
@@ -114,9 +114,11 @@ sub status_faults
     return $failed == @targets ? () : "error with $failed of "
         . @targets . ' targets failed' if $status eq 'error';
 
-    return $failed || grep({ $MAY_END{ $_->{name} } || accident($c, $_->{name}, 'agent', $accidents) }
-        @targets) ? () : 'partial, and all targets were there'
-        if $status eq 'partial';
+    if ($status eq 'partial') {
+        return $failed || grep({ $MAY_END{ $_->{name} }
+            || accident($c, $_->{name}, 'agent', $accidents) } @targets)
+            ? () : 'partial, and all targets were there';
+    }
 
     # behind the last record of a limit it matters no more what fails
     return "$status, and $failed targets have failed" if $failed
