@@ -365,8 +365,21 @@ sub end_one
 
     $n{stopped}++;
     $c->{asked}{user} = 1;
-    ask('/v1/captures/' . capture_id($c), [ 202, 404 ], undef,
-        method => 'DELETE');
+    stop_one($c);
+}
+
+
+# Once more when the worker that was asked is gone.
+sub stop_one
+{
+    my ($c) = @_;
+
+    ask('/v1/captures/' . capture_id($c), [ 202, 404 ], sub {
+        my ($answer) = @_;
+
+        stop_one($c) if $running{$c} && (!$answer
+            || $answer->{status} == 503);
+    }, method => 'DELETE');
 }
 
 
