@@ -830,7 +830,7 @@ for my $id (@unclear[0 .. ($#unclear < 2 ? $#unclear : 2)]) {
     diag(grep { /$id/ } $nginx->log() =~ /^(.*\n)/mg);
 }
 
-push @bad, share_faults(%n), audit_faults(slurp($log), \%told);
+unshift @bad, share_faults(%n), audit_faults(slurp($log), \%told);
 is(join("\n", @bad[0 .. ($#bad < 20 ? $#bad : 20)]), '',
     'every capture and every accident ended as it should');
 is(join("\n", judge($SECONDS, $idle, $end, @samples)), '',
@@ -838,6 +838,9 @@ is(join("\n", judge($SECONDS, $idle, $end, @samples)), '',
 cmp_ok($n{checked}, '>', $SECONDS * $CAPTURES / 50, 'captures were checked');
 cmp_ok($n{packets}, '>', $SECONDS * 10, 'and packets');
 cmp_ok($n{killed} + $n{restarted}, '>', $SECONDS / 10, 'agents were killed');
+is($n{judged}, $n{answered}, 'each capture had a reason to end');
+cmp_ok($n{h2}, '>', $n{started} / 20, 'some by HTTP/2');
+is($n{workers_killed}, 2, 'workers were killed');
 is($n{refused}, 0, 'nobody was turned away');
 
 # and it still works

@@ -176,7 +176,7 @@ for my $wrong (
     [ qr/^partial, and all targets were there$/, {},
         { status => 'partial' } ],
     [ qr/^complete by reason "user"$/, {}, { status => 'complete' } ],
-    [ qr{^web/0 failed for no reason: "the conn.*", what|^web/0 failed},
+    [ qr{^web/0 failed for no reason: "the connection was cut, .*"$},
         {}, { status => 'partial', targets => $one } ],
     [ qr{^web/0 failed}, {}, { status => 'partial', targets => $one },
         { %$killed, t => 9 } ],
@@ -188,6 +188,8 @@ for my $wrong (
         { %$killed, used => 1 } ],
     [ qr{^web/1 failed}, {@cut}, { @error, targets => $both }, $killed,
         $killed ],
+    [ qr{^web/0 failed}, {@cut}, { @error, targets =>
+        targets("web/0=$CUT", "web/0=$CUT") }, $killed ],
     [ qr{^web/1: ended by itself}, {}, { status => 'complete',
         end_reason => '' }, $gone ],
     [ qr{^fake/0 failed}, { path => $MIXED }, { status => 'partial',
