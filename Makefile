@@ -281,17 +281,21 @@ demo-down:
 	@demo/run down
 
 
+# Laid out as here, so that what documents say of each other stays true.
 DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/pcap-api
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
-	    $(DESTDIR)$(NGINX_MODULES_DIR) $(DOCDIR)/examples
+	    $(DESTDIR)$(NGINX_MODULES_DIR) $(DOCDIR)/docs \
+	    $(DOCDIR)/examples $(DOCDIR)/bosh
 	install -m 755 $(B)/pcap-agent $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(B)/pcap-cli $(DESTDIR)$(PREFIX)/bin/
 	ln -sf pcap-cli $(DESTDIR)$(PREFIX)/bin/bosh-pcap
 	install -m 644 $(B)/ngx_pcap_api_module.so \
 	    $(DESTDIR)$(NGINX_MODULES_DIR)/
-	install -m 644 README.md docs/*.md docs/*.svg $(DOCDIR)/
+	install -m 644 README.md $(DOCDIR)/
+	install -m 644 bosh/README.md $(DOCDIR)/bosh/
+	install -m 644 docs/*.* $(DOCDIR)/docs/
 	install -m 644 examples/*.* $(DOCDIR)/examples/
 	install -m 755 examples/make-keys $(DOCDIR)/examples/
 	set -e; for m in $(wildcard docs/man/*.[1-8]); do \

@@ -24,6 +24,7 @@
 #define NGX_PCAP_API_ID_LEN          32       /* hex digits of a capture id */
 #define NGX_PCAP_API_USER_LEN        128
 #define NGX_PCAP_API_TEXT_LEN        256      /* of a message */
+#define NGX_PCAP_API_MAX_IF_FILTER   1000     /* of an agent's if_filter */
 #define NGX_PCAP_API_MAX_TOKEN       16384
 #define NGX_PCAP_API_MAX_SCOPES      8192     /* bytes of scope names kept */
 #define NGX_PCAP_API_MAX_REPLY       65536    /* of an introspection */
@@ -45,7 +46,7 @@
 
 #define NGX_PCAP_API_TICK            100      /* ms */
 #define NGX_PCAP_API_TURNS           64       /* before others have one */
-#define NGX_PCAP_API_MESSAGES        32       /* beside one per target */
+#define NGX_PCAP_API_MESSAGES        32       /* beside two per target */
 #define NGX_PCAP_API_COMMENTS        16       /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
 #define NGX_PCAP_API_SECRETS         3        /* variables with a token */
@@ -334,6 +335,7 @@ typedef struct {
     uint32_t                   out;          /* its number in our file */
     uint32_t                   snaplen;
     uint16_t                   linktype;
+    ngx_str_t                  filter;       /* if_filter: 0 and text */
     uint64_t                   packets;      /* written to the client */
     uint64_t                   discarded;    /* came, was not written */
     pcapx_stats_t              stats;        /* of the last ISB */
@@ -359,6 +361,7 @@ typedef enum {
     NGX_PCAP_API_MSG_CAPTURE_STOPPED,
     NGX_PCAP_API_MSG_CONNECTION_ERROR,
     NGX_PCAP_API_MSG_CLOCK_SKEW,
+    NGX_PCAP_API_MSG_POLICY,
     NGX_PCAP_API_MSG_STATUS
 } ngx_pcap_api_msg_e;
 
@@ -392,6 +395,7 @@ struct ngx_pcap_api_agent_s {
     pcapx_iface_t              scan_ifaces[PCAPX_MAX_INTERFACES];
     ngx_pcap_api_iface_t       ifaces[PCAPX_MAX_INTERFACES];
     ngx_uint_t                 nifaces;
+    ngx_str_t                  policy;       /* exclude_filter, if any */
     pcapx_block_t              head;         /* valid if has_head */
     uint64_t                   watermark;    /* none below will come */
     uint64_t                   max_ts;       /* above it is garbage; 0: any */

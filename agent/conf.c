@@ -226,6 +226,12 @@ conf_flags(conf_t *conf, int argc, char **argv, int files, char *err)
             return -1;
         }
 
+        if (strcmp(name, "config") != 0 && conf_find(name) == NULL) {
+            snprintf(err, CONF_ERR_LEN, "--%s: unknown flag (see --help)",
+                     name);
+            return -1;
+        }
+
         if (*value == '\0' && strchr(argv[i], '=') == NULL) {
             value = argv[++i];
         }
@@ -312,16 +318,7 @@ conf_split(const char *arg, char *name, char *err)
 static int
 conf_flag(conf_t *conf, const char *name, const char *value, char *err)
 {
-    const conf_key_t  *k;
-
-    k = conf_find(name);
-
-    if (k == NULL) {
-        snprintf(err, CONF_ERR_LEN, "--%s: unknown flag (see --help)", name);
-        return -1;
-    }
-
-    return conf_set(conf, k, value, err);
+    return conf_set(conf, conf_find(name), value, err);
 }
 
 

@@ -40,6 +40,8 @@ static void filter_raw_condition(filter_out_t *o, const filter_cond_t *c,
     unsigned family, unsigned off, unsigned typed);
 static void filter_raw_host(filter_out_t *o, const endpoint_t *ep,
     unsigned off);
+static int filter_terms(const filter_exclude_t *ex, const char *own,
+    const char *user, char *dst, size_t max);
 static void filter_term(filter_out_t *o);
 static void filter_term_and(filter_out_t *o);
 static void filter_put(filter_out_t *o, const char *fmt, ...)
@@ -71,8 +73,27 @@ void
 filter_text(const filter_exclude_t *ex, const char *user, char *dst,
     size_t max)
 {
-    int           len, several;
-    char          text[4096];
+    int   len;
+    char  text[4096];
+
+    text[0] = '\0';
+    len = filter_exclusion(ex, -1, 0, text, sizeof(text));
+
+    /* For people: that something is left out, in no syntax. */
+
+    if (len < 0 || filter_terms(ex, text, user, dst, max) != 0) {
+        (void) filter_terms(ex, "...", user, dst, max);
+    }
+}
+
+
+/* The terms that there are, joined. Returns 0, or -1 when they do not fit. */
+
+static int
+filter_terms(const filter_exclude_t *ex, const char *own, const char *user,
+    char *dst, size_t max)
+{
+    int           several;
     filter_out_t  o;
 
     memset(&o, 0, sizeof(o));
@@ -80,11 +101,10 @@ filter_text(const filter_exclude_t *ex, const char *user, char *dst,
     o.end = dst + max;
     *dst = '\0';
 
-    len = filter_exclusion(ex, -1, 0, text, sizeof(text));
-    several = (len > 0) + (ex->mandatory != NULL) + (user[0] != '\0') > 1;
+    several = (*own != '\0') + (ex->mandatory != NULL) + (*user != '\0') > 1;
 
-    if (len > 0) {
-        filter_put(&o, several ? "(not (%s))" : "not (%s)", text);
+    if (*own) {
+        filter_put(&o, several ? "(not (%s))" : "not (%s)", own);
         o.nterms++;
     }
 
@@ -93,17 +113,12 @@ filter_text(const filter_exclude_t *ex, const char *user, char *dst,
         filter_put(&o, several ? "(not (%s))" : "not (%s)", ex->mandatory);
     }
 
-    if (user[0]) {
+    if (*user) {
         filter_term_and(&o);
         filter_put(&o, several ? "(%s)" : "%s", user);
     }
 
-    /* For people: that something is left out, in no syntax. */
-
-    if (o.full || len < 0) {
-        snprintf(dst, max, user[0] ? "(not (...)) and (%s)" : "not (...)%s",
-                 user);
-    }
+    return o.full ? -1 : 0;
 }
 
 

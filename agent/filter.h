@@ -109,7 +109,7 @@ int filter_block(int fd);
 /*
  * The effective filter as text, "(not (...)) and (USER)" with the mandatory
  * exclusion between them, for people: at most max bytes with NUL; where that
- * is too short, "(not (...)) and (USER)" with these very dots.
+ * is too short, "(not (...))" with these very dots for the first of them.
  */
 void filter_text(const filter_exclude_t *ex, const char *user, char *dst,
     size_t max);

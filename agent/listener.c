@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "control.h"
 #include "limits.h"
 #include "listener.h"
@@ -205,6 +206,7 @@ listener_start(listener_t *l)
 
     log_info(l->log, "listening on %s",
              net_endpoint_text(&l->conf->endpoint, text));
+    check_tell(l->conf, l->log);
 
     return 0;
 }
@@ -381,8 +383,9 @@ listener_tick(listener_t *l)
 
     if (off != l->off) {
         l->off = off;
-        log_warn(l->log, off ? "off_file: captures are switched off"
-                             : "off_file: captures are possible again");
+        log_warn(l->log, "off_file: captures are %s",
+                 off == POLICY_UNSEEN ? "switched off: it cannot be looked for"
+                 : off ? "switched off" : "possible again");
     }
 
     if (off) {

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "conf.h"
 #include "filter.h"
 #include "listener.h"
@@ -103,7 +104,9 @@ static int
 main_check(const conf_t *conf)
 {
     char      err[CONF_ERR_LEN];
+    check_t   check;
     SSL_CTX  *ctx;
+    unsigned  i;
 
     ctx = tls_context(conf, err);
 
@@ -120,7 +123,14 @@ main_check(const conf_t *conf)
         return 1;
     }
 
-    printf("pcap-agent: the configuration is good\n");
+    check_warnings(conf, &check);
+
+    for (i = 0; i < check.n; i++) {
+        fprintf(stderr, "pcap-agent: warning: %s\n", check.text[i]);
+    }
+
+    printf("pcap-agent: the configuration is %s\n",
+           check.n ? "valid, but see the warnings" : "good");
 
     return 0;
 }

@@ -10,13 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "filter.h"
 #include "pcapx/valid.h"
 #include "policy.h"
 
 
 static int policy_real(const conf_t *conf, const char *name);
-static int policy_refuse(const char *name, problem_t *why);
+static int policy_refuse(const conf_t *conf, const char *name,
+    problem_t *why);
 
 
 /*
@@ -74,8 +76,8 @@ policy_request(const conf_t *conf, request_t *req, problem_t *why)
     unsigned  i;
 
     if (!conf->enabled) {
-        return problem_set(why, 403, "captures are not enabled on this "
-                           "machine (enabled)");
+        return problem_set(why, 403, "captures are not enabled by this "
+                           "machine's policy (enabled)");
     }
 
     for (i = 0; i < req->nifnames; i++) {
@@ -86,7 +88,7 @@ policy_request(const conf_t *conf, request_t *req, problem_t *why)
         }
 
         if (!allowed) {
-            return policy_refuse(req->ifnames[i], why);
+            return policy_refuse(conf, req->ifnames[i], why);
         }
     }
 
@@ -126,15 +128,20 @@ policy_interface(const conf_t *conf, const char *name)
 int
 policy_open(const conf_t *conf, const char *name, problem_t *why)
 {
-    return policy_real(conf, name) ? 0 : policy_refuse(name, why);
+    return policy_real(conf, name) ? 0 : policy_refuse(conf, name, why);
 }
 
 
 static int
-policy_refuse(const char *name, problem_t *why)
+policy_refuse(const conf_t *conf, const char *name, problem_t *why)
 {
+    char  names[CHECK_LIST_LEN];
+
+    check_interfaces(conf, names, sizeof(names));
+
     return problem_set(why, 403, "%s is not among the interfaces that may be "
-                       "captured on this machine (interfaces)", name);
+                       "captured by this machine's policy: %s (interfaces)",
+                       name, names);
 }
 
 
@@ -178,6 +185,9 @@ policy_off(const conf_t *conf)
         return 0;
     }
 
-    return access(conf->off_file, F_OK) == 0
-           || (errno != ENOENT && errno != ENOTDIR);
+    if (access(conf->off_file, F_OK) == 0) {
+        return 1;
+    }
+
+    return errno == ENOENT || errno == ENOTDIR ? 0 : POLICY_UNSEEN;
 }

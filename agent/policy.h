@@ -36,8 +36,10 @@ int policy_pattern(const char *pattern);
 
 /*
  * Are captures switched off by off_file at this moment? A file of which it
- * cannot be told is one that exists. Returns 1 or 0.
+ * cannot be told is one that exists. Returns 1, POLICY_UNSEEN or 0.
  */
+#define POLICY_UNSEEN  2
+
 int policy_off(const conf_t *conf);
 
 

@@ -470,8 +470,8 @@ session_leave(session_t *s, const request_t *req, problem_t *why)
                            "captures would be larger than that");
 
     case CONTROL_OFF:
-        return problem_set(why, 403, "captures are switched off on this "
-                           "machine (off_file)");
+        return problem_set(why, 403, "captures are switched off by this "
+                           "machine's policy (off_file)");
 
     default:
         return problem_set(why, 503, "the agent is draining");

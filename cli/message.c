@@ -27,6 +27,7 @@ static const char *const  message_names[] = {
     "INSTANCE_UNAVAILABLE",
     "INVALID_REQUEST",
     "LIMIT_REACHED",
+    "POLICY",
     "START_CAPTURE_FAILED",
     "STATUS",
 };

@@ -69,6 +69,17 @@ msg_error(msg_t *m, const char *fmt, ...)
 
 
 void
+msg_tell(msg_t *m, const char *fmt, ...)
+{
+    va_list  ap;
+
+    va_start(ap, fmt);
+    msg_write(m, "", fmt, ap);
+    va_end(ap);
+}
+
+
+void
 msg_debug(msg_t *m, const char *fmt, ...)
 {
     va_list  ap;

@@ -34,6 +34,10 @@ void msg_note(msg_t *m, const char *fmt, ...)
 void msg_error(msg_t *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Somebody else's word, whose it is stands in it: always shown, as it is. */
+void msg_tell(msg_t *m, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Only shown when verbose. */
 void msg_debug(msg_t *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

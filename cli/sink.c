@@ -214,7 +214,7 @@ sink_tell(capture_t *c, const message_t *m, const char *origin,
         return;
     }
 
-    msg_error(c->msg, "%s: %s: %s", origin, message_name(m->type), text);
+    msg_tell(c->msg, "%s: %s: %s", origin, message_name(m->type), text);
 }
 
 

@@ -9,6 +9,7 @@
  */
 
 #include "ngx_pcap_api_module.h"
+#include "policy.h"
 
 
 #define NGX_PCAP_API_CARRY_KEEP  (64 * 1024)   /* larger ones are freed */
@@ -279,6 +280,7 @@ ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
     f->linktype = a->scan_ifaces[b->iface].linktype;
     f->snaplen = a->scan_ifaces[b->iface].snaplen;
     f->name[0] = '\0';
+    ngx_str_null(&f->filter);
 
     if (f->snaplen > a->ctx->opts.snaplen) {
         ngx_pcap_api_agent_garbage(a, "a longer snaplen than was asked for");
@@ -288,6 +290,13 @@ ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
     pcapx_opt_begin(&it, &a->scan, b);
 
     while (pcapx_opt_next(&it, &opt) == PCAPX_OK) {
+
+        if (opt.code == PCAPX_IF_FILTER
+            && ngx_pcap_api_policy_filter(a, f, &opt) != NGX_OK)
+        {
+            ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_UNKNOWN, "no memory");
+            return NGX_ERROR;
+        }
 
         if (opt.code != PCAPX_IF_NAME) {
             continue;

@@ -27,6 +27,7 @@ const char *const  ngx_pcap_api_msg_names[] = {
     "CAPTURE_STOPPED",
     "CONNECTION_ERROR",
     "CLOCK_SKEW",
+    "POLICY",
     "STATUS"
 };
 
@@ -148,8 +149,8 @@ ngx_pcap_api_put_idbs(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
     size_t                 n, d;
     int64_t                off;
     u_char                 name[160], desc[320];
-    ngx_uint_t             k;
-    pcapx_opt_t            opts[2];
+    ngx_uint_t             k, nopts;
+    pcapx_opt_t            opts[3];
     ngx_pcap_api_iface_t  *f;
 
     off = a->offset_ns / 1000;
@@ -169,10 +170,16 @@ ngx_pcap_api_put_idbs(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
                          f->name)
             - name;
 
-        ngx_pcap_api_opt(&opts[0], PCAPX_IF_NAME, name, n);
-        ngx_pcap_api_opt(&opts[1], PCAPX_IF_DESCRIPTION, desc, d);
+        nopts = 0;
+        ngx_pcap_api_opt(&opts[nopts++], PCAPX_IF_NAME, name, n);
+        ngx_pcap_api_opt(&opts[nopts++], PCAPX_IF_DESCRIPTION, desc, d);
 
-        rc = pcapx_put_idb(o, f->linktype, f->snaplen, opts, 2);
+        if (f->filter.len) {
+            ngx_pcap_api_opt(&opts[nopts++], PCAPX_IF_FILTER, f->filter.data,
+                             f->filter.len);
+        }
+
+        rc = pcapx_put_idb(o, f->linktype, f->snaplen, opts, nopts);
         if (rc != PCAPX_OK) {
             return rc;
         }
@@ -228,14 +235,20 @@ ngx_pcap_api_put_names(ngx_pcap_api_ctx_t *ctx, pcapx_out_t *o)
 static size_t
 ngx_pcap_api_start_size(ngx_pcap_api_ctx_t *ctx)
 {
-    size_t      n;
-    ngx_uint_t  i;
+    size_t                 n;
+    ngx_uint_t             i, k;
+    ngx_pcap_api_agent_t  *a;
 
     n = (NGX_PCAP_API_START_FAILS + 1) * (NGX_PCAP_API_COMMENT_LEN + 8)
         + PCAPX_MAX_FILTER_LEN + NGX_PCAP_API_MAX_REASON + 4096;
 
     for (i = 0; i < ctx->nagents; i++) {
-        n += ctx->agents[i].nifaces * 560 + 200;
+        a = &ctx->agents[i];
+        n += a->nifaces * 560 + 200;
+
+        for (k = 0; k < a->nifaces; k++) {
+            n += a->ifaces[k].filter.len + 8;
+        }
     }
 
     return n;
@@ -312,9 +325,9 @@ ngx_pcap_api_message(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
         return;
     }
 
-    /* all agents may have something to say at once */
+    /* all agents may say something at once: of their clock, of their policy */
 
-    most = ctx->nagents + NGX_PCAP_API_MESSAGES;
+    most = 2 * ctx->nagents + NGX_PCAP_API_MESSAGES;
 
     if (ctx->messages == NULL) {
         ctx->messages = ngx_palloc(ctx->request->pool,

@@ -8,6 +8,7 @@
  */
 
 #include "ngx_pcap_api_module.h"
+#include "policy.h"
 
 
 static ngx_int_t ngx_pcap_api_start_stream(ngx_http_request_t *r,
@@ -192,6 +193,7 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     }
 
     ngx_pcap_api_tell_skew(ctx);
+    ngx_pcap_api_policy_tell(ctx);
     ngx_pcap_api_row_run(ctx);
     ngx_pcap_api_pace_join(ctx);
     ngx_pcap_api_rights_begin(ctx);

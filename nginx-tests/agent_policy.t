@@ -50,6 +50,8 @@ sub refusal
 my $not = qr/^403: (\S+) is not among the interfaces .*\(interfaces\)$/;
 
 like(refusal('interface=lo'), $not, 'an interface that is not allowed');
+like(refusal('interface=lo'), qr/by this machine's policy: eth\*, dummy\? \(/,
+    'says which ones are');
 like(refusal('interface=any'), $not, 'any is all of them');
 like(refusal('interface=eth0&interface=lo'), $not, 'one of several');
 like(refusal('interface=dummy10'), $not, '? is one character');
@@ -162,7 +164,7 @@ like($metrics, qr/^pcap_agent_captures_ended_total\{reason="switched_off"} 2$/m,
 like($metrics,
     qr/^pcap_agent_requests_refused_total\{reason="switched_off"} 1$/m,
     'and as refused');
-like($metrics, qr/^pcap_agent_requests_refused_total\{reason="policy"} 6$/m,
+like($metrics, qr/^pcap_agent_requests_refused_total\{reason="policy"} 7$/m,
     'like all that policy refused');
 
 $agent->stop();
@@ -170,6 +172,10 @@ $agent->{conf} = { enabled => JSON::PP::false };
 $agent->start();
 like(refusal('interface=eth0'), qr/^403: captures are not enabled/,
     'enabled: false');
+like(slurp($agent->{log}), qr/ policy: captures not enabled, interfaces all, /,
+    'the log has the policy in force');
+like(slurp($agent->{log}), qr/ enabled: it is false: every capture is refus/,
+    'and warns');
 $agent->stop();
 
 
@@ -216,5 +222,49 @@ for my $w (@wrong) {
 is((check(exclude_filter => 'ether host 00:00:00:00:00:01',
     max_bandwidth => 0, max_cpu_percent => 0, drain_timeout => '1m',
     enabled => JSON::PP::true))[0], 0, 'all of that can be right');
+
+
+# --- what is valid, and captures nothing ----------------------------------
+
+my $closed = work_dir() . '/closed';
+
+mkdir $closed, 0700 or die "$closed: $!\n";
+$agent->{conf} = { listen => '0.0.0.0:9494' };
+
+for my $w (
+    [ { off_file => "$closed/off" },
+        qr/off_file: \S+ cannot be looked for as user nobody \(Permission / ],
+    [ { off_file => spew(work_dir() . '/here', '') },
+        qr/off_file: \S+ is there: every capture is refus/ ],
+    [ { interface_default => 'lo', interfaces => [ 'eth*' ] },
+        qr/interface_default: lo is not among `interfaces`/ ],
+    [ { enabled => JSON::PP::false }, qr/enabled: it is false/ ],
+    [ { listen => '192.0.2.77:9494' },
+        qr/listen: this machine has no address as in 192\.0\.2\.77:9494/ ])
+{
+    my ($change, $words) = @$w;
+    my ($rc, $out) = check(user => 'nobody', %$change);
+    my ($key) = sort keys %$change;
+
+    is($rc, 0, "valid: $key");
+    like($out, qr/^pcap-agent: warning: .*$words/m, 'with a warning');
+    unlike($out, qr/is good/, 'not good');
+}
+
+my ($good, $said) = check(user => 'nobody', off_file => "$closed-not/off");
+
+is("$good $said", "0 pcap-agent: the configuration is good\n", 'none of it');
+
+$agent = PcapTest::Agent->new(certs => $certs, host => $ha, name => 'unseen',
+    conf => { off_file => "$closed/off", user => 'nobody' });
+like(refusal('interface=eth0'), qr/^403: captures are switched off/,
+    'what cannot be seen exists');
+like(slurp($agent->{log}), qr/ off_file: \S+ cannot be looked for/,
+    'and the log says why');
+$agent->stop();
+
+is(system(tool('agent') . ' --frob >' . work_dir() . '/frob 2>&1') >> 8, 1,
+    'a flag that is none');
+like(slurp(work_dir() . '/frob'), qr/--frob: unknown flag/, 'is unknown');
 
 finish();

@@ -147,7 +147,7 @@ $lab->{agents}[1]->kill_children();
 $lab->{agents}[1]->kill_hard();
 cli_end($run, 30);
 $file = check($run, 'agent died', 3, 'partial');
-like($run->{stderr}, qr/^pcap-cli: web\/1: INSTANCE_UNAVAILABLE: /m,
+like($run->{stderr}, qr/^web\/1: INSTANCE_UNAVAILABLE: /m,
     'its message');
 like($run->{stderr}, qr/^web\/1 .* error  unknown since 20/m, 'its ledger');
 

@@ -135,7 +135,7 @@ sub rejoined_ok
         map { @{ $_->{comments} } } @{ $file->{isbs} };
 
     is(scalar @gaps, $e{gaps}, "$name: GAP messages in the file");
-    is(scalar(() = $run->{stderr} =~ /^pcap-cli: api: GAP: /mg), $e{gaps},
+    is(scalar(() = $run->{stderr} =~ /^api: GAP: /mg), $e{gaps},
         "$name: and on standard error");
 
     is(scalar @{ $file->{packets} }, $json->{packets}, "$name: count");

@@ -155,6 +155,12 @@ texts(void)
     ok(strcmp(small, "(not (...)) and (tcp)") == 0,
        "too long for its place: said that something is missing");
 
+    ex.mandatory = "udp port 53";
+    filter_text(&ex, "tcp", small, sizeof(small));
+    ok(strcmp(small, "(not (...)) and (not (udp port 53)) and (tcp)") == 0,
+       "but never what the machine leaves out: %s", small);
+    ex.mandatory = NULL;
+
     ok(filter_exclusion(&ex, DLT_EN10MB, 2, small, sizeof(small)) == -1,
        "a text that does not fit is refused");
 

@@ -23,6 +23,7 @@
 #define OVERLAP     40              /* ns, as the packets' distances */
 #define MAX_STREAM  (1 << 17)
 #define ROUNDS      3000
+#define FILTER      1001            /* bytes of an if_filter */
 
 
 static unsigned long  allocations;
@@ -107,6 +108,7 @@ typedef struct {
     unsigned  back;
     unsigned  seen[PACKETS];
     unsigned  gaps;
+    unsigned  filters;              /* of interfaces */
     unsigned  wrong;                /* not on the interface it belongs to */
     world_t  *world;
 } sink_t;
@@ -118,6 +120,27 @@ draw(uint32_t *seed, uint32_t n)
     *seed = *seed * 1664525 + 1013904223;
 
     return (*seed >> 8) % n;
+}
+
+
+/* filter: bytes of an if_filter beside the name, or 0. */
+static void
+idb(pcapx_out_t *o, const char *name, uint16_t linktype, uint16_t filter)
+{
+    char         text[FILTER];
+    pcapx_opt_t  opts[2];
+
+    memset(text, 'f', sizeof(text));
+    text[0] = '\0';
+
+    opts[0].code = PCAPX_IF_NAME;
+    opts[0].len = (uint16_t) strlen(name);
+    opts[0].value = (const uint8_t *) name;
+    opts[1].code = PCAPX_IF_FILTER;
+    opts[1].len = filter;
+    opts[1].value = (const uint8_t *) text;
+
+    pcapx_put_idb(o, linktype, 65535, opts, filter ? 2 : 1);
 }
 
 
@@ -161,7 +184,19 @@ static const stream_handlers_t  handlers = {
 static void
 put(void *ctx, const uint8_t *p, size_t len)
 {
-    sink_t  *s = ctx;
+    char            filter[FILTER];
+    sink_t         *s = ctx;
+    const uint8_t  *at;
+
+    memset(filter, 'f', sizeof(filter));
+    filter[0] = '\0';
+
+    for (at = p;
+         (at = memmem(at, len - (size_t) (at - p), filter, FILTER)) != NULL;
+         at += FILTER)
+    {
+        s->filters++;
+    }
 
     if (stream_feed(&s->stream, p, len) != 0) {
         s->wrong++;
@@ -227,7 +262,6 @@ make_flow(flow_t *f, const world_t *w, unsigned first, unsigned last,
     char         name[32], text[128];
     unsigned     i, k, n, place[IFACES], counts[IFACES] = { 0 };
     uint8_t      data[24];
-    pcapx_opt_t  opt;
     pcapx_out_t  o = { f->data, f->data + MAX_STREAM };
 
     pcapx_put_shb(&o, NULL, 0);
@@ -246,10 +280,7 @@ make_flow(flow_t *f, const world_t *w, unsigned first, unsigned last,
     for (i = 0; i < IFACES; i++) {
         place[f->order[i]] = i;
         snprintf(name, sizeof(name), "web/%u/eth0", f->order[i]);
-        opt.code = PCAPX_IF_NAME;
-        opt.len = (uint16_t) strlen(name);
-        opt.value = (const uint8_t *) name;
-        pcapx_put_idb(&o, 1, 65535, &opt, 1);
+        idb(&o, name, 1, 0);
     }
 
     f->first = first;
@@ -581,16 +612,6 @@ test_limits(void)
 }
 
 
-static void
-idb(pcapx_out_t *o, const char *name, uint16_t linktype)
-{
-    pcapx_opt_t  opt = { PCAPX_IF_NAME, (uint16_t) strlen(name),
-                         (const uint8_t *) name };
-
-    pcapx_put_idb(o, linktype, 65535, &opt, 1);
-}
-
-
 /* Interfaces by name and link type; messages of a section that is dropped. */
 static void
 test_interfaces(void)
@@ -599,7 +620,7 @@ test_interfaces(void)
     sink_t        s;
     world_t       w = { .from = 0 };
     rejoin_t     *r;
-    uint8_t       buf[2048];
+    uint8_t       buf[8192];
     pcapx_opt_t   opt;
     pcapx_out_t   o;
     const stats_t  *st;
@@ -612,9 +633,9 @@ test_interfaces(void)
     o.pos = buf;
     o.end = buf + sizeof(buf);
     pcapx_put_shb(&o, NULL, 0);
-    idb(&o, "web/0/eth0", 1);
-    idb(&o, "web/0/eth0", 1);
-    idb(&o, "web/1/eth0", 1);
+    idb(&o, "web/0/eth0", 1, FILTER);
+    idb(&o, "web/0/eth0", 1, FILTER);
+    idb(&o, "web/1/eth0", 1, FILTER);
     rejoin_begin(r, 0, "0", REJOIN_API_LIMITS);
     rc = rejoin_feed(r, 0, buf, (size_t) (o.pos - buf));
     rejoin_end(r, 0, REJOIN_CUT);
@@ -626,10 +647,10 @@ test_interfaces(void)
     opt.value = (const uint8_t *) text;
     o.pos = buf;
     pcapx_put_shb(&o, &opt, 1);
-    idb(&o, "web/1/eth0", 1);
-    idb(&o, "web/0/eth0", 276);
-    idb(&o, "web/0/eth0", 1);
-    idb(&o, "web/7/eth0", 1);
+    idb(&o, "web/1/eth0", 1, FILTER);
+    idb(&o, "web/0/eth0", 276, FILTER);
+    idb(&o, "web/0/eth0", 1, FILTER);
+    idb(&o, "web/7/eth0", 1, FILTER);
     pcapx_put_epb(&o, 0, TS, (const uint8_t *) "abcd", 4, 4, NULL, 0);
     pcapx_put_epb(&o, 1, TS + 1, (const uint8_t *) "abcd", 4, 4, NULL, 0);
     pcapx_put_epb(&o, 2, TS + 2, (const uint8_t *) "abcd", 4, 4, NULL, 0);
@@ -643,6 +664,7 @@ test_interfaces(void)
        "records are at the interface of their name");
     ok(st->ifaces[3].linktype == 276, "another link type is another one");
     ok(s.gaps == 1 && st->packets == 4, "behind one gap");
+    ok(s.filters == 5, "each interface of the file has its filter");
 
     rejoin_give_up(r);
     ok(s.gaps == 1, "nothing to give up");
@@ -675,7 +697,7 @@ test_full_table(void)
 
     for (i = 0; i < CLI_MAX_IFACES; i++) {
         snprintf(name, sizeof(name), "web/%u/eth0", i);
-        idb(&o, name, 1);
+        idb(&o, name, 1, 0);
     }
 
     rejoin_begin(r, 0, "0", REJOIN_API_LIMITS);
@@ -687,7 +709,7 @@ test_full_table(void)
 
     o.pos = buf;
     pcapx_put_shb(&o, NULL, 0);
-    idb(&o, "db/0/eth0", 1);
+    idb(&o, "db/0/eth0", 1, 0);
     rejoin_begin(r, 1, "1", REJOIN_API_LIMITS);
     rc = rejoin_feed(r, 1, buf, (size_t) (o.pos - buf));
     rejoin_end(r, 1, REJOIN_CUT);
