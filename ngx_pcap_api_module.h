@@ -519,6 +519,7 @@ typedef enum {
     NGX_PCAP_API_END_MAX_BYTES,
     NGX_PCAP_API_END_MAX_PACKETS,
     NGX_PCAP_API_END_CONTINUED,    /* its place is its successor's */
+    NGX_PCAP_API_END_FAILED,       /* no memory and the like */
     NGX_PCAP_API_NENDS
 } ngx_pcap_api_end_e;
 
@@ -783,6 +784,7 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   failed_some:1;
     unsigned                   ended:1;      /* no record will follow */
     unsigned                   judged:1;     /* verdict is at the record */
+    unsigned                   failed:1;     /* by no fault of its client */
     unsigned                   finished:1;   /* verdict is in the chain */
     unsigned                   done:1;       /* request is finalized */
     unsigned                   blocked:1;    /* the client takes nothing */

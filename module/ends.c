@@ -45,13 +45,18 @@ const ngx_pcap_api_end_t  ngx_pcap_api_ends[] = {
       NGX_PCAP_API_MSG_LIMIT_REACHED,
       "pcap_api_max_packets of this server is reached" },
     { "continued", NGX_PCAP_API_STOPPED, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
-      "its successor has its place" }
+      "its successor has its place" },
+    { "server failed", NGX_PCAP_API_ERROR, NGX_PCAP_API_MSG_CONNECTION_ERROR,
+      "this server could not go on" }
 };
 
 
 ngx_pcap_api_end_e
 ngx_pcap_api_end_of(ngx_pcap_api_ctx_t *ctx)
 {
-    return ctx->finished || ctx->end != NGX_PCAP_API_END_NONE
-           ? ctx->end : NGX_PCAP_API_END_CLIENT;
+    if (ctx->finished || ctx->end != NGX_PCAP_API_END_NONE) {
+        return ctx->end;
+    }
+
+    return ctx->failed ? NGX_PCAP_API_END_FAILED : NGX_PCAP_API_END_CLIENT;
 }

@@ -490,11 +490,7 @@ ngx_pcap_api_row_remove(ngx_shm_zone_t *zone, ngx_pcap_api_ctx_t *ctx)
     if (ctx->header_sent) {
         ngx_pcap_api_row_sync(ctx);
         row->status = ctx->finished ? ctx->status : NGX_PCAP_API_ERROR;
-        row->end = ctx->end;
-
-        if (!ctx->finished && ctx->end == NGX_PCAP_API_END_NONE) {
-            row->end = NGX_PCAP_API_END_CLIENT;
-        }
+        row->end = ngx_pcap_api_end_of(ctx);
 
         ngx_pcap_api_count_end(row);
     }

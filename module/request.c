@@ -656,6 +656,7 @@ ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
     r = ctx->request;
 
     if (ctx->header_sent || r->header_sent) {
+        ctx->failed = !r->connection->error;   /* else its client has gone */
         ngx_pcap_api_finalize(ctx, NGX_ERROR);
         return;
     }
