@@ -42,7 +42,6 @@ ngx_pcap_api_push(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
     if (ctx->blocked
         && ngx_current_msec - ctx->took > ctx->conf->client_stall)
     {
-        ctx->end = NGX_PCAP_API_END_STALL;
         ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
                       "pcap client took nothing for %M ms",
                       ctx->conf->client_stall);
@@ -284,7 +283,9 @@ ngx_pcap_api_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
     ngx_uint_t                 i;
     const ngx_pcap_api_end_t  *e;
 
-    if (ctx->stopping || ctx->limit_hit) {
+    /* behind the end nothing is left to stop, and the verdict stands */
+
+    if (ctx->stopping || ctx->limit_hit || ctx->ended) {
         return;
     }
 

@@ -12,11 +12,21 @@ use Time::HiRes qw(time);
 
 
 # reuseport: the kernel deals connections out, so that none is idle for long
-my $lab = lab(fakes => 2, nginx => { workers => 2, listen => 'reuseport',
+my $lab = lab(fakes => 2, nginx => { workers => 2,
+    listen => 'reuseport sndbuf=8k',
     http => q(log_format who '$pid $request_method $uri';),
     server => 'access_log logs/access.log pcap; access_log logs/who.log who;',
     pcap => 'pcap_api_stop_timeout ' . limit(1) . 's;' }, script => sub {
     my ($c) = @_;
+
+    if (($c->{args}{filter}[0] || '') eq 'cut') {
+        # all at once when the last one begins: less than the API holds, more
+        # than it gets rid of
+        select undef, undef, undef, 0.3 if $c->{n} == 0;
+        $c->begin();
+        $c->traffic(44, 1400) if $c->{n} == 1;
+        return;
+    }
 
     $c->begin();
 
@@ -178,6 +188,21 @@ for my $n (0, 1) {
 }
 
 has_message($file, 'CAPTURE_STOPPED', 'web/0', qr/not drained/);
+
+# --- a stop behind the end, which the client has not taken yet -------------
+
+$c = $nginx->get('/v1/capture/static/demo?filter=cut', rcvbuf => 4096);
+my $id = capture_id($c);
+ok(wait_for(5, sub { (() = $nginx->fetch("/v1/captures/$id")->{body}
+    =~ /"state":"failed"/g) == 2 }), 'all agents are gone');
+is($nginx->fetch("/v1/captures/$id", method => 'DELETE')->{status}, 202,
+    'stopped all the same');
+select undef, undef, undef, 0.5;           # it is looked at each 100 ms
+$c->read_end(limit(10));
+ok(wait_for(5, sub { $nginx->fetch("/v1/captures/$id")->{body}
+    =~ /"state":"ended"/ }), 'ended');
+like($nginx->fetch("/v1/captures/$id")->{body}, qr/"status":"error"/,
+    'a stop changes nothing of the end any more');
 
 is(scalar $nginx->workers(), 2, 'both workers live');
 like($nginx->access(), qr/ alice stopped /, 'status in the access log');
