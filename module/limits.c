@@ -316,12 +316,16 @@ typedef struct {
 } ngx_pcap_api_places_t;
 
 
-/* Its successor has its place and has run for long enough. */
+/*
+ * Its successor has its place and has run for long enough. The time is that of
+ * another worker, whose clock may be a moment ahead.
+ */
 static ngx_uint_t
 ngx_pcap_api_is_overdue(ngx_pcap_api_row_t *row)
 {
     return row->handed == NGX_PCAP_API_SUCCEEDED
-           && ngx_current_msec - row->succeeded >= NGX_PCAP_API_HANDED_MS;
+           && (ngx_msec_int_t) (ngx_current_msec - row->succeeded)
+              >= NGX_PCAP_API_HANDED_MS;
 }
 
 

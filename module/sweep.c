@@ -268,7 +268,8 @@ ngx_pcap_api_sweep_handler(ngx_event_t *ev)
     sh = ngx_pcap_api_shm(zone);
 
     ngx_shmtx_lock(&shpool->mutex);
-    due = ngx_current_msec - sh->swept >= NGX_PCAP_API_SWEEP_MS;
+    due = (ngx_msec_int_t) (ngx_current_msec - sh->swept)
+          >= NGX_PCAP_API_SWEEP_MS;
 
     if (due) {
         ngx_pcap_api_places_overdue(sh);
