@@ -191,13 +191,25 @@ pcapx_scan_bad_trailer(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
 }
 
 
-/* Does the profile know this type of block at all (the SHB aside)? */
+/*
+ * Does the profile know this type of block at all, here (the SHB aside)? Asked
+ * before anything else of a block is judged, so that the answer is the same
+ * however much of it is there.
+ */
 static int
 pcapx_scan_agent_type(pcapx_scan_t *s, uint32_t type)
 {
-    if (s->profile != PCAPX_PROFILE_AGENT || type == PCAPX_BT_EPB
-        || type == PCAPX_BT_ISB || type == PCAPX_BT_IDB)
-    {
+    if (s->profile != PCAPX_PROFILE_AGENT) {
+        return PCAPX_OK;
+    }
+
+    if (s->end != PCAPX_END_UNSAID && type != PCAPX_BT_ISB) {
+        return pcapx_scan_fail(s, PCAPX_EPROFILE,
+                               "block type 0x%08x: behind the end that was "
+                               "said", type);
+    }
+
+    if (type == PCAPX_BT_EPB || type == PCAPX_BT_ISB || type == PCAPX_BT_IDB) {
         return PCAPX_OK;
     }
 
@@ -212,9 +224,7 @@ pcapx_scan_agent(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
     uint32_t total, pcapx_block_t *b)
 {
     if (pcapx_unlikely(s->end != PCAPX_END_UNSAID && type != PCAPX_BT_ISB)) {
-        return pcapx_scan_fail(s, PCAPX_EPROFILE,
-                               "block type 0x%08x: behind the end that was "
-                               "said", type);
+        return pcapx_scan_agent_type(s, type);
     }
 
     if (pcapx_likely(type == PCAPX_BT_EPB)) {
