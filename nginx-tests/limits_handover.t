@@ -174,7 +174,7 @@ ok(wait_for(5, sub { $nginx->workers() == 2 }), 'a new worker is there');
 my $id = capture_id($c[0]);
 
 $s = run_one('a successor', after($c[0]));
-ok(!$c[0]->gone(50), 'both run for a while');
+ok(!$c[0]->gone(50 / limit(1)), 'both run for a while');
 $c[0]->read_end(20);
 capture_ok($c[0], status => 'stopped', name => 'then the predecessor is ended');
 

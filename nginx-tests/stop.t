@@ -24,7 +24,7 @@ my $lab = lab(fakes => 2, nginx => { workers => 2,
         # than it gets rid of
         select undef, undef, undef, 0.3 if $c->{n} == 0;
         $c->begin();
-        $c->traffic(44, 1400) if $c->{n} == 1;
+        $c->traffic(28, 1400) if $c->{n} == 1;
         return;
     }
 

@@ -8,7 +8,7 @@ use strict;
 use warnings;
 
 use IO::Socket::SSL;
-use Socket qw(SOL_SOCKET SO_RCVBUF SO_LINGER);
+use Socket qw(SOL_SOCKET SO_RCVBUF SO_LINGER inet_aton pack_sockaddr_in);
 use Time::HiRes qw(time);
 use PcapTest;
 
@@ -22,14 +22,15 @@ sub new
 
     my $self = bless { raw => '', body => '', trailers => {}, %o }, $class;
 
-    # never ready before there was a chance to set the receive buffer
-    my $s = IO::Socket::INET->new(Proto => 'tcp',
-        PeerAddr => $o{addr} || '127.0.0.1', PeerPort => $o{port} || 8443,
-        ($o{local} ? (LocalAddr => $o{local}) : ()), Timeout => limit(5))
-        or die "connect: $!\n";
+    # set before it connects, or the first window is that of a large buffer
+    my $s = IO::Socket::INET->new(Proto => 'tcp', Timeout => limit(5),
+        ($o{local} ? (LocalAddr => $o{local}) : ()))
+        or die "socket: $!\n";
 
     setsockopt $s, SOL_SOCKET, SO_RCVBUF, pack 'l', $o{rcvbuf}
         if $o{rcvbuf};
+    $s->connect(pack_sockaddr_in($o{port} || 8443,
+        inet_aton($o{addr} || '127.0.0.1'))) or die "connect: $!\n";
 
     IO::Socket::SSL->start_SSL($s, SSL_ca_file => $o{ca},
         SSL_verifycn_name => 'localhost', SSL_verifycn_scheme => 'http',
