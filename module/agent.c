@@ -9,7 +9,7 @@
  */
 
 #include "ngx_pcap_api_module.h"
-#include "policy.h"
+#include "module/policy.h"
 
 
 #define NGX_PCAP_API_CARRY_KEEP  (64 * 1024)   /* larger ones are freed */

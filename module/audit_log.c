@@ -581,7 +581,8 @@ ngx_pcap_api_audit_head(ngx_pcap_api_main_conf_t *pmcf,
     head->seq = st.seq;
     head->lost = st.lost_total + (a->missed ? *a->missed : 0);
     head->suppressed = st.suppressed_total;
-    head->failing = (st.lost != 0);        /* a line that is written: 0 */
+    /* a line that is written: none are lost since */
+    head->failing = st.lost != 0 || (a->missed && *a->missed);
     ngx_memcpy(head->mac, st.mac, NGX_PCAP_API_AUDIT_MAC);
 
     return NGX_OK;

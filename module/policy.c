@@ -9,14 +9,10 @@
  */
 
 #include "ngx_pcap_api_module.h"
-#include "policy.h"
+#include "module/policy.h"
 
 
 #define NGX_PCAP_API_POLICY_LEN  160       /* exclude_filter in a message */
-
-
-static ngx_int_t ngx_pcap_api_policy_keep(ngx_pcap_api_agent_t *a,
-    ngx_str_t *dst, ngx_str_t *text, size_t max, size_t before);
 
 
 /* Is s[at..] this word? Takes nothing on trust but s itself. */

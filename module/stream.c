@@ -8,7 +8,7 @@
  */
 
 #include "ngx_pcap_api_module.h"
-#include "policy.h"
+#include "module/policy.h"
 
 
 static ngx_int_t ngx_pcap_api_start_stream(ngx_http_request_t *r,
