@@ -52,24 +52,12 @@ sub refused
 
 # Until the places of all these have been given back, which is a moment behind
 # what their clients see.
-sub given_back
-{
-    my (@all) = @_;
-    my @ids = map { capture_id($_) } @all;
-
-    ok(wait_for(5, sub {
-        my $log = $nginx->log();
-        !grep { $log !~ /pcap capture $_ of demo ended/ } @ids;
-    }), 'all have ended');
-}
-
-
 sub end_all
 {
     my (@all) = @_;
 
     $_->vanish() for @all;
-    given_back(@all);
+    given_back($lab, @all);
 }
 
 # What is said to a user of whom $n run.
@@ -91,14 +79,14 @@ is(scalar $fake->events('accepted'), $asked, 'no agent was asked for it');
 
 # a client whose own end was proper, one that was stopped, one that left
 stop_capture($lab, $good[0]);
-given_back($good[0]);
+given_back($lab, $good[0]);
 $good[0] = (run_some(1, 'good'))[0];
 refused(of_user(3), 'the place was given back once');
 
 my $r = $nginx->fetch("$path?duration=50ms", token => 'other');
 
 is($r->{status}, 200, 'another user may');
-given_back($r);
+given_back($lab, $r);
 end_all($good[1]);
 $good[1] = (run_some(1, 'good'))[0];
 

@@ -49,25 +49,12 @@ sub refused
 }
 
 
-# Until their places have been given back: a moment behind what clients see.
-sub given_back
-{
-    my (@all) = @_;
-    my @ids = map { capture_id($_) } @all;
-
-    ok(wait_for(5, sub {
-        my $log = $nginx->log();
-        !grep { $log !~ /pcap capture $_ of demo ended/ } @ids;
-    }), 'ended: ' . @all);
-}
-
-
 sub end_all
 {
     my (@all) = @_;
 
     $_->vanish() for @all;
-    given_back(@all);
+    given_back($lab, @all);
 }
 
 
@@ -108,7 +95,7 @@ for my $c (@c) {
     my $s = $nginx->fetch($path . after($c) . '&max_packets=1');
 
     is($s->{status}, 200, 'a successor that ends at once');
-    given_back($s);
+    given_back($lab, $s);
     refused('its predecessor has its place again');
 }
 
@@ -118,7 +105,7 @@ end_all($s);
 refused('and has it again when the successor is cut');
 $s = run_one('a successor', after($c[0]));
 stop_capture($lab, $s);
-given_back($s);
+given_back($lab, $s);
 refused('and when it is stopped');
 
 # --- a second one of the same predecessor -----------------------------------
@@ -135,7 +122,7 @@ refused('and one place was all there was');
 
 refused('none as long as its predecessor runs', query => after($s));
 stop_capture($lab, $c[0]);
-given_back($c[0]);
+given_back($lab, $c[0]);
 refused('the place of the predecessor is taken');
 $c[0] = $s;
 $s = run_one('then it may', after($c[0]));
@@ -152,7 +139,7 @@ refused('a fourth one', detail => $all, token => 'other');
 $s = $nginx->fetch($path . after($bob) . '&max_packets=1',
     token => 'other');
 is($s->{status}, 200, 'a successor');
-given_back($s);
+given_back($lab, $s);
 refused('its predecessor has its place again', detail => $all,
     token => 'other');
 end_all($bob);
@@ -165,7 +152,7 @@ end_all($c[1]);
 $c[1] = run_where('', sub { $_[0] == $home });
 $s = run_where(after($c[0]), sub { $_[0] != $home });
 kill 'KILL', worker_of($s);
-given_back($s);
+given_back($lab, $s);
 refused('the predecessor of one whose worker died has its place again');
 ok(wait_for(5, sub { $nginx->workers() == 2 }), 'a new worker is there');
 

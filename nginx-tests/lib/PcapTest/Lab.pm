@@ -21,8 +21,8 @@ use PcapTest::Pcapng ();
 use PcapTest::Traffic ();
 use PcapTest::Uaa;
 
-our @EXPORT = (qw(lab hosts_lab stop_capture capture_id seen_count wait_seen
-    curl id_bytes), @PcapTest::EXPORT, @PcapTest::Check::EXPORT,
+our @EXPORT = (qw(lab hosts_lab stop_capture given_back capture_id seen_count
+    wait_seen curl id_bytes), @PcapTest::EXPORT, @PcapTest::Check::EXPORT,
     @Test::More::EXPORT);
 
 
@@ -102,6 +102,19 @@ sub stop_capture
     $c->read_end(15);
 
     return $d;
+}
+
+
+# Until their places have been given back: a moment behind what clients see.
+sub given_back
+{
+    my ($lab, @captures) = @_;
+    my @ids = map { capture_id($_) } @captures;
+
+    ok(wait_for(5, sub {
+        my $log = $lab->{nginx}->log();
+        !grep { $log !~ /pcap capture $_ of demo ended/ } @ids;
+    }), 'ended: ' . @captures);
 }
 
 
