@@ -117,10 +117,11 @@ $(B)/t/%: t/%.c $(LIB) $$(call room_objs,$$*)
 	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(call room_objs,$*) $(LIB) $(LDFLAGS) \
 	    $(call room_libs,$*) $(EXTRA_LIBS)
 
-$(B)/bench/%: bench/%.c $(LIB)
+$(B)/bench/%: bench/%.c $(LIB) $$(call room_objs,$$*)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
-	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(LIB) $(LDFLAGS) $(EXTRA_LIBS)
+	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(call room_objs,$*) $(LIB) \
+	    $(LDFLAGS) $(call room_libs,$*) $(EXTRA_LIBS)
 
 
 # Fuzz targets have objects of their own: coverage needs clang's help.

@@ -4,10 +4,16 @@
  * 64 KiB as nginx hands them over. One line per case, nanoseconds per
  * record: the median of nine runs and their range. Not part of the
  * contract's figures; it shows at once what a change of the hot path costs.
+ *
+ *   micro_merge scan|merge SOURCES PACKET RUN WINDOWS
+ *
+ * runs one case once, of any size, and prints the number of records alone:
+ * for bench/instructions, which counts what the library does meanwhile.
  */
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "pcapx/merge.h"
@@ -15,16 +21,18 @@
 #include "pcapx/write.h"
 
 
-#define MAX_SOURCES   16
+#define MAX_SOURCES   1000
+#define MAX_PACKET    65535
 #define WINDOW        65536
-#define RECORD        96
-#define PER_WINDOW    (WINDOW / RECORD)
+#define MANY_WINDOW   4096          /* of more than MANY sources, each */
+#define MANY          16
+#define PACKET        64
 #define WINDOWS       200           /* read one after the other per run */
 #define RUNS          9
 
 typedef struct {
     uint8_t        head[256];       /* SHB and IDB */
-    uint8_t        buf[WINDOW];
+    uint8_t       *buf;
     pcapx_iface_t  iface;
     pcapx_scan_t   scan;
     uint32_t       at;
@@ -33,8 +41,17 @@ typedef struct {
 } source_t;
 
 typedef struct {
+    uint32_t       nsrc;
+    uint32_t       packet;          /* bytes captured */
+    uint32_t       burst;           /* records of one source in a row */
+    uint32_t       windows;         /* of each source */
+    int            shuffle;
+} case_t;
+
+typedef struct {
     source_t       src[MAX_SOURCES];
     uint32_t       nsrc;
+    uint32_t       end;             /* bytes used of a window */
     uint64_t       span;            /* time in one window */
     uint64_t       sum;             /* keeps the compiler honest */
     uint64_t       records;
@@ -60,67 +77,87 @@ die(const char *what)
 }
 
 
+/* The head of the stream, read by the scanner. */
+static void
+prepare_head(source_t *s)
+{
+    uint32_t       k;
+    pcapx_out_t    o;
+    pcapx_block_t  b;
+
+    o.pos = s->head;
+    o.end = s->head + sizeof(s->head);
+    pcapx_put_shb(&o, NULL, 0);
+    pcapx_put_idb(&o, PCAPX_LINKTYPE_ETHERNET, 65535, NULL, 0);
+
+    pcapx_scan_init(&s->scan, &s->iface, 1, PCAPX_PROFILE_AGENT, 0);
+
+    for (k = 0; k < (uint32_t) (o.pos - s->head); k += b.len) {
+        if (pcapx_scan_next(&s->scan, s->head + k, sizeof(s->head) - k, &b)
+            != PCAPX_OK)
+        {
+            die(s->scan.err);
+        }
+    }
+}
+
+
 /*
  * burst records of one source stand next to each other in time, then comes
  * the next source; shuffle changes the order of the sources every time.
  */
 static void
-prepare(bench_t *t, uint32_t nsrc, uint32_t burst, int shuffle)
+prepare(bench_t *t, const case_t *c)
 {
-    uint32_t        i, k, slot;
+    uint32_t        i, k, slot, window, each;
     uint64_t        rng;
+    source_t       *s;
     pcapx_out_t     o;
-    pcapx_block_t   b;
-    static uint8_t  packet[RECORD - 32];
+    static uint8_t  packet[MAX_PACKET];
 
     rng = 88172645463325252u;
-    t->nsrc = nsrc;
-    t->span = (uint64_t) PER_WINDOW * nsrc * 1000;
+    window = c->nsrc > MANY ? MANY_WINDOW : WINDOW;
+    each = window / (uint32_t) pcapx_epb_len(c->packet, 0);
+
+    t->nsrc = c->nsrc;
+    t->end = each * (uint32_t) pcapx_epb_len(c->packet, 0);
+    t->span = (uint64_t) each * c->nsrc * 1000;
     t->sum = 0;
     t->records = 0;
 
-    for (i = 0; i < nsrc; i++) {
-        source_t  *s = &t->src[i];
+    for (i = 0; i < c->nsrc; i++) {
+        s = &t->src[i];
+        s->buf = s->buf ? s->buf : malloc(WINDOW);
 
-        o.pos = s->head;
-        o.end = s->head + sizeof(s->head);
-        pcapx_put_shb(&o, NULL, 0);
-        pcapx_put_idb(&o, PCAPX_LINKTYPE_ETHERNET, 65535, NULL, 0);
-
-        pcapx_scan_init(&s->scan, &s->iface, 1, PCAPX_PROFILE_AGENT, 0);
-
-        for (k = 0; k < (uint32_t) (o.pos - s->head); k += b.len) {
-            if (pcapx_scan_next(&s->scan, s->head + k, sizeof(s->head) - k,
-                                &b) != PCAPX_OK)
-            {
-                die(s->scan.err);
-            }
+        if (s->buf == NULL) {
+            die("memory");
         }
 
+        prepare_head(s);
         o.pos = s->buf;
-        o.end = s->buf + sizeof(s->buf);
+        o.end = s->buf + window;
 
-        for (k = 0; k < PER_WINDOW; k++) {
+        for (k = 0; k < each; k++) {
             slot = i;
 
-            if (shuffle) {
+            if (c->shuffle) {
 
                 /* xorshift64 (Marsaglia); time stamps may collide. */
 
                 rng ^= rng << 13;
                 rng ^= rng >> 7;
                 rng ^= rng << 17;
-                slot = (uint32_t) (rng % nsrc);
+                slot = (uint32_t) (rng % c->nsrc);
             }
 
-            pcapx_put_epb(&o, 0, ((uint64_t) (k / burst) * nsrc + slot) * 1000
-                          * burst + k % burst, packet, sizeof(packet),
-                          sizeof(packet), NULL, 0);
+            pcapx_put_epb(&o, 0, ((uint64_t) (k / c->burst) * c->nsrc + slot)
+                          * 1000 * c->burst + k % c->burst, packet,
+                          c->packet, c->packet, NULL, 0);
         }
 
         s->at = 0;
         s->base = 0;
-        s->windows = WINDOWS;
+        s->windows = c->windows;
     }
 }
 
@@ -129,7 +166,7 @@ prepare(bench_t *t, uint32_t nsrc, uint32_t burst, int shuffle)
 static inline int
 next(bench_t *t, source_t *s, pcapx_block_t *b)
 {
-    if (s->at == PER_WINDOW * RECORD) {
+    if (s->at == t->end) {
 
         if (--s->windows == 0) {
             return 0;
@@ -139,7 +176,7 @@ next(bench_t *t, source_t *s, pcapx_block_t *b)
         s->base += t->span;
     }
 
-    if (pcapx_scan_next(&s->scan, s->buf + s->at, sizeof(s->buf) - s->at, b)
+    if (pcapx_scan_next(&s->scan, s->buf + s->at, t->end - s->at, b)
         != PCAPX_OK)
     {
         die(s->scan.err);
@@ -174,7 +211,7 @@ run_merge(bench_t *t)
     source_t        *s;
     pcapx_merge_t    m;
     pcapx_block_t    b;
-    static uint64_t  mem[1024];
+    static uint64_t  mem[MAX_SOURCES * 8];
 
     if (pcapx_merge_size(t->nsrc) > sizeof(mem)) {
         die("no room for the merge");
@@ -230,8 +267,7 @@ by_value(const void *a, const void *b)
 
 
 static void
-measure(const char *name, void (*run)(bench_t *t), uint32_t nsrc,
-    uint32_t burst, int shuffle)
+measure(const char *name, void (*run)(bench_t *t), case_t c)
 {
     int              i;
     double           ns[RUNS];
@@ -239,7 +275,7 @@ measure(const char *name, void (*run)(bench_t *t), uint32_t nsrc,
     static bench_t   t;
 
     for (i = 0; i < RUNS; i++) {
-        prepare(&t, nsrc, burst, shuffle);
+        prepare(&t, &c);
 
         start = now_ns();
         run(&t);
@@ -253,14 +289,59 @@ measure(const char *name, void (*run)(bench_t *t), uint32_t nsrc,
 }
 
 
-int
-main(void)
+static uint32_t
+number(const char *text, unsigned long max)
 {
-    measure("scan", run_scan, 16, 1, 0);
-    measure("scan+merge, 1 source", run_merge, 1, 1, 0);
-    measure("scan+merge, 16 in turn", run_merge, 16, 1, 0);
-    measure("scan+merge, 16 at random", run_merge, 16, 1, 1);
-    measure("scan+merge, 16 in runs of 8", run_merge, 16, 8, 0);
+    char           *end;
+    unsigned long   n;
+
+    n = strtoul(text, &end, 10);
+
+    if (*text < '0' || *text > '9' || *end || n == 0 || n > max) {
+        die("usage: micro_merge [scan|merge SOURCES PACKET RUN WINDOWS]");
+    }
+
+    return (uint32_t) n;
+}
+
+
+static void
+once(char **argv)
+{
+    case_t          c;
+    static bench_t  t;
+
+    c.nsrc = number(argv[2], MAX_SOURCES);
+    c.packet = number(argv[3], c.nsrc > MANY ? 2048 : 32768);
+    c.burst = number(argv[4], WINDOW);
+    c.windows = number(argv[5], 1000000);
+    c.shuffle = 0;
+
+    prepare(&t, &c);
+    (strcmp(argv[1], "scan") == 0 ? run_scan : run_merge)(&t);
+    printf("%llu\n", (unsigned long long) t.records);
+}
+
+
+int
+main(int argc, char **argv)
+{
+    if (argc == 6) {
+        once(argv);
+        return 0;
+    }
+
+    measure("scan", run_scan, (case_t) { 16, PACKET, 1, WINDOWS, 0 });
+    measure("scan+merge, 1 source", run_merge,
+            (case_t) { 1, PACKET, 1, WINDOWS, 0 });
+    measure("scan+merge, 16 in turn", run_merge,
+            (case_t) { 16, PACKET, 1, WINDOWS, 0 });
+    measure("scan+merge, 16 at random", run_merge,
+            (case_t) { 16, PACKET, 1, WINDOWS, 1 });
+    measure("scan+merge, 16 in runs of 8", run_merge,
+            (case_t) { 16, PACKET, 8, WINDOWS, 0 });
+    measure("scan+merge, 1000 in turn", run_merge,
+            (case_t) { 1000, PACKET, 1, WINDOWS / 10, 0 });
 
     return 0;
 }
