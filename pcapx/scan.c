@@ -2,7 +2,8 @@
  * pcapx/scan.c: the scanner's entry. It checks the lengths that frame every
  * block, then hands the block to the function of its type; the two kinds of
  * block that come once per record or heartbeat of an agent (EPB and ISB in
- * profile AGENT) are taken right here.
+ * profile AGENT) are taken right here. A sound EPB of an agent is known by
+ * one look and goes no further; everything else may take its time.
  *
  * Nothing may be read at or beyond p + len, and no state may change before
  * the result is PCAPX_OK.
@@ -14,7 +15,8 @@
 #include "scan_int.h"
 
 
-
+static int pcapx_scan_other(pcapx_scan_t *s, const uint8_t *p, size_t len,
+    pcapx_block_t *b) __attribute__((noinline));
 static int pcapx_scan_start(pcapx_scan_t *s, const uint8_t *p, size_t len,
     pcapx_block_t *b);
 static int pcapx_scan_short(pcapx_scan_t *s, const uint8_t *p, size_t len);
@@ -27,8 +29,8 @@ static int pcapx_scan_agent(pcapx_scan_t *s, const uint8_t *p,
     uint32_t type, uint32_t total, pcapx_block_t *b);
 static int pcapx_scan_any(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
     uint32_t total, pcapx_block_t *b);
-static int pcapx_scan_agent_epb(pcapx_scan_t *s, const uint8_t *p,
-    uint32_t total, pcapx_block_t *b);
+static int pcapx_scan_agent_epb(const pcapx_scan_t *s, const uint8_t *p,
+    size_t len, pcapx_block_t *b);
 static int pcapx_scan_bad_epb(pcapx_scan_t *s, const uint8_t *p,
     uint32_t total);
 static int pcapx_scan_agent_isb(pcapx_scan_t *s, const uint8_t *p,
@@ -60,6 +62,23 @@ pcapx_scan_init(pcapx_scan_t *s, pcapx_iface_t *ifaces, uint32_t max_ifaces,
 
 int
 pcapx_scan_next(pcapx_scan_t *s, const uint8_t *p, size_t len,
+    pcapx_block_t *b)
+{
+    if (pcapx_likely(s->records && pcapx_scan_agent_epb(s, p, len, b))) {
+        s->offset += b->len;
+        return PCAPX_OK;
+    }
+
+    return pcapx_scan_other(s, p, len, b);
+}
+
+
+/*
+ * A function of its own, so that what it keeps on the stack costs a sound
+ * record nothing.
+ */
+static int
+pcapx_scan_other(pcapx_scan_t *s, const uint8_t *p, size_t len,
     pcapx_block_t *b)
 {
     int       rc;
@@ -102,7 +121,7 @@ pcapx_scan_next(pcapx_scan_t *s, const uint8_t *p, size_t len,
         return pcapx_scan_bad_trailer(s, p, type, total);
     }
 
-    if (pcapx_likely(s->profile == PCAPX_PROFILE_AGENT)) {
+    if (s->profile == PCAPX_PROFILE_AGENT) {
         rc = pcapx_scan_agent(s, p, type, total, b);
 
     } else {
@@ -111,7 +130,7 @@ pcapx_scan_next(pcapx_scan_t *s, const uint8_t *p, size_t len,
 
 done:
 
-    if (pcapx_likely(rc == PCAPX_OK)) {
+    if (rc == PCAPX_OK) {
         s->offset += b->len;
     }
 
@@ -219,16 +238,18 @@ pcapx_scan_agent_type(pcapx_scan_t *s, uint32_t type)
 }
 
 
-static inline int
+static int
 pcapx_scan_agent(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
     uint32_t total, pcapx_block_t *b)
 {
-    if (pcapx_unlikely(s->end != PCAPX_END_UNSAID && type != PCAPX_BT_ISB)) {
+    if (s->end != PCAPX_END_UNSAID && type != PCAPX_BT_ISB) {
         return pcapx_scan_agent_type(s, type);
     }
 
-    if (pcapx_likely(type == PCAPX_BT_EPB)) {
-        return pcapx_scan_agent_epb(s, p, total, b);
+    /* a sound EPB was taken before */
+
+    if (type == PCAPX_BT_EPB) {
+        return pcapx_scan_bad_epb(s, p, total);
     }
 
     if (type == PCAPX_BT_ISB) {
@@ -273,19 +294,23 @@ pcapx_scan_any(pcapx_scan_t *s, const uint8_t *p, uint32_t type,
 
 
 /*
- * The record of an agent. snaplen is at most PCAPX_MAX_SNAPLEN in this
- * profile, so the sum with caplen cannot overflow.
+ * The record of an agent: 1 when a whole and sound one is there, else 0.
+ * snaplen is at most PCAPX_MAX_SNAPLEN in this profile, so the sum with
+ * caplen cannot overflow, and a length that equals it is a multiple of 4.
  */
 static inline int
-pcapx_scan_agent_epb(pcapx_scan_t *s, const uint8_t *p, uint32_t total,
+pcapx_scan_agent_epb(const pcapx_scan_t *s, const uint8_t *p, size_t len,
     pcapx_block_t *b)
 {
-    uint32_t  iface, caplen, origlen;
+    uint32_t  iface, caplen, origlen, total;
 
-    if (pcapx_unlikely(total < PCAPX_EPB_MIN)) {
-        return pcapx_scan_bad_epb(s, p, total);
+    if (pcapx_unlikely(len < PCAPX_EPB_MIN
+                       || pcapx_host32(p) != PCAPX_BT_EPB))
+    {
+        return 0;
     }
 
+    total = pcapx_host32(p + 4);
     iface = pcapx_host32(p + 8);
     caplen = pcapx_host32(p + 20);
     origlen = pcapx_host32(p + 24);
@@ -293,9 +318,12 @@ pcapx_scan_agent_epb(pcapx_scan_t *s, const uint8_t *p, uint32_t total,
     if (pcapx_unlikely(iface >= s->nifaces
                        || caplen > s->ifaces[iface].snaplen
                        || caplen > origlen
-                       || total != PCAPX_EPB_MIN + pcapx_pad4(caplen)))
+                       || total != PCAPX_EPB_MIN + pcapx_pad4(caplen)
+                       || total > s->max_block
+                       || total > len
+                       || pcapx_host32(p + total - 4) != total))
     {
-        return pcapx_scan_bad_epb(s, p, total);
+        return 0;
     }
 
     b->type = PCAPX_BT_EPB;
@@ -308,7 +336,7 @@ pcapx_scan_agent_epb(pcapx_scan_t *s, const uint8_t *p, uint32_t total,
     b->opts = NULL;
     b->opts_len = 0;
 
-    return PCAPX_OK;
+    return 1;
 }
 
 
@@ -489,6 +517,7 @@ pcapx_scan_agent_counters(pcapx_scan_t *s, const uint8_t *p, uint32_t left)
     }
 
     s->end = end;
+    s->records = end == PCAPX_END_UNSAID;
 
     return PCAPX_OK;
 }

@@ -97,6 +97,7 @@ typedef struct {
     unsigned         swapped:1;    /* other byte order than the host's */
     unsigned         classic:1;    /* pcap, not pcapng */
     unsigned         nsec:1;       /* pcap with nanoseconds */
+    unsigned         records:1;    /* profile AGENT: an EPB may come */
     pcapx_end_e      end;          /* profile AGENT: what its last ISBs say */
     char             err[160];     /* after an error: what was wrong where */
 } pcapx_scan_t;

@@ -82,6 +82,7 @@ pcapx_scan_shb(pcapx_scan_t *s, const uint8_t *p, size_t len,
 
     s->started = 1;
     s->swapped = swapped & 1;
+    s->records = s->profile == PCAPX_PROFILE_AGENT;
     s->nifaces = 0;
     s->head_end = s->offset + total;
 
