@@ -25,9 +25,9 @@
 
 
 
-static ngx_int_t ngx_pcap_api_agent_scan(ngx_pcap_api_agent_t *a,
+static ngx_int_t ngx_pcap_api_agent_scan_on(ngx_pcap_api_agent_t *a,
     pcapx_block_t *b);
-static ngx_int_t ngx_pcap_api_agent_block(ngx_pcap_api_agent_t *a,
+static ngx_int_t ngx_pcap_api_agent_other(ngx_pcap_api_agent_t *a,
     pcapx_block_t *b);
 static void ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a);
 static void ngx_pcap_api_agent_said(ngx_pcap_api_agent_t *a);
@@ -80,7 +80,7 @@ ngx_pcap_api_agent_garbage(ngx_pcap_api_agent_t *a, const char *what)
 
 
 /* Steps from finished buffers to the one with unscanned bytes. */
-static size_t
+static ngx_inline size_t
 ngx_pcap_api_agent_window(ngx_pcap_api_agent_t *a)
 {
     ngx_chain_t  *ln;
@@ -162,9 +162,28 @@ ngx_pcap_api_agent_drop_carry(ngx_pcap_api_agent_t *a)
 /*
  * The next block, in place or in the carry (a->head_carry). NGX_OK,
  * NGX_AGAIN, or NGX_ERROR when the agent was failed.
+ *
+ * Nearly every block lies in place as a whole. Otherwise it is looked at once
+ * more: the scanner has changed nothing.
  */
-static ngx_int_t
+static ngx_inline ngx_int_t
 ngx_pcap_api_agent_scan(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
+{
+    if (a->in != NULL && a->pos != a->in->buf->last
+        && (a->carry_len == 0 || a->carry_busy)
+        && pcapx_scan_next(&a->scan, a->pos, a->in->buf->last - a->pos, b)
+           == PCAPX_OK)
+    {
+        a->head_carry = 0;
+        return NGX_OK;
+    }
+
+    return ngx_pcap_api_agent_scan_on(a, b);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_agent_scan_on(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 {
     int      rc;
     size_t   n, have, room;
@@ -460,9 +479,26 @@ ngx_pcap_api_agent_lag(ngx_pcap_api_agent_t *a)
 }
 
 
-/* NGX_OK for a record, which stays; NGX_DONE for anything else, done with. */
-static ngx_int_t
+/*
+ * NGX_OK for a record, which stays; NGX_DONE for anything else, done with.
+ * Of a record whose agent runs there is little to ask.
+ */
+static ngx_inline ngx_int_t
 ngx_pcap_api_agent_block(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
+{
+    if (b->type == PCAPX_BT_EPB && a->state != NGX_PCAP_API_AGENT_OPENING
+        && (a->max_ts == 0 || b->ts_ns <= a->max_ts))
+    {
+        a->isb_seen = 0;
+        return NGX_OK;
+    }
+
+    return ngx_pcap_api_agent_other(a, b);
+}
+
+
+static ngx_int_t
+ngx_pcap_api_agent_other(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 {
     if (b->type == PCAPX_BT_EPB || b->type == PCAPX_BT_ISB) {
 
@@ -531,7 +567,7 @@ ngx_pcap_api_agent_prefetch(ngx_pcap_api_agent_t *a)
 
 
 /* Scans to the next record. NGX_OK with head set, else NGX_AGAIN. */
-static ngx_int_t
+static ngx_inline ngx_int_t
 ngx_pcap_api_agent_to_head(ngx_pcap_api_agent_t *a)
 {
     ngx_int_t  rc;
