@@ -1,6 +1,6 @@
 /*
  * pcapx/merge.c: a tournament tree over sources. Source i is leaf n + i of
- * an array of 2n nodes, node k plays off 2k and 2k + 1, node 1 is the
+ * 2n nodes, node k plays off 2k and 2k + 1, node 1 is the
  * winner: the smallest (key, source number). A source that is waiting plays
  * with its watermark as key, so "nobody can undercut the winner" and "the
  * winner is a record" are one look. A released or ended source has the key
@@ -43,19 +43,20 @@ pcapx_merge_rank(uint64_t key, uint64_t id)
 static inline void
 pcapx_merge_replay(pcapx_merge_t *m, uint32_t i, uint64_t key, uint64_t id)
 {
-    size_t               k;
-    uint64_t             other_key, other_id, mask;
-    pcapx_merge_node_t  *t;
+    size_t     k;
+    uint64_t   other_key, other_id, mask;
+    uint64_t  *keys, *ids;
 
-    t = m->tree;
+    keys = m->keys;
+    ids = m->ids;
     k = (size_t) m->nsrc + i;
 
-    t[k].key = key;
-    t[k].id = id;
+    keys[k] = key;
+    ids[k] = id;
 
     while (k > 1) {
-        other_key = t[k ^ 1].key;
-        other_id = t[k ^ 1].id;
+        other_key = keys[k ^ 1];
+        other_id = ids[k ^ 1];
 
         mask = -(uint64_t) (pcapx_merge_rank(other_key, other_id)
                             < pcapx_merge_rank(key, id));
@@ -68,8 +69,8 @@ pcapx_merge_replay(pcapx_merge_t *m, uint32_t i, uint64_t key, uint64_t id)
         __asm__ ("" : "+r" (key), "+r" (id));
 
         k >>= 1;
-        t[k].key = key;
-        t[k].id = id;
+        keys[k] = key;
+        ids[k] = id;
     }
 }
 
@@ -77,8 +78,7 @@ pcapx_merge_replay(pcapx_merge_t *m, uint32_t i, uint64_t key, uint64_t id)
 size_t
 pcapx_merge_size(uint32_t n)
 {
-    return (size_t) n * (2 * sizeof(pcapx_merge_node_t)
-                         + sizeof(pcapx_src_t));
+    return (size_t) n * (4 * sizeof(uint64_t) + sizeof(pcapx_src_t));
 }
 
 
@@ -87,15 +87,16 @@ pcapx_merge_init(pcapx_merge_t *m, void *mem, uint32_t n)
 {
     uint32_t  i;
 
-    m->tree = mem;
-    m->src = n ? (pcapx_src_t *) (m->tree + 2 * (size_t) n) : NULL;
+    m->keys = mem;
+    m->ids = n ? m->keys + 2 * (size_t) n : NULL;
+    m->src = n ? (pcapx_src_t *) (m->keys + 4 * (size_t) n) : NULL;
     m->nsrc = n;
     m->last_ts = 0;
     m->late = 0;
 
     for (i = 0; i < 2 * (size_t) n; i++) {
-        m->tree[i].key = UINT64_MAX;
-        m->tree[i].id = PCAPX_ID_NONE;
+        m->keys[i] = UINT64_MAX;
+        m->ids[i] = PCAPX_ID_NONE;
     }
 
     for (i = 0; i < n; i++) {
@@ -151,11 +152,11 @@ pcapx_merge_top(const pcapx_merge_t *m, uint32_t *i)
 {
     uint64_t  id;
 
-    if (m->nsrc == 0 || m->tree[1].id == PCAPX_ID_NONE) {
+    if (m->nsrc == 0 || m->ids[1] == PCAPX_ID_NONE) {
         return PCAPX_END;
     }
 
-    id = m->tree[1].id;
+    id = m->ids[1];
     *i = (uint32_t) (id >> 1);
 
     return id & 1 ? PCAPX_AGAIN : PCAPX_OK;
@@ -165,26 +166,27 @@ pcapx_merge_top(const pcapx_merge_t *m, uint32_t *i)
 int
 pcapx_merge_take(pcapx_merge_t *m, uint32_t i)
 {
-    return pcapx_merge_take_next(m, m->tree[(size_t) m->nsrc + i].key);
+    return pcapx_merge_take_next(m, m->keys[(size_t) m->nsrc + i]);
 }
 
 
 int
 pcapx_merge_follows(const pcapx_merge_t *m, uint32_t i, uint64_t ts)
 {
-    size_t                     k;
-    unsigned                   undercut;
-    pcapx_rank_t               rank;
-    const pcapx_merge_node_t  *other;
+    size_t           k;
+    unsigned         undercut;
+    pcapx_rank_t     rank;
+    const uint64_t  *keys, *ids;
 
     /* Everybody but i has lost to one of the opponents on the way of i. */
 
     rank = pcapx_merge_rank(ts, PCAPX_ID_HEAD(i));
     undercut = 0;
+    keys = m->keys;
+    ids = m->ids;
 
     for (k = (size_t) m->nsrc + i; k > 1; k >>= 1) {
-        other = &m->tree[k ^ 1];
-        undercut |= pcapx_merge_rank(other->key, other->id) < rank;
+        undercut |= pcapx_merge_rank(keys[k ^ 1], ids[k ^ 1]) < rank;
     }
 
     return !undercut;

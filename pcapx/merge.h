@@ -32,18 +32,17 @@ typedef struct {
     pcapx_src_state_t  state;
 } pcapx_src_t;
 
-/* The winner of a part of the tree; see merge.c. */
+/*
+ * keys and ids are the winners of the parts of the tree (merge.c); two arrays,
+ * because a processor finds numbers of 8 bytes by their index, pairs not.
+ */
 typedef struct {
-    uint64_t           key;        /* ts of the head, else the watermark */
-    uint64_t           id;         /* source number and whether it waits */
-} pcapx_merge_node_t;
-
-typedef struct {
-    pcapx_merge_node_t  *tree;
-    pcapx_src_t         *src;
-    uint32_t             nsrc;
-    uint64_t             last_ts;  /* largest time stamp taken so far */
-    uint64_t             late;     /* records taken below last_ts */
+    uint64_t          *keys;       /* ts of the head, else the watermark */
+    uint64_t          *ids;        /* source number and whether it waits */
+    pcapx_src_t       *src;
+    uint32_t           nsrc;
+    uint64_t           last_ts;    /* largest time stamp taken so far */
+    uint64_t           late;       /* records taken below last_ts */
 } pcapx_merge_t;
 
 

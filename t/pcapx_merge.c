@@ -201,15 +201,16 @@ model_top(const world_t *w, uint32_t *top)
 static int
 tree_is_sound(const pcapx_merge_t *m)
 {
-    uint32_t                   k;
-    const pcapx_merge_node_t  *a, *b, *best;
+    size_t           best;
+    uint32_t         k;
+    const uint64_t  *key, *id;
 
     for (k = 1; k < m->nsrc; k++) {
-        a = &m->tree[2 * (size_t) k];
-        b = a + 1;
-        best = a->key < b->key || (a->key == b->key && a->id < b->id) ? a : b;
+        key = &m->keys[2 * (size_t) k];
+        id = &m->ids[2 * (size_t) k];
+        best = key[0] < key[1] || (key[0] == key[1] && id[0] < id[1]) ? 0 : 1;
 
-        if (m->tree[k].key != best->key || m->tree[k].id != best->id) {
+        if (m->keys[k] != key[best] || m->ids[k] != id[best]) {
             return 0;
         }
     }
