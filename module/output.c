@@ -139,6 +139,32 @@ ngx_pcap_api_commit(ngx_pcap_api_ctx_t *ctx, u_char *p, size_t len)
 }
 
 
+u_char *
+ngx_pcap_api_append(ngx_pcap_api_ctx_t *ctx, size_t len)
+{
+    u_char                *p;
+    ngx_pcap_api_obuf_t   *o;
+    ngx_pcap_api_stage_t  *st;
+
+    o = ctx->tail;
+    st = &ctx->stages[ctx->stage];
+
+    if (o == NULL || o->stage != st || o->buf.last != st->pos
+        || (size_t) (st->start + NGX_PCAP_API_STAGE_SIZE - st->pos) < len)
+    {
+        return NULL;
+    }
+
+    p = st->pos;
+    st->pos = p + len;
+    o->buf.last = st->pos;
+    o->buf.end = st->pos;
+    ctx->out_bytes += len;
+
+    return p;
+}
+
+
 ngx_int_t
 ngx_pcap_api_span(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a, u_char *p,
     size_t len)

@@ -93,6 +93,13 @@ ngx_pcap_api_copied(ngx_pcap_api_ctx_t *ctx, u_char *p, size_t len)
 {
     u_char  *dst;
 
+    dst = ngx_pcap_api_append(ctx, len);
+
+    if (dst != NULL) {
+        ngx_memcpy(dst, p, len);
+        return NGX_OK;
+    }
+
     dst = ngx_pcap_api_reserve(ctx, len);
     if (dst == NULL) {
         return NGX_AGAIN;

@@ -673,6 +673,8 @@ ngx_int_t ngx_pcap_api_set_trailers(ngx_http_request_t *r,
 u_char *ngx_pcap_api_reserve(ngx_pcap_api_ctx_t *ctx, size_t len);
 /* The reserved bytes [p, p + len) go out. */
 ngx_int_t ngx_pcap_api_commit(ngx_pcap_api_ctx_t *ctx, u_char *p, size_t len);
+/* Both in one, right behind the last bytes; NULL: it takes the two. */
+u_char *ngx_pcap_api_append(ngx_pcap_api_ctx_t *ctx, size_t len);
 /* A span of the agent's head record goes out where it lies. */
 ngx_int_t ngx_pcap_api_span(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
     u_char *p, size_t len);
