@@ -36,12 +36,17 @@
 #define NGX_PCAP_API_ROW_ERRORS      32       /* texts kept per capture */
 #define NGX_PCAP_API_MAX_FORM        65536    /* of a POST */
 
-/* Output: records up to COPY_MAX bytes are gathered in stages. */
+/*
+ * Output: records up to COPY_MAX bytes are gathered in stages, but for those
+ * of runs of LONG_RUN bytes. A stage takes a batch and the record that ends it.
+ */
 
-#define NGX_PCAP_API_STAGE_SIZE      16384
-#define NGX_PCAP_API_STAGES          4
-#define NGX_PCAP_API_COPY_MAX        1024
 #define NGX_PCAP_API_BATCH_BYTES     65536
+#define NGX_PCAP_API_COPY_MAX        8192
+#define NGX_PCAP_API_LONG_RUN        16384
+#define NGX_PCAP_API_STAGE_SIZE      (NGX_PCAP_API_BATCH_BYTES                \
+                                      + NGX_PCAP_API_COPY_MAX)
+#define NGX_PCAP_API_STAGES          2
 #define NGX_PCAP_API_BATCH_LINKS     64
 
 #define NGX_PCAP_API_TICK            100      /* ms */
@@ -432,6 +437,7 @@ struct ngx_pcap_api_agent_s {
     unsigned                   is_posted:1;  /* posted is linked */
     unsigned                   has_head:1;
     unsigned                   head_carry:1; /* head lies in carry */
+    unsigned                   long_run:1;   /* its last run was one */
     unsigned                   carry_busy:1; /* the client still has it */
     unsigned                   clean:1;      /* final chunk seen */
     unsigned                   half_closed:1;

@@ -211,8 +211,9 @@ ngx_pcap_api_put_record(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
         pcapx_pcap_record(p, b->ts_ns, b->caplen, b->origlen);
     }
 
-    return (len <= NGX_PCAP_API_COPY_MAX) ? ngx_pcap_api_copied(ctx, p, len)
-                                          : ngx_pcap_api_span(ctx, a, p, len);
+    return (len <= NGX_PCAP_API_COPY_MAX && !a->long_run)
+           ? ngx_pcap_api_copied(ctx, p, len)
+           : ngx_pcap_api_span(ctx, a, p, len);
 }
 
 

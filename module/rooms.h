@@ -698,6 +698,9 @@ void ngx_pcap_api_reap(ngx_pcap_api_ctx_t *ctx);
  */
 void ngx_pcap_api_detach(ngx_pcap_api_ctx_t *ctx);
 
+/* module/tls_send.c: large buffers go to a client with TLS uncopied. */
+void ngx_pcap_api_tls_send(ngx_http_request_t *r);
+
 /* module/blocks.c: what we write ourselves */
 
 ngx_int_t ngx_pcap_api_write_start(ngx_pcap_api_ctx_t *ctx);

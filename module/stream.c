@@ -171,6 +171,8 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     r->limit_rate = 0;
     r->limit_rate_set = 1;
 
+    ngx_pcap_api_tls_send(r);
+
     rc = ngx_http_send_header(r);
 
     if (rc == NGX_ERROR || rc > NGX_OK) {
@@ -212,9 +214,11 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 static ngx_int_t
 ngx_pcap_api_run(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
 {
+    size_t      begin;
     ngx_int_t   rc;
     ngx_uint_t  first;
 
+    begin = ctx->out_bytes;
     first = 1;
 
     do {
@@ -235,6 +239,8 @@ ngx_pcap_api_run(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a)
              && ctx->out_links < NGX_PCAP_API_BATCH_LINKS
              && pcapx_merge_follows(&ctx->merge, (uint32_t) a->index,
                                     a->head.ts_ns));
+
+    a->long_run = (ctx->out_bytes - begin >= NGX_PCAP_API_LONG_RUN);
 
     return NGX_OK;
 }
