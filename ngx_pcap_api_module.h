@@ -197,7 +197,7 @@ typedef struct {
     ngx_uint_t                 max_targets;
     ngx_uint_t                 start_parallel;
     ngx_msec_t                 start_timeout;
-    ngx_msec_t                 heartbeat;
+    ngx_msec_t                 heartbeat;     /* 0: by how many there are */
     ngx_msec_t                 heartbeat_timeout;
     ngx_msec_t                 reorder_window;
     ngx_msec_t                 client_stall;

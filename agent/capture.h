@@ -46,6 +46,7 @@ struct capture_s {
     unsigned         nifs;
     uint32_t         snaplen;
     int              pcapng;
+    uint64_t         retire_ms;        /* of the rings */
     uint64_t         hold_ns;          /* 2 x retire time + 5 ms */
     uint64_t         watermark_ns;     /* of the stream; never goes back */
     uint64_t         late;             /* read below the watermark */

@@ -25,7 +25,11 @@
  * beyond the retire time. */
 #define CAPTURE_FLUSH_NS   (500 * MS)
 
+/* Of a heartbeat, for the retire time. */
+#define CAPTURE_RETIRE_PART  3
 
+
+static uint64_t capture_retire(const conf_t *conf, const request_t *req);
 static int capture_open_container(capture_t *c, const conf_t *conf,
     const request_t *req, container_t *ct, problem_t *why);
 static int capture_open_inside(capture_t *c, const conf_t *conf,
@@ -57,7 +61,8 @@ capture_open(capture_t *c, const conf_t *conf, const request_t *req,
     c->log = log;
     c->snaplen = req->snaplen;
     c->pcapng = req->pcapng;
-    c->hold_ns = 2 * conf->retire_ms * MS + CAPTURE_SLACK_NS;
+    c->retire_ms = capture_retire(conf, req);
+    c->hold_ns = 2 * c->retire_ms * MS + CAPTURE_SLACK_NS;
 
     rc = ct ? capture_open_container(c, conf, req, ct, why)
             : capture_open_all(c, conf, req, why);
@@ -81,6 +86,23 @@ capture_open(capture_t *c, const conf_t *conf, const request_t *req,
     }
 
     return 0;
+}
+
+
+/*
+ * A record is held back for twice this time: in step with heartbeats it
+ * takes about as long as the wait for those of other agents.
+ */
+
+static uint64_t
+capture_retire(const conf_t *conf, const request_t *req)
+{
+    uint64_t  ms;
+
+    ms = req->heartbeat_ms / CAPTURE_RETIRE_PART;
+    ms = ms ? ms : 1;
+
+    return ms < conf->retire_ms ? ms : conf->retire_ms;
 }
 
 
@@ -251,7 +273,7 @@ capture_open_one(capture_if_t *ci, const conf_t *conf, const request_t *req,
 
     rc = pcap_set_snaplen(ci->pcap, (int) req->snaplen);
     rc |= pcap_set_promisc(ci->pcap, req->promiscuous && !ci->any);
-    rc |= pcap_set_timeout(ci->pcap, (int) conf->retire_ms);
+    rc |= pcap_set_timeout(ci->pcap, (int) ci->capture->retire_ms);
     rc |= pcap_set_immediate_mode(ci->pcap, 0);
     rc |= pcap_set_buffer_size(ci->pcap, (int) conf->buffer_bytes);
     rc |= pcap_set_tstamp_precision(ci->pcap, PCAP_TSTAMP_PRECISION_NANO);

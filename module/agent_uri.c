@@ -11,6 +11,14 @@
 
 #define NGX_PCAP_API_MAX_URI  16000        /* an agent takes 16 KiB in all */
 
+/*
+ * A record waits for the others' heartbeats, and each heartbeat costs both
+ * sides some 20 us (bench/README.md, "latency").
+ */
+#define NGX_PCAP_API_BEAT_FEW     15       /* ms */
+#define NGX_PCAP_API_BEAT_MANY    100
+#define NGX_PCAP_API_FEW_AGENTS   50
+
 
 /* Appends "&name=value" with value encoded. */
 static u_char *
@@ -219,6 +227,19 @@ ngx_pcap_api_uri_excludes(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 }
 
 
+/* What the configuration says, or by the number of agents. */
+static ngx_msec_t
+ngx_pcap_api_heartbeat(ngx_pcap_api_ctx_t *ctx)
+{
+    if (ctx->conf->heartbeat) {
+        return ctx->conf->heartbeat;
+    }
+
+    return ctx->nagents <= NGX_PCAP_API_FEW_AGENTS ? NGX_PCAP_API_BEAT_FEW
+                                                   : NGX_PCAP_API_BEAT_MANY;
+}
+
+
 ngx_int_t
 ngx_pcap_api_agent_uri(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
@@ -239,7 +260,8 @@ ngx_pcap_api_agent_uri(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     p = ngx_slprintf(p, last, "/v1/capture?format=pcapng&snaplen=%uD"
                      "&promiscuous=%ui&heartbeat_ms=%M&id=%*s",
-                     opts->snaplen, opts->promiscuous, ctx->conf->heartbeat,
+                     opts->snaplen, opts->promiscuous,
+                     ngx_pcap_api_heartbeat(ctx),
                      (size_t) NGX_PCAP_API_ID_LEN, ctx->id);
 
     s = opts->interfaces.elts;

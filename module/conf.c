@@ -164,7 +164,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->max_targets, prev->max_targets, 1000);
     ngx_conf_merge_uint_value(conf->start_parallel, prev->start_parallel, 16);
     ngx_conf_merge_msec_value(conf->start_timeout, prev->start_timeout, 5000);
-    ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 100);
+    ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 0);
     ngx_conf_merge_msec_value(conf->heartbeat_timeout,
                               prev->heartbeat_timeout, 3000);
     ngx_conf_merge_msec_value(conf->reorder_window, prev->reorder_window,

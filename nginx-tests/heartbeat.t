@@ -1,0 +1,54 @@
+# The heartbeat that agents are asked for: what pcap_api_heartbeat says, and
+# without it by how many agents the capture has.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use PcapTest::Lab;
+
+my $FEW = 50;
+
+
+my $lab = lab(fakes => $FEW + 1, script => sub {
+    my ($c) = @_;
+
+    $c->begin();
+    $c->traffic(1);
+    $c->end();
+}, nginx => { conns => 1024,
+    pcap => 'pcap_api_start_timeout 30s;' });
+my ($nginx, $fake) = @$lab{qw(nginx fake)};
+my $seen = 0;
+
+
+# What each agent of one capture was asked for, the number of them for each.
+sub asked
+{
+    my ($query) = @_;
+
+    my $c = $nginx->get("/v1/capture/static/$query", header_seconds => 35);
+
+    $c->read_end(10);
+    status_is($c, 200, $query =~ /instance/ ? 'some' : 'all');
+
+    my @requests = grep { $_->{event} eq 'request' } $fake->events();
+    my %by;
+
+    $by{"@{ $_->{args}{heartbeat_ms} }"}++ for @requests[$seen .. $#requests];
+    $seen = @requests;
+
+    return \%by;
+}
+
+
+my $some = join '&', map { "instance=web/$_" } 0 .. $FEW - 1;
+
+is_deeply(asked("demo?$some"), { 15 => $FEW }, '50 agents: 15 ms');
+is_deeply(asked('demo'), { 100 => $FEW + 1 }, '51 agents: 100 ms');
+is_deeply(asked('demo?instance=web/50'), { 15 => 1 }, 'one agent: 15 ms');
+agents_quiet('heartbeat', $fake);
+
+finish();
