@@ -16,13 +16,18 @@ our $SSL_BUFFER = $ENV{BENCH_SSL_BUFFER} || '16256';
 our $PORT = 8443;
 our $PLAIN = 8080;
 
+# Replayed streams have other times than the machine has.
+our $REPLAYS = 'pcap_api_max_clock_skew 0; pcap_api_start_timeout 30s;';
 
-# Options: groups ({ name => [[instance, address:port], ...] }), conns.
+
+# Options: groups ({ name => [[instance, address:port], ...] }), conns, pcap
+# (lines for the location of the API).
 sub new
 {
     my ($class, %o) = @_;
 
-    my $self = bless { conns => 2048, %o, dir => scratch() . '/nginx',
+    my $self = bless { conns => 2048, pcap => $REPLAYS, %o,
+        dir => scratch() . '/nginx',
         certs => make_certs() }, $class;
 
     mkdir $self->{dir};
@@ -124,8 +129,7 @@ $tmp
             pcap_api                on;
             pcap_api_introspection  /_pcap_introspect;
             pcap_api_static_scope   off;
-            pcap_api_max_clock_skew 0;
-            pcap_api_start_timeout  30s;
+            $self->{pcap}
 $static
         }
 
