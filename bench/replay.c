@@ -4,7 +4,8 @@
  * (127.0.1.1 is agent 0, 127.0.1.2 agent 1, ...). Every agent's stream is
  * made in memory beforehand in the agent profile: whole blocks in chunks of
  * one TLS record, interleaved with the other agents' record by record. Only
- * time stamps are moved on from one round to the next.
+ * time stamps are moved on from one round to the next. With --idle there are
+ * no packets, and heartbeats by the clock.
  *
  * The same stream can be written to standard output (--dump), so that what
  * came out of the merge can be held against what went in. It never captures
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -36,6 +38,7 @@
 #define FRAME_TAIL    2
 #define STEP_NS       1000     /* between two records of all agents */
 #define REQUEST_MAX   16384
+#define SEC           UINT64_C(1000000000)
 
 typedef struct {
     unsigned          port;
@@ -49,6 +52,7 @@ typedef struct {
     const char       *ca;
     const char       *cipher;
     long              dump;    /* number of the agent, -1: none */
+    unsigned          idle;    /* heartbeats a second, 0: packets */
 } conf_t;
 
 typedef struct {
@@ -85,6 +89,13 @@ die_tls(const char *what)
 static uint64_t
 stream_ts(const stream_t *s, uint64_t record)
 {
+    struct timespec  ts;
+
+    if (s->conf->idle) {
+        (void) clock_gettime(CLOCK_REALTIME, &ts);
+        return (uint64_t) ts.tv_sec * SEC + (uint64_t) ts.tv_nsec;
+    }
+
     return s->conf->start
            + (record * s->conf->agents + s->agent) * STEP_NS;
 }
@@ -314,6 +325,27 @@ stream_run(stream_t *s)
 }
 
 
+/* Heartbeats alone, on time, by the machine's clock, until the API is gone. */
+static void
+stream_idle(stream_t *s)
+{
+    uint64_t         at;
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+    at = (uint64_t) ts.tv_sec * SEC + (uint64_t) ts.tv_nsec;
+    stream_head(s);
+
+    for ( ;; ) {
+        at += SEC / s->conf->idle;
+        ts.tv_sec = (time_t) (at / SEC);
+        ts.tv_nsec = (long) (at % SEC);
+        (void) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+        stream_isb(s);
+    }
+}
+
+
 static void
 read_request(SSL *ssl)
 {
@@ -380,6 +412,11 @@ serve(const conf_t *conf, SSL_CTX *tls, int fd)
 
     read_request(s.ssl);
     stream_bytes(&s, (const uint8_t *) header, sizeof(header) - 1);
+
+    if (conf->idle) {
+        stream_idle(&s);
+    }
+
     stream_run(&s);
 
     fprintf(stderr, "replay: agent %u: %llu records, %llu bytes, %s %s\n",
@@ -447,7 +484,7 @@ static void
 usage(void)
 {
     fprintf(stderr, "usage: replay --agents N --size BYTES [--records N] "
-            "[--start NS] [--chunk BYTES]\n              "
+            "[--start NS] [--chunk BYTES]\n              [--idle PER-SECOND] "
             "(--dump AGENT | --port N --cert F "
             "--key F --ca F [--cipher NAME])\n");
     exit(2);
@@ -482,14 +519,14 @@ options(conf_t *c, int argc, char **argv)
         { "start", 1, NULL, 't' }, { "cert", 1, NULL, 'c' },
         { "key", 1, NULL, 'k' }, { "ca", 1, NULL, 'a' },
         { "cipher", 1, NULL, 'e' }, { "dump", 1, NULL, 'd' },
-        { "chunk", 1, NULL, 'b' },
+        { "chunk", 1, NULL, 'b' }, { "idle", 1, NULL, 'i' },
         { NULL, 0, NULL, 0 }
     };
 
     while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (opt) {
         case 'p': c->port = (unsigned) number(optarg, 65535); break;
-        case 'n': c->agents = (unsigned) number(optarg, 250); break;
+        case 'n': c->agents = (unsigned) number(optarg, 1000); break;
         case 's': c->size = (unsigned) number(optarg, 16000); break;
         case 'r': c->records = number(optarg, UINT64_MAX / STEP_NS); break;
         case 't': c->start = number(optarg, UINT64_MAX); break;
@@ -498,6 +535,7 @@ options(conf_t *c, int argc, char **argv)
         case 'a': c->ca = optarg; break;
         case 'e': c->cipher = optarg; break;
         case 'b': c->chunk = (unsigned) number(optarg, ROUND_BYTES); break;
+        case 'i': c->idle = (unsigned) number(optarg, 200); break;
         case 'd': c->dump = (long) number(optarg, 249); break;
         default:  usage();
         }
