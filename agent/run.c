@@ -30,11 +30,16 @@
 /*
  * Records of a few milliseconds leave together: a turn costs two switches of
  * context and some system calls. The pause doubles while turns are small and
- * halves when what gathered no longer fits the cache.
+ * halves when what gathered no longer fits the cache. Where records are many
+ * it may last a heartbeat, and blocks of the ring wake nobody up.
  */
 #define RUN_MAX_SLEEP_MS   20
 #define RUN_SMALL_TURN     131072
 #define RUN_LARGE_TURN     524288
+#define RUN_BUSY           5              /* records in a millisecond */
+
+/* libpcap 1.10 makes blocks of 256 KiB: a quarter of a MiB's are as many. */
+#define RUN_RING_UNIT      1048576
 
 /* What a peer may send after its request before it is cut off. */
 #define RUN_MAX_INPUT      16384
@@ -45,6 +50,8 @@
 static int run_start(run_state_t *st);
 static void run_turn(run_state_t *st);
 static void run_pace(run_state_t *st, uint64_t sent);
+static uint64_t run_longest(const run_state_t *st);
+static uint64_t run_ring(const run_state_t *st);
 static void run_intake(run_state_t *st);
 static void run_guard(run_state_t *st);
 static void run_account(run_state_t *st);
@@ -52,6 +59,7 @@ static void run_output(run_state_t *st);
 static int run_next_chunk(run_state_t *st);
 static uint64_t run_limit(run_state_t *st);
 static void run_beat(run_state_t *st, int last);
+static uint64_t run_next_beat(const run_state_t *st);
 static void run_sleep(run_state_t *st);
 static nfds_t run_polled(const run_state_t *st, struct pollfd *pfd);
 static int run_timeout(const run_state_t *st);
@@ -158,7 +166,7 @@ run_start(run_state_t *st)
                        (size_t) (out.pos + 2 - body) + (size_t) n,
                        st->now + RUN_START_NS);
 
-    st->next_beat = st->now + run->req->heartbeat_ms * MS;
+    st->next_beat = run_next_beat(st);
 
 out:
 
@@ -202,12 +210,25 @@ run_turn(run_state_t *st)
 }
 
 
-/* How long records gather; never longer than a fifth of a heartbeat. */
+/* How long records gather. */
 
 static void
 run_pace(run_state_t *st, uint64_t sent)
 {
-    uint64_t  most;
+    unsigned          i;
+    uint64_t          most, read;
+    const capture_t  *c;
+
+    c = st->run->capture;
+
+    for (i = 0, read = 0; i < c->nifs; i++) {
+        read += c->ifs[i].read;
+    }
+
+    st->busy = read > st->read && run_ring(st) >= RUN_MIN_SLEEP_MS
+               && (read - st->read) * MS >= RUN_BUSY * (st->now - st->turned);
+    st->read = read;
+    st->turned = st->now;
 
     if (sent > RUN_LARGE_TURN) {
         st->sleep_ms /= 2;
@@ -216,8 +237,7 @@ run_pace(run_state_t *st, uint64_t sent)
         st->sleep_ms *= 2;
     }
 
-    most = st->run->req->heartbeat_ms / 5;
-    most = most < RUN_MAX_SLEEP_MS ? most : RUN_MAX_SLEEP_MS;
+    most = run_longest(st);
 
     if (st->sleep_ms > most) {
         st->sleep_ms = (unsigned) most;
@@ -226,6 +246,42 @@ run_pace(run_state_t *st, uint64_t sent)
     if (st->sleep_ms < RUN_MIN_SLEEP_MS) {
         st->sleep_ms = RUN_MIN_SLEEP_MS;
     }
+}
+
+
+/* A fifth of a heartbeat; where records are many a whole one. */
+
+static uint64_t
+run_longest(const run_state_t *st)
+{
+    uint64_t  most;
+
+    most = st->run->req->heartbeat_ms;
+
+    if (!st->busy) {
+        most /= 5;
+
+    } else if (run_ring(st) < most) {
+        most = run_ring(st);
+    }
+
+    return most < RUN_MAX_SLEEP_MS ? most : RUN_MAX_SLEEP_MS;
+}
+
+
+/*
+ * How long a quarter of the ring lasts at least, while records come, in
+ * milliseconds: a block is handed out after the retire time at the latest.
+ */
+
+static uint64_t
+run_ring(const run_state_t *st)
+{
+    const run_t  *run;
+
+    run = st->run;
+
+    return run->capture->retire_ms * (run->conf->buffer_bytes / RUN_RING_UNIT);
 }
 
 
@@ -465,7 +521,7 @@ run_beat(run_state_t *st, int last)
     pcapx_out_t   out;
 
     c = st->run->capture;
-    st->next_beat = st->now + st->run->req->heartbeat_ms * MS;
+    st->next_beat = run_next_beat(st);
 
     if (capture_stats(c) != 0) {
         run_broken(st);
@@ -504,6 +560,23 @@ run_beat(run_state_t *st, int last)
     }
 
     st->stream.extra_len = (size_t) (out.pos - st->stream.extra);
+}
+
+
+/*
+ * At full multiples of the interval by the clock that all machines share:
+ * what waits for the heartbeats of several agents waits for one moment, and
+ * the API wakes up once for all of them.
+ */
+
+static uint64_t
+run_next_beat(const run_state_t *st)
+{
+    uint64_t  interval;
+
+    interval = st->run->req->heartbeat_ms * MS;
+
+    return st->now + interval - net_realtime() % interval;
 }
 
 
@@ -571,6 +644,10 @@ run_polled(const run_state_t *st, struct pollfd *pfd)
     pfd[2].events = POLLIN;
     n = 3;
 
+    if (st->busy && st->phase == RUN_ON) {
+        return n;
+    }
+
     for (i = 0; i < run->capture->nifs && st->phase <= RUN_DRAINING; i++) {
         if (capture_wants(run->capture, i)) {
             pfd[n].fd = run->capture->ifs[i].fd;
@@ -599,6 +676,10 @@ run_timeout(const run_state_t *st)
     /* When the connection is blocked, it is what we wait for. */
 
     ms = st->next_beat > st->now ? (st->next_beat - st->now) / MS + 1 : 0;
+
+    if (st->busy) {
+        return ms && ms < st->sleep_ms ? (int) ms : (int) st->sleep_ms;
+    }
 
     if (!stream_idle(&st->stream)) {
         return ms > 50 || ms == 0 ? 50 : (int) ms;

@@ -42,6 +42,9 @@ typedef struct {
     uint64_t       progress;        /* bytes sent when last looked */
     uint64_t       progress_at;
     unsigned       sleep_ms;        /* at least, between two outputs */
+    uint64_t       read;            /* records read, when last looked */
+    uint64_t       turned;          /* and when that was */
+    unsigned       busy:1;          /* many records: by the clock alone */
     unsigned       ended:1;         /* the last ISBs were made */
     unsigned       half_closed:1;   /* nothing more will be read */
     unsigned       held:1;          /* by the guard */

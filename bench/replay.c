@@ -325,22 +325,25 @@ stream_run(stream_t *s)
 }
 
 
-/* Heartbeats alone, on time, by the machine's clock, until the API is gone. */
+/*
+ * Heartbeats alone, until the API is gone; as pcap-agent sends them, at full
+ * multiples of the interval by the clock.
+ */
 static void
 stream_idle(stream_t *s)
 {
-    uint64_t         at;
+    uint64_t         at, every;
     struct timespec  ts;
 
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-    at = (uint64_t) ts.tv_sec * SEC + (uint64_t) ts.tv_nsec;
+    every = SEC / s->conf->idle;
     stream_head(s);
 
     for ( ;; ) {
-        at += SEC / s->conf->idle;
+        at = stream_ts(s, 0);
+        at += every - at % every;
         ts.tv_sec = (time_t) (at / SEC);
         ts.tv_nsec = (long) (at % SEC);
-        (void) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+        (void) clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &ts, NULL);
         stream_isb(s);
     }
 }
