@@ -57,7 +57,11 @@ typedef struct {
 
 typedef struct {
     unsigned    port;
+    const char *address;
     const char *ca;            /* NULL: plain HTTP */
+    const char *name;          /* in the server's certificate */
+    const char *cert;          /* our own, NULL: none */
+    const char *key;
     const char *cipher;
     const char *token;
     int         body;
@@ -306,7 +310,11 @@ conn_open(drain_t *d, SSL_CTX *tls, conn_t *c, const char *path)
     memset(&sin, 0, sizeof(sin));
     sin.sin_family = AF_INET;
     sin.sin_port = htons((uint16_t) d->port);
-    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+
+    if (inet_pton(AF_INET, d->address, &sin.sin_addr) != 1) {
+        errno = EINVAL;
+        die(d->address);
+    }
 
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -320,7 +328,7 @@ conn_open(drain_t *d, SSL_CTX *tls, conn_t *c, const char *path)
         c->ssl = SSL_new(tls);
 
         if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1
-            || SSL_set1_host(c->ssl, "localhost") != 1
+            || SSL_set1_host(c->ssl, d->name) != 1
             || SSL_connect(c->ssl) != 1)
         {
             die_tls("handshake");
@@ -367,6 +375,14 @@ tls_context(const drain_t *d)
         die_tls("TLS context");
     }
 
+    if (d->cert
+        && (SSL_CTX_use_certificate_chain_file(tls, d->cert) != 1
+            || SSL_CTX_use_PrivateKey_file(tls, d->key, SSL_FILETYPE_PEM)
+               != 1))
+    {
+        die_tls("certificate");
+    }
+
     SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_read_ahead(tls, 1);
     SSL_CTX_set_default_read_buffer_len(tls, 2 * READ_BYTES);
@@ -378,8 +394,9 @@ tls_context(const drain_t *d)
 static void
 usage(void)
 {
-    fprintf(stderr, "usage: drain --port N [--ca FILE [--cipher NAME]] "
-            "[--token T] [--body] PATH...\n");
+    fprintf(stderr, "usage: drain --port N [--address IP] [--token T] "
+            "[--body]\n             [--ca FILE [--name HOST] "
+            "[--cipher NAME] [--cert FILE --key FILE]] PATH...\n");
     exit(2);
 }
 
@@ -392,7 +409,9 @@ options(drain_t *d, int argc, char **argv)
     static const struct option  longs[] = {
         { "port", 1, NULL, 'p' }, { "ca", 1, NULL, 'a' },
         { "cipher", 1, NULL, 'e' }, { "token", 1, NULL, 't' },
-        { "body", 0, NULL, 'b' }, { NULL, 0, NULL, 0 }
+        { "body", 0, NULL, 'b' }, { "address", 1, NULL, 'i' },
+        { "name", 1, NULL, 'n' }, { "cert", 1, NULL, 'c' },
+        { "key", 1, NULL, 'k' }, { NULL, 0, NULL, 0 }
     };
 
     while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -402,6 +421,10 @@ options(drain_t *d, int argc, char **argv)
         case 'e': d->cipher = optarg; break;
         case 't': d->token = optarg; break;
         case 'b': d->body = 1; break;
+        case 'i': d->address = optarg; break;
+        case 'n': d->name = optarg; break;
+        case 'c': d->cert = optarg; break;
+        case 'k': d->key = optarg; break;
         default:  usage();
         }
     }
@@ -409,7 +432,7 @@ options(drain_t *d, int argc, char **argv)
     d->n = (unsigned) (argc - optind);
 
     if (d->port == 0 || d->port > 65535 || d->n == 0 || d->n > MAX_CONNS
-        || (d->body && d->n != 1))
+        || (d->body && d->n != 1) || (d->cert == NULL) != (d->key == NULL))
     {
         usage();
     }
@@ -427,6 +450,8 @@ main(int argc, char **argv)
 
     d.cipher = "TLS_AES_128_GCM_SHA256";
     d.token = "bench";
+    d.address = "127.0.0.1";
+    d.name = "localhost";
     options(&d, argc, argv);
 
     (void) signal(SIGPIPE, SIG_IGN);

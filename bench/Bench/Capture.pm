@@ -22,6 +22,7 @@ use Bench::Tap;
 our $STEP = 0.9;          # of the rate of the step above
 our $STEPS = 32;          # down to 4 percent of what the flood can send
 our $MAX_LOAD = 0.9;      # of what the flood sends unpaced: it must be able to
+our $SECONDS = 10;         # of a step
 our @SHARES = (20, 10, 5, 2, 1);
 our $TARGET = 0.5;
 
@@ -113,7 +114,7 @@ sub search
 {
     my ($self, $side, $top, $size, $runs) = @_;
 
-    my $seconds = quick() ? 2 : 10;
+    my $seconds = quick() ? 2 : $SECONDS;
     my $rung = probe($self, $side, $top, $size);
     my @best;
 
@@ -238,7 +239,7 @@ sub result
         packet_size => $size,
         packets     => median(@{ $c->{packets} }),
         bytes       => $size * median(@{ $c->{packets} }),
-        seconds     => quick() ? 2 : 10,
+        seconds     => quick() ? 2 : $SECONDS,
         cipher      => $Bench::Nginx::CIPHER,
         buffers     => "ring $Bench::Tap::RING_KIB KiB on both sides, "
             . 'proxy_buffer_size 64k, ssl_buffer_size '
@@ -247,7 +248,7 @@ sub result
         command_agent   => shell_words(Bench::Tap::agent_command()),
         command_tcpdump => shell_words(Bench::Tap::tcpdump_command()),
         command_flood   => shell_words(Bench::Tap::flood_command(
-            int $c->{packets_per_second}, $size, quick() ? 2 : 10)),
+            int $c->{packets_per_second}, $size, quick() ? 2 : $SECONDS)),
     };
 }
 

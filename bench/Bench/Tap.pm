@@ -15,8 +15,10 @@ use Bench::Nginx;
 
 our $RING_KIB = 8192;
 
-my $AGENT = '127.0.2.1:9494';
-my $IFACE = 'cap0';
+our ($AGENT_IP, $AGENT_PORT) = ('127.0.2.1', 9494);
+
+my $AGENT = "$AGENT_IP:$AGENT_PORT";
+our $IFACE = 'cap0';
 my $PEER = 'cap1';
 my $NS = 'flood';
 my $NO_IPV6 = 'net.ipv6.conf.all.disable_ipv6=1';
@@ -118,7 +120,7 @@ sub agent_command
         "$certs/pcap-agent.key", '--tls-ca', "$certs/ca.crt",
         '--allowed-names', 'pcap-api', '--buffer-bytes', $RING_KIB * 1024,
         '--max-bandwidth', 0, '--max-cpu-percent', 0, '--max-bandwidth-total',
-        0, '--log-level', 'warn');
+        0, '--log-level', 'info');
 }
 
 
@@ -261,7 +263,8 @@ sub tcpdump_done
 }
 
 
-my %SIDE = (
+# Others may add theirs (Bench::Agent).
+our %SIDE = (
     chain   => [ \&chain_start, \&chain_done, \&chain_end ],
     tcpdump => [ \&tcpdump_start, \&tcpdump_done, \&tcpdump_counts ],
 );
@@ -311,12 +314,12 @@ sub step
     wait_for($DRAIN, sub { $done->($run, $got->{delivered}, $size) });
     $cpu{$_} = run_seconds($pids->{$_}) - $cpu{$_} for keys %cpu;
     $group->move('rest', $run->{ring}) if $self->{share};
-    kill 'INT', $run->{main};
+    kill @{ $run->{ender} || [ 'INT', $run->{main} ] };
     defined wait_exit($run->{main}, 20) or die_line("$side does not end");
 
-    my ($packets, $dropped) = $end->($run);
+    my ($packets, $dropped, %more) = $end->($run);
 
-    return { %$got, packets => $packets, dropped => $dropped, cpu => \%cpu,
+    return { %$got, %more, packets => $packets, dropped => $dropped, cpu => \%cpu,
         asked => $rate, pss => $pss,
         clean => $packets == $got->{delivered} && !$dropped };
 }
