@@ -27,7 +27,7 @@ static int capture_read_one(capture_if_t *ci);
 static void capture_record(u_char *arg, const struct pcap_pkthdr *h,
     const u_char *data);
 static void capture_put(capture_if_t *ci, uint8_t *dst, uint64_t ts_ns,
-    const struct pcap_pkthdr *h, const u_char *data);
+    const u_char *data, uint32_t caplen, uint32_t origlen);
 static uint64_t capture_limit_one(const capture_t *c, unsigned i);
 static int capture_gone(const capture_if_t *ci);
 
@@ -116,31 +116,23 @@ capture_read_one(capture_if_t *ci)
 static void
 capture_record(u_char *arg, const struct pcap_pkthdr *h, const u_char *data)
 {
-    uint8_t             *dst;
-    uint32_t             len;
-    uint64_t             ts_ns;
-    capture_t           *c;
-    capture_if_t        *ci;
-    struct pcap_pkthdr   head;
+    uint8_t       *dst;
+    uint32_t       len, caplen, origlen;
+    uint64_t       ts_ns;
+    capture_t     *c;
+    capture_if_t  *ci;
 
     ci = (capture_if_t *) (void *) arg;
     c = ci->capture;
 
     /* A VLAN tag put back by libpcap may lie beyond the snaplen. */
 
-    head = *h;
-
-    if (head.caplen > c->snaplen) {
-        head.caplen = c->snaplen;
-    }
-
-    if (head.len < head.caplen) {
-        head.len = head.caplen;
-    }
+    caplen = h->caplen > c->snaplen ? c->snaplen : h->caplen;
+    origlen = h->len < caplen ? caplen : h->len;
 
     ts_ns = (uint64_t) h->ts.tv_sec * 1000000000u + (uint64_t) h->ts.tv_usec;
-    len = c->pcapng ? (uint32_t) pcapx_epb_len(head.caplen, 0)
-                    : PCAPX_PCAP_RECORD_LEN + head.caplen;
+    len = c->pcapng ? (uint32_t) pcapx_epb_len(caplen, 0)
+                    : PCAPX_PCAP_RECORD_LEN + caplen;
 
     dst = order_put(&c->order, ci->index, ts_ns, len);
 
@@ -152,10 +144,10 @@ capture_record(u_char *arg, const struct pcap_pkthdr *h, const u_char *data)
         return;
     }
 
-    capture_put(ci, dst, ts_ns, &head, data);
+    capture_put(ci, dst, ts_ns, data, caplen, origlen);
 
     ci->read++;
-    ci->bytes += head.caplen;
+    ci->bytes += caplen;
 
     if (ts_ns > ci->newest_ns) {
         ci->newest_ns = ts_ns;
@@ -173,22 +165,15 @@ capture_record(u_char *arg, const struct pcap_pkthdr *h, const u_char *data)
 
 static void
 capture_put(capture_if_t *ci, uint8_t *dst, uint64_t ts_ns,
-    const struct pcap_pkthdr *h, const u_char *data)
+    const u_char *data, uint32_t caplen, uint32_t origlen)
 {
-    pcapx_out_t  out;
-
     if (!ci->capture->pcapng) {
-        pcapx_pcap_record(dst, ts_ns, h->caplen, h->len);
-        memcpy(dst + PCAPX_PCAP_RECORD_LEN, data, h->caplen);
+        pcapx_pcap_record(dst, ts_ns, caplen, origlen);
+        memcpy(dst + PCAPX_PCAP_RECORD_LEN, data, caplen);
         return;
     }
 
-    pcapx_epb_head(dst, ci->index, ts_ns, h->caplen, h->len, 0);
-    memcpy(dst + PCAPX_EPB_HEAD_LEN, data, h->caplen);
-
-    out.pos = dst + PCAPX_EPB_HEAD_LEN + h->caplen;
-    out.end = dst + pcapx_epb_len(h->caplen, 0);
-    (void) pcapx_put_epb_tail(&out, h->caplen, NULL, 0);
+    pcapx_epb_plain(dst, ci->index, ts_ns, data, caplen, origlen);
 }
 
 

@@ -13,8 +13,11 @@
 
 
 static int order_segment(order_t *o, uint32_t len);
-static void order_insert(order_list_t *l, const order_entry_t *e);
-static int order_next(const order_t *o, uint64_t limit_ns);
+static order_entry_t *order_insert(order_list_t *l, uint64_t ts_ns);
+static int order_next(const order_t *o, uint64_t limit_ns, uint64_t *until);
+static unsigned order_run(order_list_t *l, uint64_t until,
+    order_span_t *spans, unsigned n, unsigned max, uint32_t max_bytes,
+    uint32_t *bytes);
 
 #define order_at(l, i)  (&(l)->entries[(i) & (l)->mask])
 #define order_len(l)    ((l)->tail - (l)->head)
@@ -69,18 +72,6 @@ order_free(order_t *o)
 
 
 int
-order_room(const order_t *o, unsigned list)
-{
-    if (order_len(&o->lists[list]) > o->lists[list].mask) {
-        return 0;
-    }
-
-    return o->nfree > 0
-           || ORDER_SEGMENT_LEN - o->pos[o->current] >= o->max_record;
-}
-
-
-int
 order_pressed(const order_t *o)
 {
     unsigned  i;
@@ -102,8 +93,9 @@ order_pressed(const order_t *o)
 uint8_t *
 order_put(order_t *o, unsigned list, uint64_t ts_ns, uint32_t len)
 {
+    uint32_t        off;
     order_list_t   *l;
-    order_entry_t   e;
+    order_entry_t  *e;
 
     l = &o->lists[list];
 
@@ -111,10 +103,7 @@ order_put(order_t *o, unsigned list, uint64_t ts_ns, uint32_t len)
         return NULL;
     }
 
-    e.ts_ns = ts_ns;
-    e.off = o->current * ORDER_SEGMENT_LEN + o->pos[o->current];
-    e.len = len;
-
+    off = o->current * ORDER_SEGMENT_LEN + o->pos[o->current];
     o->pos[o->current] += len;
     o->live[o->current]++;
 
@@ -126,9 +115,12 @@ order_put(order_t *o, unsigned list, uint64_t ts_ns, uint32_t len)
         l->tail = 0;
     }
 
-    order_insert(l, &e);
+    e = order_insert(l, ts_ns);
+    e->ts_ns = ts_ns;
+    e->off = off;
+    e->len = len;
 
-    return o->mem + e.off;
+    return o->mem + off;
 }
 
 
@@ -160,47 +152,55 @@ order_segment(order_t *o, uint32_t len)
 }
 
 
-static void
-order_insert(order_list_t *l, const order_entry_t *e)
+/* Makes room behind all that are not younger. */
+
+static order_entry_t *
+order_insert(order_list_t *l, uint64_t ts_ns)
 {
     uint32_t  i;
 
     for (i = l->tail; i != l->head; i--) {
-        if (order_at(l, i - 1)->ts_ns <= e->ts_ns) {
+        if (order_at(l, i - 1)->ts_ns <= ts_ns) {
             break;
         }
 
         *order_at(l, i) = *order_at(l, i - 1);
     }
 
-    *order_at(l, i) = *e;
     l->tail++;
+
+    return order_at(l, i);
 }
 
 
 uint64_t
 order_oldest(const order_t *o)
 {
-    int  i;
+    int       i;
+    uint64_t  until;
 
-    i = order_next(o, UINT64_MAX);
+    i = order_next(o, UINT64_MAX, &until);
 
     return i < 0 ? UINT64_MAX
                  : order_at(&o->lists[i], o->lists[i].head)->ts_ns;
 }
 
 
-/* The list with the oldest record not above the limit, -1 for none. */
+/*
+ * The list with the oldest record not above the limit, -1 for none; of equal
+ * ones the first. *until is how far it may go before another one is asked.
+ */
 
 static int
-order_next(const order_t *o, uint64_t limit_ns)
+order_next(const order_t *o, uint64_t limit_ns, uint64_t *until)
 {
     int                   best;
     unsigned              i;
-    uint64_t              ts;
+    uint64_t              ts, second;
     const order_list_t   *l;
 
     best = -1;
+    second = limit_ns;
 
     for (i = 0; i < o->nlists; i++) {
         l = &o->lists[i];
@@ -212,10 +212,19 @@ order_next(const order_t *o, uint64_t limit_ns)
         ts = order_at(l, l->head)->ts_ns;
 
         if (best == -1 ? ts <= limit_ns : ts < limit_ns) {
+
+            /* Those before it are asked again when they are as old. */
+
+            second = best == -1 ? second : limit_ns - 1;
             best = (int) i;
             limit_ns = ts;
+
+        } else if (best != -1 && ts < second) {
+            second = ts;
         }
     }
+
+    *until = second;
 
     return best;
 }
@@ -225,26 +234,60 @@ unsigned
 order_take(order_t *o, uint64_t limit_ns, order_span_t *spans, unsigned max,
     uint32_t max_bytes, uint64_t *counts, uint64_t *last_ns)
 {
-    int             i;
-    unsigned        n;
-    uint32_t        bytes;
-    order_span_t   *s;
-    order_list_t   *l;
-    order_entry_t  *e;
+    int        i;
+    unsigned   n;
+    uint32_t   bytes, before;
+    uint64_t   until;
 
     n = 0;
     bytes = 0;
 
     while (bytes < max_bytes) {
-        i = order_next(o, limit_ns);
+        i = order_next(o, limit_ns, &until);
 
         if (i < 0) {
             break;
         }
 
-        l = &o->lists[i];
+        before = o->lists[i].head;
+        n = order_run(&o->lists[i], until, spans, n, max, max_bytes, &bytes);
+
+        if (o->lists[i].head == before) {
+            break;
+        }
+
+        counts[i] += o->lists[i].head - before;
+        until = order_at(&o->lists[i], o->lists[i].head - 1)->ts_ns;
+
+        if (until > *last_ns) {
+            *last_ns = until;
+        }
+    }
+
+    return n;
+}
+
+
+/*
+ * Takes records of one list up to a time stamp. Returns how many spans there
+ * are now; stops when they are all used, or the bytes.
+ */
+
+static unsigned
+order_run(order_list_t *l, uint64_t until, order_span_t *spans, unsigned n,
+    unsigned max, uint32_t max_bytes, uint32_t *bytes)
+{
+    order_span_t         *s;
+    const order_entry_t  *e;
+
+    s = n ? &spans[n - 1] : NULL;
+
+    for ( /* void */ ; l->head != l->tail && *bytes < max_bytes; l->head++) {
         e = order_at(l, l->head);
-        s = n ? &spans[n - 1] : NULL;
+
+        if (e->ts_ns > until) {
+            break;
+        }
 
         /* Side by side, and not across the border of two segments. */
 
@@ -253,22 +296,16 @@ order_take(order_t *o, uint64_t limit_ns, order_span_t *spans, unsigned max,
             s->nrecords++;
 
         } else if (n < max) {
-            spans[n].off = e->off;
-            spans[n].len = e->len;
-            spans[n].nrecords = 1;
-            n++;
+            s = &spans[n++];
+            s->off = e->off;
+            s->len = e->len;
+            s->nrecords = 1;
 
         } else {
             break;
         }
 
-        bytes += e->len;
-        counts[i]++;
-        l->head++;
-
-        if (e->ts_ns > *last_ns) {
-            *last_ns = e->ts_ns;
-        }
+        *bytes += e->len;
     }
 
     return n;

@@ -68,11 +68,24 @@ int order_init(order_t *o, unsigned nlists, uint32_t max_record);
 
 void order_free(order_t *o);
 
+
 /*
  * 1 when one more record of max_record bytes fits for this list, else 0.
- * While it says 1, order_put() does not fail.
+ * While it says 1, order_put() does not fail. Here because it is asked behind
+ * every packet.
  */
-int order_room(const order_t *o, unsigned list);
+static inline int
+order_room(const order_t *o, unsigned list)
+{
+    const order_list_t  *l;
+
+    l = &o->lists[list];
+
+    return l->tail - l->head <= l->mask
+           && (o->nfree > 0
+               || ORDER_SEGMENT_LEN - o->pos[o->current] >= o->max_record);
+}
+
 
 /* 1 when half of the memory is taken: records should wait less. */
 int order_pressed(const order_t *o);

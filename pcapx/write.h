@@ -77,6 +77,14 @@ void pcapx_epb_head(uint8_t head[PCAPX_EPB_HEAD_LEN], uint32_t iface,
 int pcapx_put_epb_tail(pcapx_out_t *o, uint32_t caplen,
     const pcapx_opt_t *opts, size_t nopts);
 
+/*
+ * A whole EPB without options, nothing checked: block has room for
+ * pcapx_epb_len(caplen, 0) bytes, caplen is below 2^32 - 64. For those who
+ * write millions of them.
+ */
+void pcapx_epb_plain(uint8_t *block, uint32_t iface, uint64_t ts_ns,
+    const uint8_t *data, uint32_t caplen, uint32_t origlen);
+
 
 /* Classic pcap, always with the nanosecond magic. */
 

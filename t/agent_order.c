@@ -257,6 +257,47 @@ spans(void)
 }
 
 
+/* Of equal time stamps the first interface is asked first, all the way. */
+static void
+ties(void)
+{
+    unsigned       n, i;
+    order_t        o;
+    uint64_t       counts[PCAPX_MAX_INTERFACES], last;
+    order_span_t   s[8];
+
+    static const struct {
+        unsigned   list;
+        uint64_t   ts_ns;
+    } records[] = { { 2, 10 }, { 0, 10 }, { 1, 10 }, { 0, 11 }, { 0, 10 },
+                    { 1, 9 } };
+
+    static const uint32_t  want[] = { 160, 32, 128, 64, 0, 96 };
+
+    memset(counts, 0, sizeof(counts));
+    last = 0;
+
+    ok(order_init(&o, 3, 64) == 0, "init");
+
+    for (i = 0; i < 6; i++) {
+        (void) order_put(&o, records[i].list, records[i].ts_ns, 32);
+    }
+
+    n = order_take(&o, 11, s, 8, 4096, counts, &last);
+    ok(n == 6, "six spans");
+
+    for (i = 0; i < n && s[i].off == want[i]; i++) {
+        /* as they should come */
+    }
+
+    ok(i == 6, "in the order of time, then of interfaces");
+    ok(counts[0] == 3 && counts[1] == 2 && counts[2] == 1 && last == 11,
+       "counted");
+
+    order_free(&o);
+}
+
+
 int
 main(void)
 {
@@ -266,6 +307,7 @@ main(void)
     sorted(8, 200000);
     full();
     spans();
+    ties();
 
     return tap_done();
 }

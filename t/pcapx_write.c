@@ -355,6 +355,35 @@ test_lengths(void)
 }
 
 
+/* What is written without a look at anything is the same block. */
+static void
+test_plain(void)
+{
+    int           same;
+    uint32_t      len;
+    uint8_t       want[64], got[64], data[16];
+    pcapx_out_t   o;
+
+    for (len = 0; len < sizeof(data); len++) {
+        data[len] = (uint8_t) (len + 1);
+    }
+
+    for (len = 0, same = 1; len <= sizeof(data); len++) {
+        memset(want, 0xee, sizeof(want));
+        memset(got, 0xee, sizeof(got));
+        o.pos = want;
+        o.end = want + sizeof(want);
+
+        same &= pcapx_put_epb(&o, 3, NOW + len, data, len, len + 9, NULL, 0)
+                == PCAPX_OK;
+        pcapx_epb_plain(got, 3, NOW + len, data, len, len + 9);
+        same &= memcmp(want, got, sizeof(want)) == 0;
+    }
+
+    ok(same, "a plain EPB is the EPB without options, and not a byte more");
+}
+
+
 int
 main(void)
 {
@@ -372,6 +401,7 @@ main(void)
     test_pcap();
     test_invalid();
     test_lengths();
+    test_plain();
 
     return tap_done();
 }

@@ -319,8 +319,8 @@ sub step
 
     my ($packets, $dropped, %more) = $end->($run);
 
-    return { %$got, %more, packets => $packets, dropped => $dropped, cpu => \%cpu,
-        asked => $rate, pss => $pss,
+    return { %$got, %more, packets => $packets, dropped => $dropped,
+        cpu => \%cpu, asked => $rate, pss => $pss,
         clean => $packets == $got->{delivered} && !$dropped };
 }
 
