@@ -227,16 +227,20 @@ ngx_pcap_api_uri_excludes(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 }
 
 
-/* What the configuration says, or by the number of agents. */
+/* What the configuration says, or by the agents that the worker has then. */
 static ngx_msec_t
 ngx_pcap_api_heartbeat(ngx_pcap_api_ctx_t *ctx)
 {
+    ngx_uint_t  n;
+
     if (ctx->conf->heartbeat) {
         return ctx->conf->heartbeat;
     }
 
-    return ctx->nagents <= NGX_PCAP_API_FEW_AGENTS ? NGX_PCAP_API_BEAT_FEW
-                                                   : NGX_PCAP_API_BEAT_MANY;
+    n = ngx_pcap_api_pace_agents(ctx) + ctx->nagents;
+
+    return n <= NGX_PCAP_API_FEW_AGENTS ? NGX_PCAP_API_BEAT_FEW
+                                        : NGX_PCAP_API_BEAT_MANY;
 }
 
 

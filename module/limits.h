@@ -75,6 +75,7 @@ typedef struct {
 typedef struct {
     ngx_queue_t                captures;     /* ngx_pcap_api_pace_t */
     ngx_uint_t                 ncaptures;
+    ngx_uint_t                 nagents;      /* of all of them */
     ngx_msec_t                 at;           /* measured last */
     uint64_t                   cpu_ns;       /* of the process, then */
     uint64_t                   wall_ns;

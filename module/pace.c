@@ -62,6 +62,14 @@ ngx_pcap_api_pace_join(ngx_pcap_api_ctx_t *ctx)
 
     ngx_queue_insert_tail(&w->captures, &p->queue);
     w->ncaptures++;
+    w->nagents += ctx->nagents;
+}
+
+
+ngx_uint_t
+ngx_pcap_api_pace_agents(ngx_pcap_api_ctx_t *ctx)
+{
+    return ngx_pcap_api_shared(ctx)->worker->nagents;
 }
 
 
@@ -75,6 +83,7 @@ ngx_pcap_api_pace_leave(ngx_pcap_api_ctx_t *ctx)
     if (p->worker != NULL) {
         ngx_queue_remove(&p->queue);
         p->worker->ncaptures--;
+        p->worker->nagents -= ctx->nagents;
         p->worker = NULL;
     }
 }

@@ -433,6 +433,8 @@ char *ngx_pcap_api_limits_merge(ngx_conf_t *cf, ngx_pcap_api_limits_t *conf,
 /* The capture takes part, from its header on; to its end (idempotent). */
 void ngx_pcap_api_pace_join(ngx_pcap_api_ctx_t *ctx);
 void ngx_pcap_api_pace_leave(ngx_pcap_api_ctx_t *ctx);
+/* The agents of all captures that take part in this worker. */
+ngx_uint_t ngx_pcap_api_pace_agents(ngx_pcap_api_ctx_t *ctx);
 /* Before each batch: sets ctx->pace.allowance and throttled. */
 void ngx_pcap_api_pace(ngx_pcap_api_ctx_t *ctx);
 /* So many bytes have been handed to the client's connection. */

@@ -1,5 +1,5 @@
 # The heartbeat that agents are asked for: what pcap_api_heartbeat says, and
-# without it by how many agents the capture has.
+# without it by how many agents the worker has.
 
 use strict;
 use warnings;
@@ -17,9 +17,14 @@ my $lab = lab(fakes => $FEW + 1, script => sub {
 
     $c->begin();
     $c->traffic(1);
+    $c->stay(60) if ($c->{args}{filter}[0] || '') eq 'stay';
     $c->end();
 }, nginx => { conns => 1024,
-    pcap => 'pcap_api_start_timeout 30s;' });
+    pcap => 'pcap_api_start_timeout 30s;',
+    server => 'location /v1/said/ { pcap_api on;'
+    . ' pcap_api_static demo web/50 127.1.0.51:9494 tls_name=pcap-agent;'
+    . ' pcap_api_introspection /_pcap_introspect; pcap_api_heartbeat 30ms; }'
+    });
 my ($nginx, $fake) = @$lab{qw(nginx fake)};
 my $seen = 0;
 
@@ -27,9 +32,11 @@ my $seen = 0;
 # What each agent of one capture was asked for, the number of them for each.
 sub asked
 {
-    my ($query) = @_;
+    my ($query, $base) = @_;
 
-    my $c = $nginx->get("/v1/capture/static/$query", header_seconds => 35);
+    $base ||= '/v1';
+
+    my $c = $nginx->get("$base/capture/static/$query", header_seconds => 35);
 
     $c->read_end(10);
     status_is($c, 200, $query =~ /instance/ ? 'some' : 'all');
@@ -49,6 +56,17 @@ my $some = join '&', map { "instance=web/$_" } 0 .. $FEW - 1;
 is_deeply(asked("demo?$some"), { 15 => $FEW }, '50 agents: 15 ms');
 is_deeply(asked('demo'), { 100 => $FEW + 1 }, '51 agents: 100 ms');
 is_deeply(asked('demo?instance=web/50'), { 15 => 1 }, 'one agent: 15 ms');
+
+my $c = $nginx->get("/v1/capture/static/demo?filter=stay&$some",
+    header_seconds => 35);
+
+status_is($c, 200, '50 that go on');
+$seen += 50;
+is_deeply(asked('demo?instance=web/50'), { 100 => 1 }, 'the 51st: 100 ms');
+stop_capture($lab, $c);
+is_deeply(asked('demo?instance=web/50'), { 15 => 1 }, 'alone again: 15 ms');
+is_deeply(asked('demo?instance=web/50', '/v1/said'), { 30 => 1 },
+    'what the configuration says');
 agents_quiet('heartbeat', $fake);
 
 finish();
