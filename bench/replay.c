@@ -428,6 +428,7 @@ serve(const conf_t *conf, SSL_CTX *tls, int fd)
             SSL_get_cipher_name(s.ssl));
 
     (void) SSL_shutdown(s.ssl);
+    free(s.mem);
 }
 
 
