@@ -25,7 +25,7 @@
 #include "pcapx/scan.h"
 
 
-#define MAX_AGENTS   256
+#define MAX_AGENTS   1024
 #define WINDOW       (4 * 1024 * 1024)
 
 typedef struct {

@@ -68,7 +68,10 @@ typedef struct {
     conn_t      conns[MAX_CONNS];
     unsigned    n;
     unsigned    open;
-    char        trailers[512]; /* as JSON members */
+    char        trailers[512]; /* as JSON members; of the only answer */
+    unsigned    complete;      /* answers whose status is that */
+    uint64_t    packets;       /* of all, as the trailers say */
+    uint64_t    dropped;
 } drain_t;
 
 
@@ -104,7 +107,7 @@ static void
 trailer(drain_t *d, const char *line)
 {
     size_t       used;
-    const char  *colon;
+    const char  *colon, *value;
 
     colon = strchr(line, ':');
 
@@ -114,10 +117,25 @@ trailer(drain_t *d, const char *line)
         return;
     }
 
+    value = colon + 1 + strspn(colon + 1, " ");
+
+    if (strncasecmp(line, "X-Pcap-Status:", 14) == 0) {
+        d->complete += strcmp(value, "complete") == 0;
+
+    } else if (strncasecmp(line, "X-Pcap-Packets:", 15) == 0) {
+        d->packets += strtoull(value, NULL, 10);
+
+    } else if (strncasecmp(line, "X-Pcap-Dropped:", 15) == 0) {
+        d->dropped += strtoull(value, NULL, 10);
+    }
+
+    if (d->n > 1) {
+        return;
+    }
+
     used = strlen(d->trailers);
     snprintf(d->trailers + used, sizeof(d->trailers) - used,
-             ",\"%.*s\":\"%s\"", (int) (colon - line), line,
-             colon + 1 + strspn(colon + 1, " "));
+             ",\"%.*s\":\"%s\"", (int) (colon - line), line, value);
 }
 
 
@@ -472,9 +490,12 @@ main(int argc, char **argv)
 
     fflush(stdout);
     fprintf(d.body ? stderr : stdout, "{\"bytes\":%llu,\"seconds\":%.6f,"
-            "\"connections\":%u,\"cipher\":\"%s\"%s}\n",
+            "\"connections\":%u,\"cipher\":\"%s\",\"complete\":%u,"
+            "\"packets\":%llu,\"dropped\":%llu%s}\n",
             (unsigned long long) bytes, seconds() - began, d.n,
-            tls ? SSL_get_cipher_name(d.conns[0].ssl) : "none", d.trailers);
+            tls ? SSL_get_cipher_name(d.conns[0].ssl) : "none", d.complete,
+            (unsigned long long) d.packets, (unsigned long long) d.dropped,
+            d.trailers);
 
     return 0;
 }

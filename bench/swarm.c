@@ -1,0 +1,764 @@
+/*
+ * bench/swarm.c: stands in for up to a thousand agents at a given rate, in
+ * one process. Where bench/replay.c sends as fast as it can from streams made
+ * beforehand, here every agent sends what has become due since it sent last:
+ * every --every ms, as pcap-agent does, an ISB each heartbeat_ms of the
+ * request. Their turns are spread evenly over that time.
+ *
+ * The agent's number is that of the address it was reached on (127.0.1.1 is
+ * agent 0), modulo --agents. The records of so many agents are interleaved
+ * strictly; they begin when --connections are there, at all at once. Until
+ * then there are ISBs only. The clock is the machine's, or with --start one
+ * that makes the same stream in each run, which --dump writes to files.
+ *
+ * It says "go" when all are there, and one line of JSON when all are done.
+ * It never captures and is never installed.
+ */
+
+/* LDFLAGS: -lssl -lcrypto */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "bench/swarm.h"
+
+
+#define MAX_AGENTS    1000
+#define MAX_CONNS     4096
+#define CHUNK_BYTES   262144   /* STREAM_CHUNK_BYTES of pcap-agent */
+#define ISB_ROOM      128
+#define END_ROOM      16       /* "\r\n" and the last chunk */
+#define TLS_BYTES     16384
+#define REQUEST_MAX   16384
+#define GO_MS         500      /* from "go" to the first record */
+
+typedef enum {
+    AT_HANDSHAKE = 0, AT_REQUEST, AT_STREAM, AT_LAST, AT_END
+} at_t;
+
+typedef struct {
+    unsigned          port;
+    unsigned          agents;      /* whose records are interleaved */
+    unsigned          connections; /* to begin with */
+    unsigned          size;        /* bytes of a packet */
+    unsigned          rate;        /* records per second of each agent */
+    unsigned          every;       /* ms */
+    uint64_t          seconds;
+    uint64_t          start;       /* ns; 0: the machine's clock */
+    const char       *cert;
+    const char       *key;
+    const char       *ca;
+    const char       *cipher;
+    const char       *dump;        /* folder, or NULL */
+} conf_t;
+
+typedef struct {
+    int               fd;
+    SSL              *ssl;
+    at_t              at;
+    unsigned          agent;
+    unsigned          beat_ms;
+    uint64_t          turn;        /* ns, monotonic: sends next then */
+    uint64_t          beat;        /* ns, monotonic: an ISB is due */
+    uint64_t          next;        /* number of its next record */
+    uint8_t          *rest;        /* what the socket did not take */
+    size_t            rest_len;
+    size_t            rest_sent;
+    char             *request;
+    size_t            request_len;
+} conn_t;
+
+typedef struct {
+    conf_t            conf;
+    said_t            said;
+    SSL_CTX          *tls;
+    int               epoll;
+    int               listener;
+    unsigned          streaming;
+    unsigned          done;
+    unsigned          cut;         /* connections */
+    uint64_t          records;     /* of all, written */
+    uint64_t          late_ns;     /* longest from due to begun */
+    uint64_t          last_ns;     /* the last byte was taken, monotonic */
+    conn_t           *conns[MAX_CONNS];
+    unsigned          nconns;
+    uint8_t           mem[CHUNK_BYTES + END_ROOM];
+} swarm_t;
+
+
+static void
+die_tls(const char *what)
+{
+    fprintf(stderr, "swarm: %s\n", what);
+    ERR_print_errors_fp(stderr);
+    exit(1);
+}
+
+
+static void
+conn_close(swarm_t *w, conn_t *c)
+{
+    if (c->at == AT_LAST) {
+        w->done++;
+        (void) SSL_shutdown(c->ssl);
+
+    } else if (c->at == AT_STREAM) {
+        w->cut++;
+    }
+
+    c->at = AT_END;
+    close(c->fd);
+    SSL_free(c->ssl);
+    free(c->rest);
+    free(c->request);
+    c->ssl = NULL;
+    c->rest = NULL;
+    c->request = NULL;
+    c->rest_len = 0;
+}
+
+
+static void
+conn_watch(swarm_t *w, conn_t *c, uint32_t events)
+{
+    struct epoll_event  ev;
+
+    memset(&ev, 0, sizeof(ev));
+    ev.events = events;
+    ev.data.ptr = c;
+
+    if (epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->fd, &ev) == -1) {
+        die("epoll_ctl");
+    }
+}
+
+
+/* 1: the connection wants to wait, 0: it has ended. */
+static int
+conn_wants(swarm_t *w, conn_t *c, int rc)
+{
+    switch (SSL_get_error(c->ssl, rc)) {
+
+    case SSL_ERROR_WANT_READ:
+        conn_watch(w, c, EPOLLIN);
+        return 1;
+
+    case SSL_ERROR_WANT_WRITE:
+        conn_watch(w, c, EPOLLOUT);
+        return 1;
+
+    default:
+        ERR_clear_error();
+        conn_close(w, c);
+        return 0;
+    }
+}
+
+
+/* Bytes that were taken; what is missing waits in c->rest or c is closed. */
+static size_t
+conn_write(swarm_t *w, conn_t *c, const uint8_t *p, size_t len)
+{
+    int     n;
+    size_t  sent;
+
+    for (sent = 0; sent < len; sent += (size_t) n) {
+        n = SSL_write(c->ssl, p + sent, (int) (len - sent < TLS_BYTES
+                                               ? len - sent : TLS_BYTES));
+
+        if (n <= 0) {
+            (void) conn_wants(w, c, n);
+            break;
+        }
+    }
+
+    w->last_ns = clock_ns(CLOCK_MONOTONIC);
+
+    return sent;
+}
+
+
+static void
+conn_send(swarm_t *w, conn_t *c, const uint8_t *p, size_t len)
+{
+    size_t  sent;
+
+    sent = conn_write(w, c, p, len);
+
+    if (c->at == AT_END) {
+        return;
+    }
+
+    if (sent < len) {
+        c->rest = malloc(len - sent);
+
+        if (c->rest == NULL) {
+            die("memory");
+        }
+
+        memcpy(c->rest, p + sent, len - sent);
+        c->rest_len = len - sent;
+        c->rest_sent = 0;
+
+    } else if (c->at == AT_LAST) {
+        conn_close(w, c);
+    }
+}
+
+
+/* The socket takes bytes again. */
+static void
+conn_go_on(swarm_t *w, conn_t *c)
+{
+    c->rest_sent += conn_write(w, c, c->rest + c->rest_sent,
+                               c->rest_len - c->rest_sent);
+
+    if (c->at == AT_END || c->rest_sent < c->rest_len) {
+        return;
+    }
+
+    free(c->rest);
+    c->rest = NULL;
+    c->rest_len = 0;
+
+    if (c->at == AT_LAST) {
+        conn_close(w, c);
+        return;
+    }
+
+    conn_watch(w, c, EPOLLIN);
+}
+
+
+/*
+ * Sends what is due, as one chunk; a last one when all is sent. Returns 1
+ * when more is due.
+ */
+static int
+conn_turn(swarm_t *w, conn_t *c, uint64_t now)
+{
+    int          last;
+    char         frame[FRAME_HEAD + 1];
+    uint64_t     ts, due, n, most, next_ts;
+    pcapx_out_t  o;
+
+    ts = agents_clock(&w->said, now);
+    due = records_due(&w->said, c->agent, ts);
+    n = due - c->next;
+    most = (CHUNK_BYTES - FRAME_HEAD - ISB_ROOM - 2) / w->said.block;
+
+    if (n && ts - record_ts(&w->said, c->agent, c->next) > w->late_ns) {
+        w->late_ns = ts - record_ts(&w->said, c->agent, c->next);
+    }
+
+    n = n < most ? n : most;
+    o.pos = put_records(&w->said, c->agent, c->next, n, w->mem + FRAME_HEAD);
+    o.end = w->mem + CHUNK_BYTES;
+    c->next += n;
+    w->records += n;
+    last = (w->said.go && c->next == w->said.total);
+
+    if (last || now >= c->beat) {
+        next_ts = c->next < due ? record_ts(&w->said, c->agent, c->next) : ts;
+        put_isb(&o, next_ts, c->next);
+        c->beat = now + c->beat_ms * MS;
+    }
+
+    if (o.pos == w->mem + FRAME_HEAD) {
+        return 0;
+    }
+
+    snprintf(frame, sizeof(frame), "%06x\r\n",
+             (unsigned) (o.pos - w->mem - FRAME_HEAD));
+    memcpy(w->mem, frame, FRAME_HEAD);
+    memcpy(o.pos, "\r\n0\r\n\r\n", 7);
+    o.pos += last ? 7 : 2;
+
+    if (last) {
+        c->at = AT_LAST;
+    }
+
+    conn_send(w, c, w->mem, (size_t) (o.pos - w->mem));
+
+    return c->next < due;
+}
+
+
+/* The header, the head of the file and the first ISB. */
+static void
+conn_begin(swarm_t *w, conn_t *c, uint64_t now)
+{
+    size_t       len;
+    char         head[512];
+    uint8_t      blocks[512];
+    pcapx_out_t  o;
+
+    o.pos = blocks;
+    o.end = blocks + sizeof(blocks);
+    put_head(&o);
+    put_isb(&o, agents_clock(&w->said, now), 0);
+
+    len = (size_t) snprintf(head, sizeof(head),
+                            "HTTP/1.1 200 OK\r\n"
+                            "Content-Type: application/x-pcapng\r\n"
+                            "Transfer-Encoding: chunked\r\n"
+                            "Connection: close\r\n\r\n%x\r\n",
+                            (unsigned) (o.pos - blocks));
+
+    memcpy(w->mem, head, len);
+    memcpy(w->mem + len, blocks, (size_t) (o.pos - blocks));
+    len += (size_t) (o.pos - blocks);
+    memcpy(w->mem + len, "\r\n", 2);
+
+    c->at = AT_STREAM;
+    c->beat = now + c->beat_ms * MS;
+    c->turn = now;
+    w->streaming++;
+    conn_send(w, c, w->mem, len + 2);
+}
+
+
+static void
+conn_request(swarm_t *w, conn_t *c, uint64_t now)
+{
+    int          n;
+    const char  *beat;
+
+    if (c->request == NULL) {
+        c->request = malloc(REQUEST_MAX + 1);
+        if (c->request == NULL) {
+            die("memory");
+        }
+    }
+
+    n = SSL_read(c->ssl, c->request + c->request_len,
+                 (int) (REQUEST_MAX - c->request_len));
+
+    if (n <= 0) {
+        (void) conn_wants(w, c, n);
+        return;
+    }
+
+    c->request_len += (size_t) n;
+    c->request[c->request_len] = '\0';
+
+    if (strstr(c->request, "\r\n\r\n") == NULL) {
+        return;
+    }
+
+    beat = strstr(c->request, "heartbeat_ms=");
+
+    if (strncmp(c->request, "GET /v1/capture", 15) != 0 || beat == NULL) {
+        fprintf(stderr, "swarm: unexpected request\n");
+        exit(1);
+    }
+
+    c->beat_ms = (unsigned) strtoul(beat + 13, NULL, 10);
+    free(c->request);
+    c->request = NULL;
+    conn_begin(w, c, now);
+}
+
+
+static void
+conn_event(swarm_t *w, conn_t *c, uint64_t now)
+{
+    int   n;
+    char  byte;
+
+    if (c->at == AT_HANDSHAKE) {
+        n = SSL_accept(c->ssl);
+
+        if (n != 1) {
+            (void) conn_wants(w, c, n);
+            return;
+        }
+
+        c->at = AT_REQUEST;
+        conn_watch(w, c, EPOLLIN);
+    }
+
+    if (c->at == AT_REQUEST) {
+        conn_request(w, c, now);
+        return;
+    }
+
+    if (c->rest_len) {
+        conn_go_on(w, c);
+        return;
+    }
+
+    /* the API says nothing more: this is the end of it */
+
+    n = SSL_read(c->ssl, &byte, 1);
+
+    if (n <= 0 && c->at != AT_END) {
+        (void) conn_wants(w, c, n);
+    }
+}
+
+
+static void
+swarm_accept(swarm_t *w)
+{
+    int                  fd, on;
+    conn_t              *c;
+    socklen_t            len;
+    struct epoll_event   ev;
+    struct sockaddr_in   sin;
+
+    fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd == -1) {
+        return;
+    }
+
+    len = sizeof(sin);
+    c = calloc(1, sizeof(conn_t));
+
+    if (c == NULL || w->nconns == MAX_CONNS
+        || getsockname(fd, (struct sockaddr *) &sin, &len) == -1)
+    {
+        die("connection");
+    }
+
+    on = 1;
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+
+    c->fd = fd;
+    c->agent = (ntohl(sin.sin_addr.s_addr) - 0x7f000101u) % w->conf.agents;
+    c->ssl = SSL_new(w->tls);
+
+    if (c->ssl == NULL || SSL_set_fd(c->ssl, fd) != 1) {
+        die_tls("connection");
+    }
+
+    SSL_set_accept_state(c->ssl);
+    w->conns[w->nconns++] = c;
+
+    memset(&ev, 0, sizeof(ev));
+    ev.events = EPOLLIN;
+    ev.data.ptr = c;
+
+    if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev) == -1) {
+        die("epoll_ctl");
+    }
+}
+
+
+/* All are there: their turns are spread from now on. */
+static void
+swarm_go(swarm_t *w, uint64_t now)
+{
+    unsigned  i;
+
+    w->said.go = now + GO_MS * MS;
+    w->said.first_ts = w->conf.start ? w->conf.start
+                                : clock_ns(CLOCK_REALTIME) + GO_MS * MS;
+
+    for (i = 0; i < w->nconns; i++) {
+        w->conns[i]->turn = now + w->conf.every * MS * i / w->nconns;
+    }
+
+    printf("go\n");
+    fflush(stdout);
+}
+
+
+/* Whoever's turn has come sends. Returns the ms until the next one. */
+static int
+swarm_turns(swarm_t *w)
+{
+    int        more;
+    conn_t    *c;
+    uint64_t   now, first;
+    unsigned   i;
+
+    first = UINT64_MAX;
+    more = 0;
+    now = clock_ns(CLOCK_MONOTONIC);
+
+    for (i = 0; i < w->nconns; i++) {
+        c = w->conns[i];
+
+        if (c->at != AT_STREAM || c->rest_len) {
+            continue;
+        }
+
+        if (now >= c->turn && conn_turn(w, c, now)) {
+            more = 1;                      /* and it is still its turn */
+
+        } else if (now >= c->turn) {
+            c->turn += (1 + (now - c->turn) / (w->conf.every * MS))
+                       * w->conf.every * MS;
+        }
+
+        first = c->turn < first ? c->turn : first;
+    }
+
+    return more || first <= now ? 0 : first == UINT64_MAX ? 1000
+           : (int) ((first - now) / MS);
+}
+
+
+static void
+swarm_run(swarm_t *w)
+{
+    int                 i, n, wait;
+    uint64_t            now;
+    struct epoll_event  events[256];
+
+    wait = 1000;
+
+    while (w->done + w->cut < w->conf.connections) {
+        n = epoll_wait(w->epoll, events, 256, wait);
+        now = clock_ns(CLOCK_MONOTONIC);
+
+        for (i = 0; i < n; i++) {
+            if (events[i].data.ptr == NULL) {
+                swarm_accept(w);
+
+            } else if (((conn_t *) events[i].data.ptr)->at != AT_END) {
+                conn_event(w, events[i].data.ptr, now);
+            }
+        }
+
+        if (w->said.go == 0 && w->streaming == w->conf.connections) {
+            swarm_go(w, now);
+        }
+
+        wait = swarm_turns(w);
+    }
+
+    printf("{\"connections\":%u,\"records\":%llu,\"cut\":%u,"
+           "\"seconds\":%.6f,\"late_ms\":%.1f}\n", w->done,
+           (unsigned long long) w->records, w->cut,
+           (double) (w->last_ns - w->said.go) / 1e9,
+           (double) w->late_ns / 1e6);
+}
+
+
+/* The streams as files, for bench/check. */
+static void
+swarm_dump(swarm_t *w)
+{
+    FILE        *f;
+    char         name[4096];
+    uint8_t     *end;
+    unsigned     i;
+    uint64_t     n, left, at;
+    pcapx_out_t  o;
+
+    w->said.first_ts = w->conf.start;
+
+    for (i = 0; i < w->conf.agents; i++) {
+        snprintf(name, sizeof(name), "%s/in.%u.pcapng", w->conf.dump, i);
+        f = fopen(name, "w");
+
+        if (f == NULL) {
+            die(name);
+        }
+
+        o.pos = w->mem;
+        o.end = w->mem + CHUNK_BYTES;
+        put_head(&o);
+        end = o.pos;
+
+        for (at = 0, left = w->said.total; left; at += n, left -= n) {
+            (void) fwrite(w->mem, 1, (size_t) (end - w->mem), f);
+            n = CHUNK_BYTES / w->said.block;
+            n = n < left ? n : left;
+            end = put_records(&w->said, i, at, n, w->mem);
+        }
+
+        if (fwrite(w->mem, 1, (size_t) (end - w->mem), f)
+            != (size_t) (end - w->mem) || fclose(f) != 0)
+        {
+            die(name);
+        }
+    }
+}
+
+
+static void
+swarm_tls(swarm_t *w)
+{
+    SSL_CTX       *tls;
+    const conf_t  *conf;
+
+    conf = &w->conf;
+    tls = SSL_CTX_new(TLS_server_method());
+
+    if (tls == NULL
+        || SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) != 1
+        || SSL_CTX_set_ciphersuites(tls, conf->cipher) != 1
+        || SSL_CTX_use_certificate_chain_file(tls, conf->cert) != 1
+        || SSL_CTX_use_PrivateKey_file(tls, conf->key,
+                                       SSL_FILETYPE_PEM) != 1
+        || SSL_CTX_load_verify_locations(tls, conf->ca, NULL) != 1)
+    {
+        die_tls("TLS context");
+    }
+
+    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                       NULL);
+    SSL_CTX_set_num_tickets(tls, 0);
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE
+                          | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+                          | SSL_MODE_RELEASE_BUFFERS);
+    w->tls = tls;
+}
+
+
+static void
+swarm_listen(swarm_t *w)
+{
+    int                 on;
+    struct epoll_event  ev;
+    struct sockaddr_in  sin;
+
+    memset(&sin, 0, sizeof(sin));
+    sin.sin_family = AF_INET;
+    sin.sin_port = htons((uint16_t) w->conf.port);
+    sin.sin_addr.s_addr = htonl(INADDR_ANY);
+
+    on = 1;
+    w->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                         0);
+    w->epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    memset(&ev, 0, sizeof(ev));
+    ev.events = EPOLLIN;
+
+    if (w->listener == -1 || w->epoll == -1
+        || setsockopt(w->listener, SOL_SOCKET, SO_REUSEADDR, &on,
+                      sizeof(on)) == -1
+        || bind(w->listener, (struct sockaddr *) &sin, sizeof(sin)) == -1
+        || listen(w->listener, 4096) == -1
+        || epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->listener, &ev) == -1)
+    {
+        die("listen");
+    }
+}
+
+
+static void
+usage(void)
+{
+    fprintf(stderr, "usage: swarm --agents N --size BYTES --rate N "
+            "--seconds N [--start NS]\n             (--dump FOLDER | "
+            "--connections N --every MS --port N\n              --cert F "
+            "--key F --ca F [--cipher NAME])\n");
+    exit(2);
+}
+
+
+static uint64_t
+number(const char *text, uint64_t max)
+{
+    char           *end;
+    unsigned long   n;
+
+    errno = 0;
+    n = strtoul(text, &end, 10);
+
+    if (errno || *text < '0' || *text > '9' || *end || n > max) {
+        usage();
+    }
+
+    return n;
+}
+
+
+static void
+options(conf_t *c, int argc, char **argv)
+{
+    int  opt;
+
+    static const struct option  longs[] = {
+        { "port", 1, NULL, 'p' }, { "agents", 1, NULL, 'n' },
+        { "connections", 1, NULL, 'N' }, { "size", 1, NULL, 's' },
+        { "rate", 1, NULL, 'r' }, { "seconds", 1, NULL, 'S' },
+        { "every", 1, NULL, 'v' }, { "start", 1, NULL, 't' },
+        { "cert", 1, NULL, 'c' }, { "key", 1, NULL, 'k' },
+        { "ca", 1, NULL, 'a' }, { "cipher", 1, NULL, 'e' },
+        { "dump", 1, NULL, 'd' }, { NULL, 0, NULL, 0 }
+    };
+
+    while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        switch (opt) {
+        case 'p': c->port = (unsigned) number(optarg, 65535); break;
+        case 'n': c->agents = (unsigned) number(optarg, MAX_AGENTS); break;
+        case 'N': c->connections = (unsigned) number(optarg, MAX_CONNS); break;
+        case 's': c->size = (unsigned) number(optarg, 2000); break;
+        case 'r': c->rate = (unsigned) number(optarg, 100000000); break;
+        case 'S': c->seconds = number(optarg, 3600); break;
+        case 'v': c->every = (unsigned) number(optarg, 1000); break;
+        case 't': c->start = number(optarg, UINT64_MAX); break;
+        case 'c': c->cert = optarg; break;
+        case 'k': c->key = optarg; break;
+        case 'a': c->ca = optarg; break;
+        case 'e': c->cipher = optarg; break;
+        case 'd': c->dump = optarg; break;
+        default:  usage();
+        }
+    }
+
+    if (c->agents == 0 || c->size == 0 || c->rate == 0 || c->seconds == 0
+        || optind != argc
+        || (c->dump ? c->start == 0
+                    : !c->port || !c->connections || !c->every || !c->cert
+                      || !c->key || !c->ca))
+    {
+        usage();
+    }
+}
+
+
+int
+main(int argc, char **argv)
+{
+    static swarm_t  w;
+
+    w.conf.cipher = "TLS_AES_128_GCM_SHA256";
+    options(&w.conf, argc, argv);
+
+    w.said.step = SECOND / ((uint64_t) w.conf.rate * w.conf.agents);
+    w.said.total = w.conf.rate * w.conf.seconds;
+
+    if (w.said.step == 0) {
+        usage();
+    }
+
+    w.said.agents = w.conf.agents;
+    w.said.start = w.conf.start;
+    w.said.size = w.conf.size;
+    table_make(&w.said);
+
+    if (w.conf.dump) {
+        swarm_dump(&w);
+        return 0;
+    }
+
+    (void) signal(SIGPIPE, SIG_IGN);
+    w.said.began = clock_ns(CLOCK_MONOTONIC);
+    swarm_tls(&w);
+    swarm_listen(&w);
+    swarm_run(&w);
+
+    return w.cut ? 1 : 0;
+}
