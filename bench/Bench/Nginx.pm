@@ -20,15 +20,16 @@ our $PLAIN = 8080;
 our $REPLAYS = 'pcap_api_max_clock_skew 0; pcap_api_start_timeout 30s;';
 
 
-# Options: groups ({ name => [[instance, address:port], ...] }), conns, pcap
-# (lines for the location of the API).
+# Options: groups ({ name => [[instance, address:port], ...] }), conns (of a
+# worker), workers, listen (more words of it), pcap (lines for the location of
+# the API).
 sub new
 {
     my ($class, %o) = @_;
 
-    my $self = bless { conns => 2048, pcap => $REPLAYS, %o,
-        dir => scratch() . '/nginx',
-        certs => make_certs() }, $class;
+    my $self = bless { conns => 2048, workers => 1, listen => '',
+        pcap => $REPLAYS, %o, dir => scratch() . '/nginx',
+        certs => make_certs(), pids => [] }, $class;
 
     mkdir $self->{dir};
     spew("$self->{dir}/nginx.conf", $self->config());
@@ -100,7 +101,7 @@ sub config
 load_module $module;
 user nobody nogroup;
 daemon off;
-worker_processes 1;
+worker_processes $self->{workers};
 worker_rlimit_nofile 8192;
 pid $dir/nginx.pid;
 error_log $dir/error.log notice;
@@ -117,8 +118,8 @@ $tmp
     pcap_api_worker_cpu            off;
 
     server {
-        listen 127.0.0.1:$PORT ssl;
-        listen 127.0.0.1:$PLAIN;
+        listen 127.0.0.1:$PORT ssl $self->{listen};
+        listen 127.0.0.1:$PLAIN $self->{listen};
         ssl_certificate     $self->{certs}/front.crt;
         ssl_certificate_key $self->{certs}/front.key;
         ssl_protocols       TLSv1.3;
@@ -180,19 +181,21 @@ sub start
     my @cmd = (nginx_binary(), '-p', $dir, '-c', "$dir/nginx.conf", '-e',
         "$dir/error.log");
 
-    $self->{pid} = spawn([ pinned('worker', @cmd) ], err => "$dir/stderr");
+    @cmd = pinned('worker', @cmd) if $self->{workers} == 1;
 
-    my $worker = wait_for(10, sub {
-        return -1 if !alive($self->{pid});
-        my ($child) = children($self->{pid});
-        return $child && slurp("/proc/$child/cmdline") =~ /worker process/
-            ? $child : 0;
+    $self->{pid} = spawn(\@cmd, err => "$dir/stderr");
+
+    wait_for(10, sub {
+        return 1 if !alive($self->{pid});
+        @{ $self->{pids} } = grep { slurp("/proc/$_/cmdline")
+            =~ /worker process/ } children($self->{pid});
+        return @{ $self->{pids} } == $self->{workers};
     });
 
     die_line("nginx does not start:\n" . slurp("$dir/stderr")
-        . slurp("$dir/error.log")) if !$worker || $worker < 0;
+        . slurp("$dir/error.log")) if @{ $self->{pids} } < $self->{workers};
 
-    $self->{worker} = $worker;
+    $self->{worker} = $self->{pids}[0];
 
     return $self;
 }
