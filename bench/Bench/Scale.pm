@@ -303,7 +303,7 @@ sub blocked
     my ($agents, $rate) = @_;
 
     my $nginx = nginx()->start();
-    my $seconds = quick() ? 3 : 12;
+    my $seconds = 12;
     my ($most, $tcp) = (0, 0);
 
     warm($nginx);
@@ -347,8 +347,6 @@ sub row
                 $grown->{$agents}{rss} / $agents),
             blocked_kernel_kib_per_agent => $round->('%.0f',
                 $grown->{$agents}{tcp} / $agents)) : (),
-        all_sustained      => (grep { !sustained($_) } @runs)
-            ? JSON::PP::false : JSON::PP::true,
     };
 }
 
@@ -362,9 +360,17 @@ sub runs
 
     for (1 .. (quick() ? 1 : 3)) {
         for my $agents (agents()) {
-            push @runs, one(nginx(), $agents, 1, $rate, $seconds);
-            show($runs[-1]);
-            return if !$runs[-1]{complete};
+            my $run;
+
+            # other work on the machine may make one late: once more
+            for (1 .. 3) {
+                $run = one(nginx(), $agents, 1, $rate, $seconds);
+                show($run);
+                last if sustained($run);
+            }
+
+            return if !sustained($run);
+            push @runs, $run;
         }
     }
 
@@ -399,10 +405,10 @@ sub table
 
     say_line(sprintf '  %6s %12s %14s %12s %16s %16s', 'agents', 'packets/s',
         'us a packet', 'worker core', 'KiB/agent flow', 'KiB/agent block');
-    say_line(sprintf '  %6d %12s %14.3f %10.0f %% %16.1f %16.1f',
+    say_line(sprintf '  %6d %12s %14.3f %10.0f %% %16.1f %16s',
         $_->{agents}, commas($_->{packets_per_second}), $_->{us_per_packet},
         100 * $_->{worker_cores}, $_->{flowing_kib_per_agent},
-        $_->{blocked_kib_per_agent} || 0) for @rows;
+        $_->{blocked_kib_per_agent} || '-') for @rows;
 }
 
 
@@ -442,14 +448,13 @@ sub one_worker
     my @runs = runs($rate, $seconds);
 
     return result('scale_cpu_1000_vs_10_ratio', 'ratio', $RATIO, undef,
-        not_measured => 'a run was not complete') if !@runs;
+        not_measured => 'the rate was not kept up with three times') if !@runs;
 
     my $check = verify($rate);
-    my %grown = map { $_ => blocked($_, $rate) } grep { !quick()
-        || $_ == 1000 } agents();
+    my %grown = quick() ? () : map { $_ => blocked($_, $rate) } agents();
     my @rows = map { row($_, \@runs, \%grown) } agents();
     my %at = map { $_->{agents} => $_ } @rows;
-    my ($most) = sort { $b <=> $a }
+    my ($most) = sort { $b <=> $a } grep { defined }
         @{ $at{1000} }{qw(flowing_kib_per_agent blocked_kib_per_agent)};
     my %more = (
         table       => \@rows,
