@@ -427,6 +427,7 @@ swarm_accept(swarm_t *w)
         return;
     }
 
+    memset(&sin, 0, sizeof(sin));
     len = sizeof(sin);
     c = calloc(1, sizeof(conn_t));
 
