@@ -16,7 +16,7 @@ use PcapTest::Pcapng qw(epb);
 use Time::HiRes qw(time);
 
 
-# web/0 and web/1 send as fast as they are read, web/2 200 kB/s
+# web/0 and web/1 send as fast as they are read, web/2 20 KB each heartbeat
 my $lab = lab(fakes => 3, script => sub {
     my ($c) = @_;
 
@@ -42,7 +42,8 @@ my $lab = lab(fakes => 3, script => sub {
     . ' pcap_api_client_stall 1s; pcap_api_heartbeat_timeout 1s;'
     . ' pcap_api_reorder_window 300ms; }',
     listen => 'sndbuf=128k', pcap => 'pcap_api_bandwidth off;'
-    . ' pcap_api_heartbeat_timeout 60s; pcap_api_max_clock_skew 0;',
+    . ' pcap_api_heartbeat 100ms; pcap_api_heartbeat_timeout 60s;'
+    . ' pcap_api_max_clock_skew 0;',
     http => 'pcap_api_worker_bandwidth 4m; pcap_api_worker_cpu off;' });
 my ($nginx, $fake) = @$lab{qw(nginx fake)};
 my $runs = 0;
