@@ -32,7 +32,7 @@ sub new
     my $self = bless { address => '127.0.0.2', %o,
         base => work_dir() . '/cf' . ++$number }, $class;
 
-    $self->{certs}->leaf('cc', names => [ map { "$_.sys.test" }
+    $self->{certs}->leaf('cf', names => [ map { "$_.sys.test" }
         qw(api uaa login) ], issuer => $o{issuer});
     $self->{control} = { valid => ['good-token'], refresh => {},
         clients => {}, apps => [ app('my-app') ] };
@@ -144,8 +144,8 @@ sub answer
     my ($self, $s) = @_;
 
     IO::Socket::SSL->start_SSL($s, SSL_server => 1,
-        SSL_cert_file => $self->{certs}->file('cc.crt'),
-        SSL_key_file => $self->{certs}->file('cc.key'))
+        SSL_cert_file => $self->{certs}->file('cf.crt'),
+        SSL_key_file => $self->{certs}->file('cf.key'))
         or return;
 
     my $text = '';
