@@ -11,12 +11,11 @@
  * records alone: for bench/instructions, which counts meanwhile.
  */
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#define TOOL "agent_read"
 #include "agent/capture.h"
 #include "agent/stream.h"
+#include "bench/tool.h"
 #include "pcapx/write.h"
 
 
@@ -30,14 +29,6 @@ typedef struct {
     uint64_t   ts_ns;
     uint8_t    data[MAX_PACKET];
 } ring_t;
-
-
-static void
-die(const char *what)
-{
-    fprintf(stderr, "agent_read: %s\n", what);
-    exit(1);
-}
 
 
 /* In place of libpcap's: p is our ring. */
@@ -84,7 +75,7 @@ run(capture_t *c, ring_t *ring, uint32_t blocks)
         ring->left = 1;
 
         if (capture_read(c) != 0) {
-            die(c->reason);
+            die_of(c->reason);
         }
 
         while ((n = order_take(&c->order, UINT64_MAX, spans, STREAM_MAX_SPANS,
@@ -98,22 +89,6 @@ run(capture_t *c, ring_t *ring, uint32_t blocks)
 }
 
 
-static uint32_t
-number(const char *text, unsigned long max)
-{
-    char           *end;
-    unsigned long   n;
-
-    n = strtoul(text, &end, 10);
-
-    if (*text < '0' || *text > '9' || *end || n == 0 || n > max) {
-        die("usage: agent_read PACKET BLOCKS");
-    }
-
-    return (uint32_t) n;
-}
-
-
 int
 main(int argc, char **argv)
 {
@@ -122,13 +97,13 @@ main(int argc, char **argv)
     static capture_t  c;
 
     if (argc != 3) {
-        die("usage: agent_read PACKET BLOCKS");
+        die_of("usage: agent_read PACKET BLOCKS");
     }
 
-    ring.packet = number(argv[1], MAX_PACKET);
+    ring.packet = (uint32_t) number(argv[1], 1, MAX_PACKET);
     ring.each = BLOCK_BYTES / ring.packet;
     ring.ts_ns = UINT64_C(1700000000000000000);
-    blocks = number(argv[2], 1000000);
+    blocks = (uint32_t) number(argv[2], 1, 1000000);
 
     c.nifs = 1;
     c.pcapng = 1;

@@ -11,17 +11,15 @@
 
 /* LDFLAGS: -lssl -lcrypto */
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
 
+#define TOOL "check"
+#include "bench/tool.h"
 #include "pcapx/scan.h"
 
 
@@ -50,14 +48,6 @@ typedef struct {
     size_t           n;
     size_t           room;
 } list_t;
-
-
-static void
-die(const char *what)
-{
-    fprintf(stderr, "check: %s: %s\n", what, strerror(errno));
-    exit(2);
-}
 
 
 static void

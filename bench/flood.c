@@ -10,19 +10,16 @@
  */
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <getopt.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#define TOOL "flood"
+#include "bench/tool.h"
 
 
 #define BATCH        32
@@ -64,25 +61,6 @@ on_signal(int signo)
 {
     (void) signo;
     flood_stop = 1;
-}
-
-
-static void
-die(const char *what)
-{
-    fprintf(stderr, "flood: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-
-static uint64_t
-now_ns(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * SEC + (uint64_t) ts.tv_nsec;
 }
 
 
@@ -245,11 +223,11 @@ flood_run(flood_t *f, const conf_t *c)
 {
     uint64_t  began, due, now;
 
-    began = now_ns();
+    began = clock_ns(CLOCK_MONOTONIC);
     due = began;
 
     while (!flood_stop) {
-        now = now_ns();
+        now = clock_ns(CLOCK_MONOTONIC);
 
         if (now - began >= c->length_ns) {
             break;
@@ -274,7 +252,7 @@ flood_run(flood_t *f, const conf_t *c)
 
     printf("{\"sent\":%llu,\"seconds\":%.6f,\"refused\":%llu,"
            "\"late_seconds\":%.6f}\n", (unsigned long long) f->sent,
-           (double) (now_ns() - began) / 1e9,
+           (double) (clock_ns(CLOCK_MONOTONIC) - began) / 1e9,
            (unsigned long long) f->refused, (double) f->late_ns / 1e9);
 }
 
@@ -285,23 +263,6 @@ usage(void)
     fprintf(stderr, "usage: flood --interface NAME [--rate PPS] "
             "[--size BYTES] [--seconds N] [--ramp-ms N]\n");
     exit(2);
-}
-
-
-static uint64_t
-number(const char *text, uint64_t max)
-{
-    char                *end;
-    unsigned long long   v;
-
-    errno = 0;
-    v = strtoull(text, &end, 10);
-
-    if (errno || end == text || *end || v > max) {
-        usage();
-    }
-
-    return v;
 }
 
 
@@ -319,10 +280,12 @@ options(conf_t *c, int argc, char **argv)
     while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (opt) {
         case 'i': c->iface = optarg; break;
-        case 'r': c->rate = number(optarg, MAX_RATE); break;
-        case 's': c->size = (unsigned) number(optarg, MAX_SIZE); break;
-        case 't': c->length_ns = number(optarg, MAX_SECONDS) * SEC; break;
-        case 'u': c->ramp_ns = number(optarg, 60000) * 1000000; break;
+        case 'r': c->rate = number(optarg, 0, MAX_RATE); break;
+        case 's':
+            c->size = (unsigned) number(optarg, MIN_SIZE, MAX_SIZE);
+            break;
+        case 't': c->length_ns = number(optarg, 0, MAX_SECONDS) * SEC; break;
+        case 'u': c->ramp_ns = number(optarg, 0, 60000) * 1000000; break;
         default:  usage();
         }
     }

@@ -11,11 +11,9 @@
  * for bench/instructions, which counts what the library does meanwhile.
  */
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
+#define TOOL "micro_merge"
+#include "bench/tool.h"
 #include "pcapx/merge.h"
 #include "pcapx/scan.h"
 #include "pcapx/write.h"
@@ -58,25 +56,6 @@ typedef struct {
 } bench_t;
 
 
-static uint64_t
-now_ns(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000000000u + (uint64_t) ts.tv_nsec;
-}
-
-
-static void
-die(const char *what)
-{
-    fprintf(stderr, "micro_merge: %s\n", what);
-    exit(1);
-}
-
-
 /* The head of the stream, read by the scanner. */
 static void
 prepare_head(source_t *s)
@@ -96,7 +75,7 @@ prepare_head(source_t *s)
         if (pcapx_scan_next(&s->scan, s->head + k, sizeof(s->head) - k, &b)
             != PCAPX_OK)
         {
-            die(s->scan.err);
+            die_of(s->scan.err);
         }
     }
 }
@@ -179,7 +158,7 @@ next(bench_t *t, source_t *s, pcapx_block_t *b)
     if (pcapx_scan_next(&s->scan, s->buf + s->at, t->end - s->at, b)
         != PCAPX_OK)
     {
-        die(s->scan.err);
+        die_of(s->scan.err);
     }
 
     s->at += b->len;
@@ -214,14 +193,14 @@ run_merge(bench_t *t)
     static uint64_t  mem[MAX_SOURCES * 8];
 
     if (pcapx_merge_size(t->nsrc) > sizeof(mem)) {
-        die("no room for the merge");
+        die_of("no room for the merge");
     }
 
     pcapx_merge_init(&m, mem, t->nsrc);
 
     for (i = 0; i < t->nsrc; i++) {
         if (!next(t, &t->src[i], &b)) {
-            die("a source without a record");
+            die_of("a source without a record");
         }
 
         pcapx_merge_head(&m, i, b.ts_ns);
@@ -252,7 +231,7 @@ run_merge(bench_t *t)
     }
 
     if (m.late) {
-        die("a record came out late");
+        die_of("a record came out late");
     }
 }
 
@@ -277,9 +256,10 @@ measure(const char *name, void (*run)(bench_t *t), case_t c)
     for (i = 0; i < RUNS; i++) {
         prepare(&t, &c);
 
-        start = now_ns();
+        start = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
         run(&t);
-        ns[i] = (double) (now_ns() - start) / (double) t.records;
+        ns[i] = (double) (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - start)
+                / (double) t.records;
     }
 
     qsort(ns, RUNS, sizeof(ns[0]), by_value);
@@ -289,32 +269,16 @@ measure(const char *name, void (*run)(bench_t *t), case_t c)
 }
 
 
-static uint32_t
-number(const char *text, unsigned long max)
-{
-    char           *end;
-    unsigned long   n;
-
-    n = strtoul(text, &end, 10);
-
-    if (*text < '0' || *text > '9' || *end || n == 0 || n > max) {
-        die("usage: micro_merge [scan|merge SOURCES PACKET RUN WINDOWS]");
-    }
-
-    return (uint32_t) n;
-}
-
-
 static void
 once(char **argv)
 {
     case_t          c;
     static bench_t  t;
 
-    c.nsrc = number(argv[2], MAX_SOURCES);
-    c.packet = number(argv[3], c.nsrc > MANY ? 2048 : 32768);
-    c.burst = number(argv[4], WINDOW);
-    c.windows = number(argv[5], 1000000);
+    c.nsrc = (uint32_t) number(argv[2], 1, MAX_SOURCES);
+    c.packet = (uint32_t) number(argv[3], 1, c.nsrc > MANY ? 2048 : 32768);
+    c.burst = (uint32_t) number(argv[4], 1, WINDOW);
+    c.windows = (uint32_t) number(argv[5], 1, 1000000);
     c.shuffle = 0;
 
     prepare(&t, &c);

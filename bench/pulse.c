@@ -9,17 +9,14 @@
  * heartbeat and no timer. Neither end knows what a capture file looks like.
  */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#define TOOL "pulse"
+#include "bench/tool.h"
 
 
 #define SEC         UINT64_C(1000000000)
@@ -45,25 +42,6 @@ typedef struct {
     size_t     n;
     size_t     of[MAX_SENDERS];
 } scan_t;
-
-
-static void
-die(const char *what)
-{
-    fprintf(stderr, "pulse: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-
-static uint64_t
-now_ns(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * SEC + (uint64_t) ts.tv_nsec;
-}
 
 
 static void
@@ -130,8 +108,8 @@ send_pulses(const char *interface, uint32_t sender, double rate,
     fd = open_interface(interface);
     memcpy(packet, head, HEAD_LEN);
     memcpy(packet + HEAD_LEN, MAGIC, MAGIC_LEN);
-    srand48((long) (now_ns() + sender));
-    at = now_ns();
+    srand48((long) (clock_ns(CLOCK_MONOTONIC) + sender));
+    at = clock_ns(CLOCK_MONOTONIC);
     p.sender = sender;
 
     for (p.number = 0; p.number < count; p.number++) {
@@ -139,7 +117,7 @@ send_pulses(const char *interface, uint32_t sender, double rate,
         at += (uint64_t) (pause * (double) SEC);
         wait_until(at);
 
-        p.sent_ns = now_ns();
+        p.sent_ns = clock_ns(CLOCK_MONOTONIC);
         memcpy(packet + HEAD_LEN + MAGIC_LEN, &p, sizeof(p));
 
         if (send(fd, packet, sizeof(packet), 0) != sizeof(packet)) {
@@ -231,7 +209,7 @@ scan_file(const char *name)
 
     while ((n = read(fd, s->buf + s->len, READ_BYTES)) > 0) {
         s->len += (size_t) n;
-        scan_bytes(s, now_ns());
+        scan_bytes(s, clock_ns(CLOCK_MONOTONIC));
     }
 
     if (n == -1) {
@@ -261,27 +239,9 @@ usage(void)
 }
 
 
-static double
-number(const char *text, double max)
-{
-    char    *end;
-    double   n;
-
-    n = strtod(text, &end);
-
-    if (end == text || *end != '\0' || !(n >= 0) || n > max) {
-        usage();
-    }
-
-    return n;
-}
-
-
 int
 main(int argc, char **argv)
 {
-    double  rate;
-
     if (argc == 3 && strcmp(argv[1], "scan") == 0) {
         scan_file(argv[2]);
         return 0;
@@ -291,14 +251,9 @@ main(int argc, char **argv)
         usage();
     }
 
-    rate = number(argv[4], 100000);
-
-    if (rate <= 0) {
-        usage();
-    }
-
-    send_pulses(argv[2], (uint32_t) number(argv[3], MAX_SENDERS - 1), rate,
-                (uint32_t) number(argv[5], MAX_PULSES));
+    send_pulses(argv[2], (uint32_t) number(argv[3], 0, MAX_SENDERS - 1),
+                (double) number(argv[4], 1, 100000),
+                (uint32_t) number(argv[5], 0, MAX_PULSES));
 
     return 0;
 }

@@ -14,21 +14,15 @@
 
 /* LDFLAGS: -lssl -lcrypto */
 
-#include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-
+#define TOOL "replay"
+#include "bench/tool_tls.h"
 #include "pcapx/write.h"
 
 
@@ -66,23 +60,6 @@ typedef struct {
     uint64_t          next;    /* number of the agent's next record */
     uint64_t          bytes;   /* of the body, framing left out */
 } stream_t;
-
-
-static void
-die(const char *what)
-{
-    fprintf(stderr, "replay: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-
-static void
-die_tls(const char *what)
-{
-    fprintf(stderr, "replay: %s\n", what);
-    ERR_print_errors_fp(stderr);
-    exit(1);
-}
 
 
 /* Strictly interleaved: record j of agent i is number j * agents + i. */
@@ -432,32 +409,6 @@ serve(const conf_t *conf, SSL_CTX *tls, int fd)
 }
 
 
-static SSL_CTX *
-tls_context(const conf_t *conf)
-{
-    SSL_CTX  *tls;
-
-    tls = SSL_CTX_new(TLS_server_method());
-
-    if (tls == NULL
-        || SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) != 1
-        || SSL_CTX_set_ciphersuites(tls, conf->cipher) != 1
-        || SSL_CTX_use_certificate_chain_file(tls, conf->cert) != 1
-        || SSL_CTX_use_PrivateKey_file(tls, conf->key,
-                                       SSL_FILETYPE_PEM) != 1
-        || SSL_CTX_load_verify_locations(tls, conf->ca, NULL) != 1)
-    {
-        die_tls("TLS context");
-    }
-
-    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-                       NULL);
-    SSL_CTX_set_num_tickets(tls, 0);
-
-    return tls;
-}
-
-
 static int
 listener(unsigned port)
 {
@@ -495,23 +446,6 @@ usage(void)
 }
 
 
-static uint64_t
-number(const char *text, uint64_t max)
-{
-    char           *end;
-    unsigned long   n;
-
-    errno = 0;
-    n = strtoul(text, &end, 10);
-
-    if (errno || *text < '0' || *text > '9' || *end || n > max) {
-        usage();
-    }
-
-    return n;
-}
-
-
 static void
 options(conf_t *c, int argc, char **argv)
 {
@@ -529,18 +463,20 @@ options(conf_t *c, int argc, char **argv)
 
     while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (opt) {
-        case 'p': c->port = (unsigned) number(optarg, 65535); break;
-        case 'n': c->agents = (unsigned) number(optarg, 1000); break;
-        case 's': c->size = (unsigned) number(optarg, 16000); break;
-        case 'r': c->records = number(optarg, UINT64_MAX / STEP_NS); break;
-        case 't': c->start = number(optarg, UINT64_MAX); break;
+        case 'p': c->port = (unsigned) number(optarg, 1, 65535); break;
+        case 'n': c->agents = (unsigned) number(optarg, 1, 1000); break;
+        case 's': c->size = (unsigned) number(optarg, 1, 16000); break;
+        case 'r': c->records = number(optarg, 0, UINT64_MAX / STEP_NS); break;
+        case 't': c->start = number(optarg, 0, UINT64_MAX); break;
         case 'c': c->cert = optarg; break;
         case 'k': c->key = optarg; break;
         case 'a': c->ca = optarg; break;
         case 'e': c->cipher = optarg; break;
-        case 'b': c->chunk = (unsigned) number(optarg, ROUND_BYTES); break;
-        case 'i': c->idle = (unsigned) number(optarg, 200); break;
-        case 'd': c->dump = (long) number(optarg, 249); break;
+        case 'b':
+            c->chunk = (unsigned) number(optarg, CHUNK_BYTES, ROUND_BYTES);
+            break;
+        case 'i': c->idle = (unsigned) number(optarg, 0, 200); break;
+        case 'd': c->dump = (long) number(optarg, 0, 249); break;
         default:  usage();
         }
     }
@@ -580,7 +516,7 @@ main(int argc, char **argv)
 
     (void) signal(SIGPIPE, SIG_IGN);
     (void) signal(SIGCHLD, SIG_IGN);
-    tls = tls_context(&conf);
+    tls = tls_server(conf.cert, conf.key, conf.ca, conf.cipher);
     s = listener(conf.port);
 
     for ( ;; ) {

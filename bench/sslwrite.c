@@ -13,21 +13,15 @@
 /* LDFLAGS: -lssl -lcrypto */
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
+#define TOOL "sslwrite"
+#include "bench/tool_tls.h"
 
 
 #define SEC           UINT64_C(1000000000)
@@ -62,57 +56,6 @@ typedef struct {
     uint64_t      turns;
     uint8_t       source[SOURCE_BYTES];
 } sender_t;
-
-
-static void
-die(const char *what)
-{
-    fprintf(stderr, "sslwrite: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-
-static void
-die_tls(const char *what)
-{
-    fprintf(stderr, "sslwrite: %s\n", what);
-    ERR_print_errors_fp(stderr);
-    exit(1);
-}
-
-
-static uint64_t
-clock_ns(clockid_t id)
-{
-    struct timespec  ts;
-
-    clock_gettime(id, &ts);
-
-    return (uint64_t) ts.tv_sec * SEC + (uint64_t) ts.tv_nsec;
-}
-
-
-static SSL_CTX *
-tls_context(const conf_t *c)
-{
-    SSL_CTX  *tls;
-
-    tls = SSL_CTX_new(TLS_server_method());
-
-    if (tls == NULL
-        || SSL_CTX_use_certificate_chain_file(tls, c->cert) != 1
-        || SSL_CTX_use_PrivateKey_file(tls, c->key, SSL_FILETYPE_PEM) != 1
-        || SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) != 1
-        || SSL_CTX_set_ciphersuites(tls, c->cipher) != 1)
-    {
-        die_tls("TLS context");
-    }
-
-    SSL_CTX_set_num_tickets(tls, 0);
-    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE);
-
-    return tls;
-}
 
 
 static int
@@ -299,23 +242,6 @@ usage(void)
 
 
 static uint64_t
-number(const char *text, uint64_t max)
-{
-    char                *end;
-    unsigned long long   v;
-
-    errno = 0;
-    v = strtoull(text, &end, 10);
-
-    if (errno || end == text || *end || v > max) {
-        usage();
-    }
-
-    return v;
-}
-
-
-static uint64_t
 nanoseconds(const char *text)
 {
     char    *end;
@@ -347,13 +273,13 @@ options(conf_t *c, int argc, char **argv)
     while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (opt) {
         case 'a': c->address = optarg; break;
-        case 'p': c->port = (unsigned) number(optarg, 65535); break;
+        case 'p': c->port = (unsigned) number(optarg, 1, 65535); break;
         case 'c': c->cert = optarg; break;
         case 'k': c->key = optarg; break;
         case 'e': c->cipher = optarg; break;
-        case 'b': c->bytes = number(optarg, UINT64_C(1) << 50); break;
+        case 'b': c->bytes = number(optarg, 1, UINT64_C(1) << 50); break;
         case 's': c->length_ns = nanoseconds(optarg); break;
-        case 't': c->turn_ns = number(optarg, 10000) * MS; break;
+        case 't': c->turn_ns = number(optarg, 1, 10000) * MS; break;
         default:  usage();
         }
     }
@@ -384,7 +310,8 @@ main(int argc, char **argv)
     }
 
     (void) signal(SIGPIPE, SIG_IGN);
-    tls = tls_context(&c);
+    tls = tls_server(c.cert, c.key, NULL, c.cipher);
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE);
     lfd = listener(&c);
     sender_accept(&s, tls, lfd);
     sender_run(&s, &c);

@@ -17,24 +17,18 @@
 
 /* LDFLAGS: -lssl -lcrypto */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-
+#define TOOL "swarm"
 #include "bench/swarm.h"
+#include "bench/tool_tls.h"
 
 
 #define MAX_AGENTS    1000
@@ -98,15 +92,6 @@ typedef struct {
     unsigned          nconns;
     uint8_t           mem[CHUNK_BYTES + END_ROOM];
 } swarm_t;
-
-
-static void
-die_tls(const char *what)
-{
-    fprintf(stderr, "swarm: %s\n", what);
-    ERR_print_errors_fp(stderr);
-    exit(1);
-}
 
 
 static void
@@ -598,30 +583,13 @@ swarm_dump(swarm_t *w)
 static void
 swarm_tls(swarm_t *w)
 {
-    SSL_CTX       *tls;
     const conf_t  *conf;
 
     conf = &w->conf;
-    tls = SSL_CTX_new(TLS_server_method());
-
-    if (tls == NULL
-        || SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) != 1
-        || SSL_CTX_set_ciphersuites(tls, conf->cipher) != 1
-        || SSL_CTX_use_certificate_chain_file(tls, conf->cert) != 1
-        || SSL_CTX_use_PrivateKey_file(tls, conf->key,
-                                       SSL_FILETYPE_PEM) != 1
-        || SSL_CTX_load_verify_locations(tls, conf->ca, NULL) != 1)
-    {
-        die_tls("TLS context");
-    }
-
-    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-                       NULL);
-    SSL_CTX_set_num_tickets(tls, 0);
-    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE
-                          | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
-                          | SSL_MODE_RELEASE_BUFFERS);
-    w->tls = tls;
+    w->tls = tls_server(conf->cert, conf->key, conf->ca, conf->cipher);
+    SSL_CTX_set_mode(w->tls, SSL_MODE_ENABLE_PARTIAL_WRITE
+                             | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+                             | SSL_MODE_RELEASE_BUFFERS);
 }
 
 
@@ -668,23 +636,6 @@ usage(void)
 }
 
 
-static uint64_t
-number(const char *text, uint64_t max)
-{
-    char           *end;
-    unsigned long   n;
-
-    errno = 0;
-    n = strtoul(text, &end, 10);
-
-    if (errno || *text < '0' || *text > '9' || *end || n > max) {
-        usage();
-    }
-
-    return n;
-}
-
-
 static void
 options(conf_t *c, int argc, char **argv)
 {
@@ -702,14 +653,16 @@ options(conf_t *c, int argc, char **argv)
 
     while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (opt) {
-        case 'p': c->port = (unsigned) number(optarg, 65535); break;
-        case 'n': c->agents = (unsigned) number(optarg, MAX_AGENTS); break;
-        case 'N': c->connections = (unsigned) number(optarg, MAX_CONNS); break;
-        case 's': c->size = (unsigned) number(optarg, 2000); break;
-        case 'r': c->rate = (unsigned) number(optarg, 100000000); break;
-        case 'S': c->seconds = number(optarg, 3600); break;
-        case 'v': c->every = (unsigned) number(optarg, 1000); break;
-        case 't': c->start = number(optarg, UINT64_MAX); break;
+        case 'p': c->port = (unsigned) number(optarg, 1, 65535); break;
+        case 'n': c->agents = (unsigned) number(optarg, 1, MAX_AGENTS); break;
+        case 'N':
+            c->connections = (unsigned) number(optarg, 1, MAX_CONNS);
+            break;
+        case 's': c->size = (unsigned) number(optarg, 1, 2000); break;
+        case 'r': c->rate = (unsigned) number(optarg, 1, 100000000); break;
+        case 'S': c->seconds = number(optarg, 1, 3600); break;
+        case 'v': c->every = (unsigned) number(optarg, 1, 1000); break;
+        case 't': c->start = number(optarg, 1, UINT64_MAX); break;
         case 'c': c->cert = optarg; break;
         case 'k': c->key = optarg; break;
         case 'a': c->ca = optarg; break;

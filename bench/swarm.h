@@ -6,13 +6,8 @@
 #ifndef BENCH_SWARM_H
 #define BENCH_SWARM_H
 
-#include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
+#include "bench/tool.h"
 #include "pcapx/write.h"
 
 
@@ -36,31 +31,12 @@ typedef struct {
 
 
 static inline void
-die(const char *what)
-{
-    fprintf(stderr, "swarm: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-
-static inline void
 must_fit(int rc)
 {
     if (rc != PCAPX_OK) {
         fprintf(stderr, "swarm: %s\n", pcapx_strerror(rc));
         exit(1);
     }
-}
-
-
-static inline uint64_t
-clock_ns(clockid_t id)
-{
-    struct timespec  ts;
-
-    clock_gettime(id, &ts);
-
-    return (uint64_t) ts.tv_sec * SECOND + (uint64_t) ts.tv_nsec;
 }
 
 
