@@ -48,6 +48,22 @@ sub against
 }
 
 
+# It has its handler of SIGINT, and waits (interruptibly) in an open(): what
+# came before, the shell and the loader, has not both.
+sub opens_pipe
+{
+    my ($pid) = @_;
+
+    my $status = slurp("/proc/$pid/status");
+    my ($caught) = $status =~ /^SigCgt:\s+([0-9a-f]+)/m;
+
+    return defined $caught && hex(substr $caught, -8) & 2
+        && $status =~ /^State:\s+S/m
+        && (slurp("/proc/$pid/wchan") =~ /fifo|wait_for_partner/
+            || slurp("/proc/$pid/syscall") =~ /^257 /);
+}
+
+
 sub file_of
 {
     my ($run) = @_;
@@ -232,8 +248,7 @@ $run = against(sub { die "asked\n" }, args => [ '-F' ], prefix => [ 'sh',
     '-c', 'mkfifo x; exec "$@"', 'sh' ], meanwhile => sub {
     my ($run) = @_;
 
-    wait_for(5, sub { slurp("/proc/$run->{pid}/wchan") =~ /fifo|wait_for/
-        || slurp("/proc/$run->{pid}/syscall") =~ /^257 / });
+    ok(wait_for(limit(5), sub { opens_pipe($run->{pid}) }), 'it opens a pipe');
     kill 'INT', $run->{pid};
 });
 
