@@ -10,22 +10,17 @@
 
 /* LDFLAGS: -lssl -lcrypto */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
+#define TOOL "drain"
+#include "bench/tool_tls.h"
 
 
 #define MAX_CONNS    256
@@ -73,34 +68,6 @@ typedef struct {
     uint64_t    packets;       /* of all, as the trailers say */
     uint64_t    dropped;
 } drain_t;
-
-
-static void
-die(const char *what)
-{
-    fprintf(stderr, "drain: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-
-static void
-die_tls(const char *what)
-{
-    fprintf(stderr, "drain: %s\n", what);
-    ERR_print_errors_fp(stderr);
-    exit(1);
-}
-
-
-static double
-seconds(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
-}
 
 
 static void
@@ -434,7 +401,7 @@ options(drain_t *d, int argc, char **argv)
 
     while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (opt) {
-        case 'p': d->port = (unsigned) strtoul(optarg, NULL, 10); break;
+        case 'p': d->port = (unsigned) number(optarg, 1, 65535); break;
         case 'a': d->ca = optarg; break;
         case 'e': d->cipher = optarg; break;
         case 't': d->token = optarg; break;
@@ -449,7 +416,7 @@ options(drain_t *d, int argc, char **argv)
 
     d->n = (unsigned) (argc - optind);
 
-    if (d->port == 0 || d->port > 65535 || d->n == 0 || d->n > MAX_CONNS
+    if (d->port == 0 || d->n == 0 || d->n > MAX_CONNS
         || (d->body && d->n != 1) || (d->cert == NULL) != (d->key == NULL))
     {
         usage();
@@ -460,9 +427,8 @@ options(drain_t *d, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-    double           began;
     SSL_CTX         *tls;
-    uint64_t         bytes;
+    uint64_t         bytes, began;
     unsigned         i;
     static drain_t   d;
 
@@ -474,7 +440,7 @@ main(int argc, char **argv)
 
     (void) signal(SIGPIPE, SIG_IGN);
     tls = d.ca ? tls_context(&d) : NULL;
-    began = seconds();
+    began = clock_ns(CLOCK_MONOTONIC);
 
     for (i = 0; i < d.n; i++) {
         conn_open(&d, tls, &d.conns[i], argv[optind + (int) i]);
@@ -492,7 +458,8 @@ main(int argc, char **argv)
     fprintf(d.body ? stderr : stdout, "{\"bytes\":%llu,\"seconds\":%.6f,"
             "\"connections\":%u,\"cipher\":\"%s\",\"complete\":%u,"
             "\"packets\":%llu,\"dropped\":%llu%s}\n",
-            (unsigned long long) bytes, seconds() - began, d.n,
+            (unsigned long long) bytes,
+            (double) (clock_ns(CLOCK_MONOTONIC) - began) / 1e9, d.n,
             tls ? SSL_get_cipher_name(d.conns[0].ssl) : "none", d.complete,
             (unsigned long long) d.packets, (unsigned long long) d.dropped,
             d.trailers);

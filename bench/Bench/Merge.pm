@@ -1,7 +1,9 @@
 # Bench::Merge: part (a). The same bytes of the same replay agents go through
 # the API's merge to one client, and through nginx's own unbuffered proxy_pass
 # to as many clients as there are agents, in turns, in the same worker. The
-# result is the ratio of bytes per CPU second of that worker.
+# result is the ratio of bytes per CPU second of that worker, the median of
+# many pairs of short runs: the machine is not the same from one second to the
+# next.
 #
 # Before anything is timed, one pass over the very same data is written to
 # bench/check, which proves the output complete and in order.
@@ -17,6 +19,9 @@ use Bench::Nginx;
 
 our @CASES = map { my $n = $_; map { [ $n, $_ ] } 64, 1400 } 1, 4, 16;
 our %TARGET = ('16x1400' => 0.95, '16x64' => 0.65, '1x1400' => 0.97);
+
+# Pairs of runs: of a result that has a target, of the others.
+our ($PAIRS, $FEW) = (15, 5);
 
 # Bytes of an agent's HTTP chunk: as much as pcap-agent sends.
 our $CHUNK = $ENV{BENCH_CHUNK} || 262144;
@@ -49,7 +54,7 @@ sub records
 {
     my ($n, $size) = @_;
 
-    my $mib = $ENV{BENCH_MIB} || (quick() ? 256 : 1536);
+    my $mib = $ENV{BENCH_MIB} || (quick() ? 256 : 512);
 
     return int($mib * 1024 * 1024 / $n / block($size));
 }
@@ -76,11 +81,11 @@ sub one
 
     my $out = scratch() . '/drain.json';
     my $err = scratch() . '/drain.err';
-    my $before = $nginx->cpu();
+    my $before = run_seconds($nginx->{worker});
     my $pid = spawn([ pinned('load', drain_command($side, $n, $plain)) ],
         out => $out, err => $err);
     my $status = wait_exit($pid, 300);
-    my $cpu = $nginx->cpu() - $before;
+    my $cpu = run_seconds($nginx->{worker}) - $before;
 
     die_line("$side with $n agents failed:\n" . slurp($err))
         if !defined $status || $status;
@@ -127,22 +132,19 @@ sub verify
 }
 
 
-# Runs both sides in turns until three pairs are there, more when they are
-# noisy.
+# Runs both sides in turns, each the first one every other time.
 sub pairs
 {
-    my ($nginx, $n, $plain, $expect) = @_;
+    my ($nginx, $n, $plain, $expect, $pairs) = @_;
 
-    my (@merge, @proxy);
-    my $most = quick() ? 1 : 5;
+    my %run;
 
-    while (@merge < $most) {
-        push @merge, one($nginx, 'merge', $n, $plain, $expect);
-        push @proxy, one($nginx, 'proxy', $n, $plain, $expect);
-        last if @merge >= 3 && spread(ratios(\@merge, \@proxy)) < 0.05;
+    for my $i (1 .. $pairs) {
+        push @{ $run{$_} }, one($nginx, $_, $n, $plain, $expect)
+            for $i % 2 ? qw(merge proxy) : qw(proxy merge);
     }
 
-    return (\@merge, \@proxy);
+    return @run{qw(merge proxy)};
 }
 
 
@@ -154,6 +156,15 @@ sub ratios
 }
 
 
+# What half of them lie between.
+sub quartiles
+{
+    my @v = sort { $a <=> $b } @_;
+
+    return @v[ int(@v / 4), int((3 * @v - 1) / 4) ];
+}
+
+
 sub side
 {
     my ($runs, $bytes) = @_;
@@ -162,7 +173,7 @@ sub side
     my @rate = map { $bytes / $_->{seconds} / 1e6 } @$runs;
 
     return {
-        worker_cpu_seconds  => [ map { 0 + sprintf '%.2f', $_ } @cpu ],
+        worker_cpu_seconds  => [ map { 0 + sprintf '%.3f', $_ } @cpu ],
         mb_per_cpu_second   => 0 + sprintf('%.1f', $bytes / median(@cpu)
             / 1e6),
         mb_per_second       => 0 + sprintf('%.1f', median(@rate)),
@@ -190,6 +201,7 @@ sub result
             ? $value >= $target ? JSON::PP::true : JSON::PP::false : undef,
         runs        => [ map { 0 + sprintf '%.3f', $_ } @ratios ],
         spread      => 0 + sprintf('%.3f', spread(@ratios)),
+        quartiles   => [ map { 0 + sprintf '%.3f', $_ } quartiles(@ratios) ],
         merge       => side($merge, $check->{input_bytes}),
         proxy       => side($proxy, $check->{input_bytes}),
         agents      => $n,
@@ -213,12 +225,13 @@ sub line
     my ($r) = @_;
 
     say_line(sprintf '%-24s %6.3f %s  merge %6.1f MB/cpu-s %6.1f MB/s  '
-        . 'proxy %6.1f MB/cpu-s %6.1f MB/s  spread %4.1f %%  %s',
+        . 'proxy %6.1f MB/cpu-s %6.1f MB/s  %d pairs, half of them %.3f to '
+        . '%.3f  %s',
         $r->{name}, $r->{value}, defined $r->{target}
             ? sprintf('(target %.2f)', $r->{target}) : '(no target)  ',
         $r->{merge}{mb_per_cpu_second}, $r->{merge}{mb_per_second},
         $r->{proxy}{mb_per_cpu_second}, $r->{proxy}{mb_per_second},
-        100 * $r->{spread},
+        scalar @{ $r->{runs} }, @{ $r->{quartiles} },
         !defined $r->{ok} ? '' : $r->{ok} ? 'ok' : 'BELOW TARGET');
 }
 
@@ -240,7 +253,10 @@ sub case
 
     for my $plain (0, 1) {
         my $name = "merge_${n}x${size}" . ($plain ? '_plain' : '') . '_ratio';
-        my ($merge, $proxy) = pairs($nginx, $n, $plain, $n * $records);
+        my $pairs = quick() ? 1
+            : !$plain && $TARGET{"${n}x$size"} ? $PAIRS : $FEW;
+        my ($merge, $proxy) = pairs($nginx, $n, $plain, $n * $records,
+            $pairs);
 
         push @results, result($name, $n, $size, $plain, $check, $merge,
             $proxy);
