@@ -31,6 +31,8 @@ our $SSL_PORT = 9495;
 # wake-ups, so the least that the bytes can cost.
 our $TURN_MS = 20;
 
+*not_measured = \&Bench::Capture::not_measured;
+
 # Nothing more was read for so long: all of it came through.
 our $QUIET = 0.3;
 
@@ -254,17 +256,6 @@ sub cpu_result
 }
 
 
-sub not_measured
-{
-    my ($name, $target, $why) = @_;
-
-    say_line(sprintf '%-36s not measured: %s', $name, $why);
-
-    return { name => $name, value => undef, unit => 'ratio',
-        target => $target, ok => undef, not_measured => $why };
-}
-
-
 sub cpu_case
 {
     my ($self, $size) = @_;
@@ -361,15 +352,19 @@ sub loss_case
     return loss_quick($self, $name) if quick();
 
     my ($top) = Bench::Capture::flood_limit($self, 64);
+    my $whole = Bench::Capture::whole_core($self,
+        'agent_lossfree_whole_core_ratio', $LOSS_TARGET, 'agent', $top, $runs);
 
     Bench::Capture::choose_share($self, $top, 64)
-        or return not_measured($name, $LOSS_TARGET, 'tcpdump loses nothing '
-            . 'at ' . int($top) . '/s even with 1 % of a core');
+        or return ($whole, not_measured($name, $LOSS_TARGET,
+            'tcpdump loses nothing at ' . int($top)
+            . '/s even with 1 % of a core'));
 
     my @tcpdump = Bench::Capture::search($self, 'tcpdump', $top, 64, $runs);
     my @agent = Bench::Capture::search($self, 'agent', $top, 64, $runs);
 
-    return not_measured($name, $LOSS_TARGET, 'no rate without loss was found')
+    return ($whole, not_measured($name, $LOSS_TARGET,
+        'no rate without loss was found'))
         if @tcpdump < $runs || @agent < $runs;
 
     my $r = loss_result($self, $top, \@agent, \@tcpdump);
@@ -381,7 +376,7 @@ sub loss_case
             ? sprintf('%.0f %%', 100 * $r->{spread}) : '-', $r->{share},
         $r->{ok} ? 'ok' : 'BELOW TARGET');
 
-    return $r;
+    return ($whole, $r);
 }
 
 

@@ -4,10 +4,11 @@
 # through without loss against tcpdump's. Without loss means: as many packets
 # came out as the interface got, and nothing was counted as dropped.
 #
-# Where tcpdump keeps up with all that the flood can send, the process that
-# empties the ring (tcpdump, the agent's capture process) gets a small share
-# of a core, the same for both. What the share cannot be set for is not
-# measured.
+# Once with what is left of both cores beside the flood. tcpdump keeps up with
+# all that can be sent here then, so this says no more than how far the other
+# side gets with that. And once where the process that empties the ring
+# (tcpdump, the agent's capture process) has a small share of a core, the same
+# for both. What the share cannot be set for is not measured.
 
 package Bench::Capture;
 
@@ -200,13 +201,59 @@ sub name_of
 
 sub not_measured
 {
-    my ($size, $why) = @_;
+    my ($name, $target, $why) = @_;
 
-    say_line(sprintf '%-36s not measured: %s', name_of($size), $why);
+    say_line(sprintf '%-36s not measured: %s', $name, $why);
 
-    return { name => name_of($size), value => undef, unit => 'ratio',
-        target => $size == 64 ? $TARGET : undef, ok => undef,
-        not_measured => $why };
+    return { name => $name, value => undef, unit => 'ratio',
+        target => $target, ok => undef, not_measured => $why };
+}
+
+
+# That side against tcpdump, neither held to a share of a core.
+sub whole_core
+{
+    my ($self, $name, $target, $side, $top, $runs) = @_;
+
+    local $self->{log} = {};
+    $self->{share} = 0;
+
+    my @tcpdump = search($self, 'tcpdump', $top, 64, $runs);
+    my @ours = search($self, $side, $top, 64, $runs);
+
+    return not_measured($name, $target, 'no rate without loss was found')
+        if @tcpdump < $runs || @ours < $runs;
+
+    my ($o, $t) = (side(\@ours, $self->{log}{$side}),
+        side(\@tcpdump, $self->{log}{tcpdump}));
+    my $value = $o->{packets_per_second} / $t->{packets_per_second};
+    my $limited = !grep { $_->{asked} < int $top } @tcpdump;
+
+    say_line(sprintf '%-36s %6.3f (target %s)  %s %s/s  tcpdump %s/s%s  %s',
+        $name, $value, $target, $side, commas($o->{packets_per_second}),
+        commas($t->{packets_per_second}), $limited
+            ? ', all that can be sent' : '', $value >= $target ? 'ok'
+            : 'BELOW TARGET');
+
+    return {
+        name        => $name,
+        value       => 0 + sprintf('%.3f', $value),
+        unit        => 'ratio',
+        target      => $target,
+        ok          => $value >= $target ? JSON::PP::true : JSON::PP::false,
+        spread      => defined $o->{spread}
+            ? 0 + sprintf('%.3f', $o->{spread} + $t->{spread}) : undef,
+        $side       => $o,
+        tcpdump     => $t,
+        tcpdump_keeps_up_with_the_flood => $limited ? JSON::PP::true
+            : JSON::PP::false,
+        flood_most  => int($top / $MAX_LOAD),
+        share       => 'none',
+        packet_size => 64,
+        seconds     => quick() ? 2 : $SECONDS,
+        cipher      => $Bench::Nginx::CIPHER,
+        buffers     => "ring $Bench::Tap::RING_KIB KiB on both sides",
+    };
 }
 
 
@@ -279,32 +326,37 @@ sub case
 {
     my ($self, $size, $runs) = @_;
 
+    my @name = (name_of($size), $size == 64 ? $TARGET : undef);
+
     $self->{log} = {};
     $self->{share} = 0;
 
     my ($top, $loses) = flood_limit($self, $size);
+    my @whole = $size == 64 ? whole_core($self,
+        'capture_lossfree_whole_core_ratio', $TARGET, 'chain', $top, $runs)
+        : ();
 
     if (!$loses && !$self->{group}) {
-        return not_measured($size, 'tcpdump loses nothing and cannot be '
-            . "pinned: $self->{no_group}");
+        return @whole, not_measured(@name, 'tcpdump loses nothing and cannot'
+            . " be pinned: $self->{no_group}");
     }
 
     if (!$loses && !choose_share($self, $top, $size)) {
-        return not_measured($size, 'tcpdump loses nothing at '
+        return @whole, not_measured(@name, 'tcpdump loses nothing at '
             . int($top) . '/s even with 1 % of a core');
     }
 
     my @tcpdump = search($self, 'tcpdump', $top, $size, $runs);
     my @chain = search($self, 'chain', $top, $size, $runs);
 
-    return not_measured($size, 'no rate without loss was found')
+    return @whole, not_measured(@name, 'no rate without loss was found')
         if @tcpdump < $runs || @chain < $runs;
 
     my $r = result($self, $size, $top, \@chain, \@tcpdump);
 
     line($r);
 
-    return $r;
+    return @whole, $r;
 }
 
 
