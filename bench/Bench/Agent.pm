@@ -232,6 +232,7 @@ sub cpu_result
         value       => 0 + sprintf('%.3f', $value),
         unit        => 'ratio',
         target      => $target,
+        target_is   => 'at most',
         ok          => defined $target ? $value <= $target
             ? JSON::PP::true : JSON::PP::false : undef,
         spread      => 0 + sprintf('%.3f', spread(@ratios)),
@@ -273,8 +274,9 @@ sub cpu_case
         push @{ $got->{clean} ? \@clean : \@lost }, $got;
     }
 
-    return not_measured(cpu_name($size), $size == 64 ? $CPU_TARGET : undef,
-        @lost . ' rounds with a loss') if @clean < $rounds;
+    return { %{ not_measured(cpu_name($size), $size == 64 ? $CPU_TARGET
+        : undef, @lost . ' rounds with a loss') }, target_is => 'at most' }
+        if @clean < $rounds;
 
     my $r = cpu_result($size, \@clean, \@lost);
     my $cpu = $r->{cpu_seconds_per_million_packets};
