@@ -233,11 +233,11 @@ ngx_pcap_api_heartbeat(ngx_pcap_api_ctx_t *ctx)
 {
     ngx_uint_t  n;
 
+    n = ngx_pcap_api_pace_agents(ctx);
+
     if (ctx->conf->heartbeat) {
         return ctx->conf->heartbeat;
     }
-
-    n = ngx_pcap_api_pace_agents(ctx) + ctx->nagents;
 
     return n <= NGX_PCAP_API_FEW_AGENTS ? NGX_PCAP_API_BEAT_FEW
                                         : NGX_PCAP_API_BEAT_MANY;

@@ -75,7 +75,7 @@ typedef struct {
 typedef struct {
     ngx_queue_t                captures;     /* ngx_pcap_api_pace_t */
     ngx_uint_t                 ncaptures;
-    ngx_uint_t                 nagents;      /* of all of them */
+    ngx_uint_t                 nagents;      /* asked, of all captures */
     ngx_msec_t                 at;           /* measured last */
     uint64_t                   cpu_ns;       /* of the process, then */
     uint64_t                   wall_ns;
@@ -99,6 +99,7 @@ typedef struct {
 typedef struct {
     ngx_queue_t                queue;        /* in the worker's */
     ngx_pcap_api_share_t      *worker;       /* NULL: not in it */
+    ngx_uint_t                 nagents;      /* counted in the worker's */
     ngx_msec_t                 at;           /* filled up last */
     ngx_msec_t                 told;         /* that it is held back */
     int64_t                    own;          /* of pcap_api_bandwidth */

@@ -62,14 +62,19 @@ ngx_pcap_api_pace_join(ngx_pcap_api_ctx_t *ctx)
 
     ngx_queue_insert_tail(&w->captures, &p->queue);
     w->ncaptures++;
-    w->nagents += ctx->nagents;
 }
 
 
 ngx_uint_t
 ngx_pcap_api_pace_agents(ngx_pcap_api_ctx_t *ctx)
 {
-    return ngx_pcap_api_shared(ctx)->worker->nagents;
+    ngx_pcap_api_share_t  *w;
+
+    w = ngx_pcap_api_shared(ctx)->worker;
+    w->nagents += ctx->nagents;
+    ctx->pace.nagents = ctx->nagents;
+
+    return w->nagents;
 }
 
 
@@ -80,10 +85,12 @@ ngx_pcap_api_pace_leave(ngx_pcap_api_ctx_t *ctx)
 
     p = &ctx->pace;
 
+    ngx_pcap_api_shared(ctx)->worker->nagents -= p->nagents;
+    p->nagents = 0;
+
     if (p->worker != NULL) {
         ngx_queue_remove(&p->queue);
         p->worker->ncaptures--;
-        p->worker->nagents -= ctx->nagents;
         p->worker = NULL;
     }
 }

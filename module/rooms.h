@@ -433,7 +433,10 @@ char *ngx_pcap_api_limits_merge(ngx_conf_t *cf, ngx_pcap_api_limits_t *conf,
 /* The capture takes part, from its header on; to its end (idempotent). */
 void ngx_pcap_api_pace_join(ngx_pcap_api_ctx_t *ctx);
 void ngx_pcap_api_pace_leave(ngx_pcap_api_ctx_t *ctx);
-/* The agents of all captures that take part in this worker. */
+/*
+ * Once, before they are asked: counts the agents of the capture in, up to
+ * pace_leave(). Returns those of all captures of this worker, with them.
+ */
 ngx_uint_t ngx_pcap_api_pace_agents(ngx_pcap_api_ctx_t *ctx);
 /* Before each batch: sets ctx->pace.allowance and throttled. */
 void ngx_pcap_api_pace(ngx_pcap_api_ctx_t *ctx);
@@ -702,6 +705,8 @@ void ngx_pcap_api_detach(ngx_pcap_api_ctx_t *ctx);
 
 /* module/tls_send.c: large buffers go to a client with TLS uncopied. */
 void ngx_pcap_api_tls_send(ngx_http_request_t *r);
+/* The next request of the connection goes nginx's way again (idempotent). */
+void ngx_pcap_api_tls_send_end(ngx_http_request_t *r);
 
 /* module/blocks.c: what we write ourselves */
 

@@ -15,6 +15,7 @@ my $FEW = 50;
 my $lab = lab(fakes => $FEW + 1, script => sub {
     my ($c) = @_;
 
+    $c->gate('late', silent => 1) if ($c->{args}{filter}[0] || '') eq 'late';
     $c->begin();
     $c->traffic(1);
     $c->stay(60) if ($c->{args}{filter}[0] || '') eq 'stay';
@@ -67,6 +68,17 @@ stop_capture($lab, $c);
 is_deeply(asked('demo?instance=web/50'), { 15 => 1 }, 'alone again: 15 ms');
 is_deeply(asked('demo?instance=web/50', '/v1/said'), { 30 => 1 },
     'what the configuration says');
+
+# those that have not answered yet count as well
+$c = $nginx->get("/v1/capture/static/demo?filter=late&$some", no_wait => 1);
+ok($fake->wait_event(35, 'request', undef, $seen + $FEW), '50 are asked');
+$seen += $FEW;
+is_deeply(asked('demo?instance=web/50'), { 100 => 1 },
+    'the 51st beside 50 that have not answered: 100 ms');
+$fake->open_gate('late');
+$c->read_header(35);
+$c->read_end(10);
+is_deeply(asked('demo?instance=web/50'), { 15 => 1 }, 'and alone: 15 ms');
 agents_quiet('heartbeat', $fake);
 
 finish();
