@@ -725,6 +725,7 @@ ngx_pcap_api_cleanup(void *data)
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
     ngx_pcap_api_pace_leave(ctx);
+    ngx_pcap_api_tls_send_end(ctx->request);
 
     (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_END);
 

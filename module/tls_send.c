@@ -14,6 +14,9 @@
 
 #define NGX_PCAP_API_TLS_RECORD  16384
 
+/* An ssl_buffer_size below that asks for smaller records. */
+#define NGX_PCAP_API_TLS_BUFFER  16000
+
 
 /*
  * A write that has to be repeated must be repeated as it was: so this may not
@@ -110,9 +113,23 @@ ngx_pcap_api_tls_send(ngx_http_request_t *r)
     /* streams of HTTP/2 have a connection of their own, which has no socket */
 
     if (r->http_version < NGX_HTTP_VERSION_20 && c->ssl != NULL
-        && c->ssl->buffer && c->send_chain == ngx_ssl_send_chain)
+        && c->ssl->buffer && c->ssl->buffer_size >= NGX_PCAP_API_TLS_BUFFER
+        && c->send_chain == ngx_ssl_send_chain)
     {
         c->send_chain = ngx_pcap_api_tls_send_chain;
+    }
+}
+
+
+void
+ngx_pcap_api_tls_send_end(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    if (c->send_chain == ngx_pcap_api_tls_send_chain) {
+        c->send_chain = ngx_ssl_send_chain;
     }
 }
 
@@ -120,6 +137,12 @@ ngx_pcap_api_tls_send(ngx_http_request_t *r)
 
 void
 ngx_pcap_api_tls_send(ngx_http_request_t *r)
+{
+}
+
+
+void
+ngx_pcap_api_tls_send_end(ngx_http_request_t *r)
 {
 }
 
