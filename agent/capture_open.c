@@ -28,6 +28,12 @@
 /* Of a heartbeat, for the retire time. */
 #define CAPTURE_RETIRE_PART  3
 
+/* libpcap 1.10 makes blocks of that size, of the maximum snaplen. */
+#define CAPTURE_BLOCK        262144
+
+/* That all blocks of a ring together shall last, with few records in each. */
+#define CAPTURE_RING_MS      160
+
 
 static uint64_t capture_retire(const conf_t *conf, const request_t *req);
 static int capture_open_container(capture_t *c, const conf_t *conf,
@@ -91,16 +97,19 @@ capture_open(capture_t *c, const conf_t *conf, const request_t *req,
 
 /*
  * A record is held back for twice this time: in step with heartbeats it
- * takes about as long as the wait for those of other agents.
+ * takes about as long as the wait for those of other agents. A small ring has
+ * few blocks: it lasts CAPTURE_RING_MS of a process that gets no processor.
  */
 
 static uint64_t
 capture_retire(const conf_t *conf, const request_t *req)
 {
-    uint64_t  ms;
+    uint64_t  ms, least;
 
     ms = req->heartbeat_ms / CAPTURE_RETIRE_PART;
-    ms = ms ? ms : 1;
+    least = CAPTURE_RING_MS * CAPTURE_BLOCK / conf->buffer_bytes;
+    least = least ? least : 1;
+    ms = ms > least ? ms : least;
 
     return ms < conf->retire_ms ? ms : conf->retire_ms;
 }

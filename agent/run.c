@@ -41,6 +41,9 @@
 /* libpcap 1.10 makes blocks of 256 KiB: a quarter of a MiB's are as many. */
 #define RUN_RING_UNIT      1048576
 
+/* Bytes in a millisecond, at 10 Gbit/s. */
+#define RUN_LINE           1250000
+
 /* What a peer may send after its request before it is cut off. */
 #define RUN_MAX_INPUT      16384
 
@@ -270,18 +273,22 @@ run_longest(const run_state_t *st)
 
 
 /*
- * How long a quarter of the ring lasts at least, while records come, in
- * milliseconds: a block is handed out after the retire time at the latest.
+ * For how many milliseconds the ring may be left alone: a quarter of its
+ * blocks where records are few, because one is handed out after the retire
+ * time at the latest, and all of it with RUN_LINE where they are many.
  */
 
 static uint64_t
 run_ring(const run_state_t *st)
 {
+    uint64_t      few, many;
     const run_t  *run;
 
     run = st->run;
+    few = run->capture->retire_ms * (run->conf->buffer_bytes / RUN_RING_UNIT);
+    many = run->conf->buffer_bytes / RUN_LINE;
 
-    return run->capture->retire_ms * (run->conf->buffer_bytes / RUN_RING_UNIT);
+    return few < many ? few : many;
 }
 
 
@@ -576,7 +583,7 @@ run_next_beat(const run_state_t *st)
 
     interval = st->run->req->heartbeat_ms * MS;
 
-    return st->now + interval - net_realtime() % interval;
+    return net_monotonic() + interval - net_realtime() % interval;
 }
 
 
