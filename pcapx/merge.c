@@ -1,10 +1,9 @@
 /*
  * pcapx/merge.c: a tournament tree over sources. Source i is leaf n + i of
- * 2n nodes, node k plays off 2k and 2k + 1, node 1 is the
- * winner: the smallest (key, source number). A source that is waiting plays
- * with its watermark as key, so "nobody can undercut the winner" and "the
- * winner is a record" are one look. A released or ended source has the key
- * that never wins.
+ * 2n nodes, node k plays off 2k and 2k + 1, node 1 is the winner: the smallest
+ * (key, source number). A source that is waiting plays with its watermark as
+ * key, so "nobody can undercut the winner" and "the winner is a record" are
+ * one look. A released or ended source has the key that never wins.
  *
  * Everything here runs once per record. A binary heap asks at each step
  * which way to go, and the answer is as random as the traffic; here the way
