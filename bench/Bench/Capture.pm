@@ -232,21 +232,22 @@ sub whole_core
     say_line(sprintf '%-36s %6.3f (target %s)  %s %s/s  tcpdump %s/s%s  %s',
         $name, $value, $target, $side, commas($o->{packets_per_second}),
         commas($t->{packets_per_second}), $limited
-            ? ', all that can be sent' : '', $value >= $target ? 'ok'
-            : 'BELOW TARGET');
+            ? ', all that can be sent' : '', $value < $target
+            ? 'BELOW TARGET' : $limited ? 'not decided' : 'ok');
 
     return {
         name        => $name,
         value       => 0 + sprintf('%.3f', $value),
         unit        => 'ratio',
         target      => $target,
-        ok          => $value >= $target ? JSON::PP::true : JSON::PP::false,
+        ok          => $value < $target ? JSON::PP::false
+            : $limited ? undef : JSON::PP::true,
+        not_decided => $limited ? 'tcpdump keeps up with all that can be sent'
+            : undef,
         spread      => defined $o->{spread}
             ? 0 + sprintf('%.3f', $o->{spread} + $t->{spread}) : undef,
         $side       => $o,
         tcpdump     => $t,
-        tcpdump_keeps_up_with_the_flood => $limited ? JSON::PP::true
-            : JSON::PP::false,
         flood_most  => int($top / $MAX_LOAD),
         share       => 'none',
         packet_size => 64,

@@ -146,6 +146,8 @@ sub verdict
 
     return ('no bound', 1) if !$row;
     return ('ABOVE ITS BOUND', 1) if $value > $row->[1];
+    return ('TOO FEW: not everything is counted', 1)
+        if $value < 0.5 * $row->[0];
     return ('ok, but far below: lower the bound (--set)', 0)
         if $value < 0.9 * $row->[0];
     return ('ok', 0);
