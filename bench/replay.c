@@ -47,6 +47,7 @@ typedef struct {
     const char       *cipher;
     long              dump;    /* number of the agent, -1: none */
     unsigned          idle;    /* heartbeats a second, 0: packets */
+    uint64_t          spread;  /* ns, of the clocks of idle agents */
 } conf_t;
 
 typedef struct {
@@ -316,8 +317,7 @@ stream_idle(stream_t *s)
     stream_head(s);
 
     for ( ;; ) {
-        at = stream_ts(s, 0);
-        at += every - at % every;
+        at = next_beat(stream_ts(s, 0), every, s->conf->spread, s->agent);
         ts.tv_sec = (time_t) (at / SEC);
         ts.tv_nsec = (long) (at % SEC);
         (void) clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &ts, NULL);
@@ -439,8 +439,8 @@ static void
 usage(void)
 {
     fprintf(stderr, "usage: replay --agents N --size BYTES [--records N] "
-            "[--start NS] [--chunk BYTES]\n              [--idle PER-SECOND] "
-            "(--dump AGENT | --port N --cert F "
+            "[--start NS] [--chunk BYTES]\n              [--idle PER-SECOND "
+            "[--spread-us N]] (--dump AGENT | --port N --cert F "
             "--key F --ca F [--cipher NAME])\n");
     exit(2);
 }
@@ -458,7 +458,7 @@ options(conf_t *c, int argc, char **argv)
         { "key", 1, NULL, 'k' }, { "ca", 1, NULL, 'a' },
         { "cipher", 1, NULL, 'e' }, { "dump", 1, NULL, 'd' },
         { "chunk", 1, NULL, 'b' }, { "idle", 1, NULL, 'i' },
-        { NULL, 0, NULL, 0 }
+        { "spread-us", 1, NULL, 'S' }, { NULL, 0, NULL, 0 }
     };
 
     while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -476,6 +476,7 @@ options(conf_t *c, int argc, char **argv)
             c->chunk = (unsigned) number(optarg, CHUNK_BYTES, ROUND_BYTES);
             break;
         case 'i': c->idle = (unsigned) number(optarg, 0, 200); break;
+        case 'S': c->spread = number(optarg, 0, 100000) * 1000; break;
         case 'd': c->dump = (long) number(optarg, 0, 249); break;
         default:  usage();
         }

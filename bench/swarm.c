@@ -2,7 +2,8 @@
  * bench/swarm.c: stands in for up to a thousand agents at a given rate, in
  * one process. Where bench/replay.c sends as fast as it can from streams made
  * beforehand, here every agent sends what has become due since it sent last:
- * every --every ms, as pcap-agent does, an ISB each heartbeat_ms of the
+ * every --every ms, or a third of the request's heartbeat_ms where that is
+ * less, as pcap-agent does; an ISB at each full multiple of heartbeat_ms of the
  * request. Their turns are spread evenly over that time.
  *
  * The agent's number is that of the address it was reached on (127.0.1.1 is
@@ -50,7 +51,8 @@ typedef struct {
     unsigned          connections; /* to begin with */
     unsigned          size;        /* bytes of a packet */
     unsigned          rate;        /* records per second of each agent */
-    unsigned          every;       /* ms */
+    unsigned          every;       /* ms, between two turns at most */
+    uint64_t          spread;      /* ns, of the agents' clocks */
     uint64_t          seconds;
     uint64_t          start;       /* ns; 0: the machine's clock */
     const char       *cert;
@@ -65,7 +67,8 @@ typedef struct {
     SSL              *ssl;
     at_t              at;
     unsigned          agent;
-    unsigned          beat_ms;
+    uint64_t          beat_ns;     /* between two ISBs */
+    uint64_t          every_ns;    /* between two turns */
     uint64_t          turn;        /* ns, monotonic: sends next then */
     uint64_t          beat;        /* ns, monotonic: an ISB is due */
     uint64_t          next;        /* number of its next record */
@@ -229,6 +232,18 @@ conn_go_on(swarm_t *w, conn_t *c)
 }
 
 
+/* The next heartbeat, as the agent sends them; monotonic. */
+static uint64_t
+conn_beat(const swarm_t *w, const conn_t *c, uint64_t now)
+{
+    uint64_t  real;
+
+    real = clock_ns(CLOCK_REALTIME);
+
+    return now + next_beat(real, c->beat_ns, w->conf.spread, c->agent) - real;
+}
+
+
 /*
  * Sends what is due, as one chunk; a last one when all is sent. Returns 1
  * when more is due.
@@ -260,7 +275,7 @@ conn_turn(swarm_t *w, conn_t *c, uint64_t now)
     if (last || now >= c->beat) {
         next_ts = c->next < due ? record_ts(&w->said, c->agent, c->next) : ts;
         put_isb(&o, next_ts, c->next);
-        c->beat = now + c->beat_ms * MS;
+        c->beat = conn_beat(w, c, now);
     }
 
     if (o.pos == w->mem + FRAME_HEAD) {
@@ -310,7 +325,7 @@ conn_begin(swarm_t *w, conn_t *c, uint64_t now)
     memcpy(w->mem + len, "\r\n", 2);
 
     c->at = AT_STREAM;
-    c->beat = now + c->beat_ms * MS;
+    c->beat = conn_beat(w, c, now);
     c->turn = now;
     w->streaming++;
     conn_send(w, c, w->mem, len + 2);
@@ -352,7 +367,18 @@ conn_request(swarm_t *w, conn_t *c, uint64_t now)
         exit(1);
     }
 
-    c->beat_ms = (unsigned) strtoul(beat + 13, NULL, 10);
+    c->beat_ns = strtoul(beat + 13, NULL, 10) * MS;
+    c->every_ns = w->conf.every * MS;
+
+    if (c->beat_ns == 0) {
+        fprintf(stderr, "swarm: heartbeats of no time\n");
+        exit(1);
+    }
+
+    if (c->every_ns > c->beat_ns / 3) {
+        c->every_ns = c->beat_ns / 3;      /* the ring's retire time */
+    }
+
     free(c->request);
     c->request = NULL;
     conn_begin(w, c, now);
@@ -457,7 +483,7 @@ swarm_go(swarm_t *w, uint64_t now)
                                 : clock_ns(CLOCK_REALTIME) + GO_MS * MS;
 
     for (i = 0; i < w->nconns; i++) {
-        w->conns[i]->turn = now + w->conf.every * MS * i / w->nconns;
+        w->conns[i]->turn = now + w->conns[i]->every_ns * i / w->nconns;
     }
 
     printf("go\n");
@@ -485,15 +511,15 @@ swarm_turns(swarm_t *w)
             continue;
         }
 
-        if (now >= c->turn && conn_turn(w, c, now)) {
+        if ((now >= c->turn || now >= c->beat) && conn_turn(w, c, now)) {
             more = 1;                      /* and it is still its turn */
 
         } else if (now >= c->turn) {
-            c->turn += (1 + (now - c->turn) / (w->conf.every * MS))
-                       * w->conf.every * MS;
+            c->turn += (1 + (now - c->turn) / c->every_ns) * c->every_ns;
         }
 
         first = c->turn < first ? c->turn : first;
+        first = c->beat < first ? c->beat : first;
     }
 
     return more || first <= now ? 0 : first == UINT64_MAX ? 1000
@@ -630,8 +656,8 @@ usage(void)
 {
     fprintf(stderr, "usage: swarm --agents N --size BYTES --rate N "
             "--seconds N [--start NS]\n             (--dump FOLDER | "
-            "--connections N --every MS --port N\n              --cert F "
-            "--key F --ca F [--cipher NAME])\n");
+            "--connections N --every MS [--spread-us N]\n              "
+            "--port N --cert F --key F --ca F [--cipher NAME])\n");
     exit(2);
 }
 
@@ -645,7 +671,8 @@ options(conf_t *c, int argc, char **argv)
         { "port", 1, NULL, 'p' }, { "agents", 1, NULL, 'n' },
         { "connections", 1, NULL, 'N' }, { "size", 1, NULL, 's' },
         { "rate", 1, NULL, 'r' }, { "seconds", 1, NULL, 'S' },
-        { "every", 1, NULL, 'v' }, { "start", 1, NULL, 't' },
+        { "every", 1, NULL, 'v' }, { "spread-us", 1, NULL, 'u' },
+        { "start", 1, NULL, 't' },
         { "cert", 1, NULL, 'c' }, { "key", 1, NULL, 'k' },
         { "ca", 1, NULL, 'a' }, { "cipher", 1, NULL, 'e' },
         { "dump", 1, NULL, 'd' }, { NULL, 0, NULL, 0 }
@@ -661,6 +688,7 @@ options(conf_t *c, int argc, char **argv)
         case 's': c->size = (unsigned) number(optarg, 1, 2000); break;
         case 'r': c->rate = (unsigned) number(optarg, 1, 100000000); break;
         case 'S': c->seconds = number(optarg, 1, 3600); break;
+        case 'u': c->spread = number(optarg, 0, 100000) * 1000; break;
         case 'v': c->every = (unsigned) number(optarg, 1, 1000); break;
         case 't': c->start = number(optarg, 1, UINT64_MAX); break;
         case 'c': c->cert = optarg; break;

@@ -44,6 +44,21 @@ clock_ns(clockid_t id)
 }
 
 
+/*
+ * The next full multiple of the interval by the machine's clock, ns. It is up
+ * to spread ns late, by number: the clocks of many machines are not one.
+ */
+static inline uint64_t
+next_beat(uint64_t now, uint64_t interval, uint64_t spread, unsigned number)
+{
+    uint64_t  off;
+
+    off = spread * (number * 2654435761U >> 16 & 0xffff) / 0x10000;
+
+    return now + interval - (now + interval - off) % interval;
+}
+
+
 /* A decimal number from min to max, or the end of the program. */
 static inline uint64_t
 number(const char *text, uint64_t min, uint64_t max)

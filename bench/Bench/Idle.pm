@@ -1,5 +1,6 @@
 # Bench::Idle: what a capture without a packet costs the API. Replay agents
-# send heartbeats alone, ten a second each, and the worker's time is read over
+# send heartbeats alone, ten a second each, at multiples of 100 ms by clocks
+# that are up to 2 ms apart, and the worker's time is read over
 # some seconds: TLS, scanner, watermarks, deadlines and the statistics that
 # are due. The client is a curl that gets next to nothing.
 
@@ -16,6 +17,7 @@ use Bench::Nginx;
 use Bench::Tap;
 
 our $BEATS = 10;                  # a second
+our $SPREAD_US = 2000;            # of the clocks of many machines
 our @AGENTS = (10, 100, 1000);
 our ($EACH, $ALL) = (0.03, 30);   # % of a core: of 100 each, of 1000 together
 
@@ -34,7 +36,7 @@ sub addr
 sub replay_command
 {
     return (Bench::Merge::replay_command($AGENTS[-1], 64, 0), '--idle',
-        $BEATS);
+        $BEATS, '--spread-us', $SPREAD_US);
 }
 
 
@@ -101,6 +103,7 @@ sub result
         target_is => 'at most',
         ok        => $value <= $target ? JSON::PP::true : JSON::PP::false,
         heartbeats_per_second => $BEATS,
+        clocks_spread_us => $SPREAD_US,
         seconds   => $seconds,
         percent_by_agents => $runs,
         cipher    => $Bench::Nginx::CIPHER,
