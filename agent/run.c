@@ -228,10 +228,15 @@ run_pace(run_state_t *st, uint64_t sent)
         read += c->ifs[i].read;
     }
 
-    st->busy = read > st->read && run_ring(st) >= RUN_MIN_SLEEP_MS
-               && (read - st->read) * MS >= RUN_BUSY * (st->now - st->turned);
-    st->read = read;
-    st->turned = st->now;
+    /* Over less than that a single block of the ring would be many. */
+
+    if (st->now - st->turned >= RUN_MIN_SLEEP_MS * MS) {
+        st->busy = run_ring(st) >= RUN_MIN_SLEEP_MS
+                   && (read - st->read) * MS
+                      >= RUN_BUSY * (st->now - st->turned);
+        st->read = read;
+        st->turned = st->now;
+    }
 
     if (sent > RUN_LARGE_TURN) {
         st->sleep_ms /= 2;

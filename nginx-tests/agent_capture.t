@@ -117,6 +117,45 @@ like(slurp($agent->{log}), qr/: @{[ '0a' x 16 ]}: capture starts/,
     'the capture id is in the log');
 
 
+# --- a small ring has few blocks: they are kept for longer -----------------
+
+# The least that T was behind the clock, in ms: twice the retire time and 5.
+sub behind
+{
+    my ($agent) = @_;
+
+    my $c = $C->new($agent);
+    my ($seen, $least) = (0, 1e9);
+
+    $c->{keep_chunks} = 1;
+    $c->get('/v1/capture?interface=eth0&heartbeat_ms=15');
+    $c->read_until(5, sub {
+        return 0 if !$c->{chunks};
+
+        my @isbs = @{ parse($c->{body})->{isbs} };
+
+        for my $isb (@isbs[$seen .. $#isbs]) {
+            my $ms = (now_ns() - $isb->{ts}) / 1e6;
+            $least = $ms if $ms < $least;
+        }
+
+        return ($seen = @isbs) > 40;
+    });
+    $c->half_close();
+    $c->read_to_end();
+
+    return $least;
+}
+
+
+my $small = PcapTest::Agent->new(certs => $certs, host => $ha, port => 9496,
+    conf => { buffer_bytes => 1 << 20 });
+
+cmp_ok(behind($small), '>=', 45, 'a ring of 1 MiB: a retire time of 20 ms');
+cmp_ok(behind($agent), '<', limit(45), 'one of 8 MiB: of 5 ms');
+$small->stop();
+
+
 # --- two CPUs, complete and in order -------------------------------------
 
 # a ring that a busy machine does not fill
