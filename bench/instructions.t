@@ -80,9 +80,14 @@ SKIP: {
     is($status, 1, 'a figure above its bound fails');
     like($out, qr/^scan_64 .* ABOVE ITS BOUND$/m, 'and is named');
 
-    ($out, $status) = with_table("$compiler\nscan_64 900.0 990\n", 'scan_64');
+    ($out, $status) = with_table("$compiler\nscan_64 60.0 66\n", 'scan_64');
     is($status, 0, 'a figure far below its bound does not fail');
     like($out, qr/^scan_64 .* lower the bound/m, 'but is told');
+
+    ($out, $status) = with_table("$compiler\nscan_64 900.0 990\n", 'scan_64');
+    is($status, 1, 'one that can only be a mistake fails');
+    like($out, qr/^scan_64 .* TOO FEW: not everything is counted$/m,
+        'and is named');
 
     ($out, $status) = with_table("$compiler\n", 'scan_64');
     is($status, 1, 'a case without a bound fails');
