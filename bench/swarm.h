@@ -6,7 +6,6 @@
 #ifndef BENCH_SWARM_H
 #define BENCH_SWARM_H
 
-
 #include "bench/tool.h"
 #include "pcapx/write.h"
 

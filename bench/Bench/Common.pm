@@ -19,12 +19,11 @@ use POSIX ();
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(top build_file scratch say_line die_line must spawn stop
-    alive wait_for wait_exit slurp spew cpu_seconds run_seconds status_kib
+    alive wait_for wait_exit slurp spew run_seconds status_kib
     smaps_kib median spread children cpus pinned make_certs quick nginx_binary
     at_end commas shell_words);
 
 my $TOP = Cwd::abs_path(dirname(__FILE__) . '/../..');
-my $HZ = POSIX::sysconf(POSIX::_SC_CLK_TCK());
 my ($dir, %exited, @at_end);
 my $main_pid;
 
@@ -236,19 +235,6 @@ sub run_seconds
     my ($ns) = slurp("/proc/$pid/schedstat") =~ /^(\d+) /;
 
     return defined $ns ? $ns / 1e9 : undef;
-}
-
-
-# User and system time of a process so far, without its children.
-sub cpu_seconds
-{
-    my ($pid) = @_;
-
-    my $stat = slurp("/proc/$pid/stat");
-    my ($rest) = $stat =~ /\) (.*)/s or return undef;
-    my @f = split ' ', $rest;
-
-    return ($f[11] + $f[12]) / $HZ;
 }
 
 

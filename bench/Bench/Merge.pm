@@ -81,11 +81,11 @@ sub one
 
     my $out = scratch() . '/drain.json';
     my $err = scratch() . '/drain.err';
-    my $before = run_seconds($nginx->{worker});
+    my $before = $nginx->cpu();
     my $pid = spawn([ pinned('load', drain_command($side, $n, $plain)) ],
         out => $out, err => $err);
     my $status = wait_exit($pid, 300);
-    my $cpu = run_seconds($nginx->{worker}) - $before;
+    my $cpu = $nginx->cpu() - $before;
 
     die_line("$side with $n agents failed:\n" . slurp($err))
         if !defined $status || $status;

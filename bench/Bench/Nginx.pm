@@ -201,7 +201,7 @@ sub start
 }
 
 
-sub cpu { my ($self) = @_; return cpu_seconds($self->{worker}) }
+sub cpu { my ($self) = @_; return run_seconds($self->{worker}) }
 
 
 # What must not stand in the log of a run that counts.
