@@ -1,12 +1,13 @@
 /*
- * agent/guard.c: see guard.h. Watching: windows of 250 ms against a slow
- * average. Suspicion: a window of 128 KiB or more that is four times the
- * average. Hold: 200 to 400 ms; only its second half counts, because what
- * was written before is still on its way in the first. Proof: in that half
- * less than an eighth of the former rate, and in the 500 to 1000 ms after the
- * hold three quarters of it again, on the whole (traffic that goes on and off
- * by itself does not keep that up, whatever its period). Traffic that goes on
- * during a hold clears the capture and becomes the new average.
+ * agent/guard.c: see guard.h. Watching: windows of 250 ms against the usual
+ * rate, the highest that was found to be none of ours; it sinks slowly where
+ * there is less. Suspicion: a window of 32 KiB or more that is four times the
+ * usual. Hold: 200 to 400 ms; only its second half counts, because what was
+ * written before is still on its way in the first. Proof: in that half less
+ * than an eighth of the former rate, and in the 500 to 1000 ms after the hold
+ * three quarters of it again, on the whole (traffic that goes on and off by
+ * itself does not keep that up, whatever its period). Traffic that goes on
+ * during a hold clears the capture and becomes the usual.
  */
 
 #include "guard.h"
@@ -19,7 +20,7 @@
 #define GUARD_HOLD_VAR  (200 * MS)
 #define GUARD_MIN_BACK  (500 * MS)
 #define GUARD_BACK_VAR  (500 * MS)
-#define GUARD_MIN_RATE  131072          /* bytes per window */
+#define GUARD_MIN_RATE  32768           /* bytes per window */
 #define GUARD_GROWTH    4
 
 enum {
@@ -90,13 +91,18 @@ guard_watch(guard_t *g, uint64_t now_ns, uint64_t bytes_in)
 
     rate = guard_rate(g, now_ns, bytes_in);
 
-    if (rate >= GUARD_MIN_RATE && rate / GUARD_GROWTH >= g->average) {
+    if (rate >= GUARD_MIN_RATE && rate / GUARD_GROWTH >= g->usual) {
         g->before = rate;
         guard_hold(g, now_ns, bytes_in);
         return GUARD_HOLD;
     }
 
-    g->average = g->average - g->average / 16 + rate / 16;
+    /* It does not rise by itself: a loop may grow slowly. */
+
+    if (rate < g->usual) {
+        g->usual -= (g->usual - rate) / 16;
+    }
+
     g->window_ns = now_ns;
     g->bytes = bytes_in;
 
@@ -189,7 +195,7 @@ guard_clear(guard_t *g, uint64_t now_ns, uint64_t bytes_in)
     uint64_t  rate;
 
     rate = guard_rate(g, now_ns, bytes_in);
-    g->average = rate > g->before ? rate : g->before;
+    g->usual = rate > g->before ? rate : g->before;
     g->proofs = 0;
     guard_phase(g, GUARD_WATCH, now_ns, bytes_in);
 

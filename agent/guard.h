@@ -2,7 +2,7 @@
  * agent/guard.h: finds a capture that captures its own output (through a
  * tunnel or an address translation, where no filter sees it). A rate proves
  * nothing, every capture puts out what it takes in. So when the input has
- * grown steeply, the output is held back for a moment: an input that ceases
+ * grown a lot, the output is held back for a moment: an input that ceases
  * with it, and comes back with it, several times in a row and for times of
  * random length, is our own.
  *
@@ -29,7 +29,7 @@ typedef struct {
     uint64_t    window_ns;   /* begin of the current window or phase */
     uint64_t    length_ns;   /* length of the current phase */
     uint64_t    bytes;       /* input total at that time */
-    uint64_t    average;     /* bytes per window, slowly moving */
+    uint64_t    usual;       /* bytes per window, known to be of others */
     uint64_t    before;      /* bytes per window before the hold */
     uint64_t    seed;
 } guard_t;

@@ -44,6 +44,14 @@
 /* Bytes in a millisecond, at 10 Gbit/s. */
 #define RUN_LINE           1250000
 
+/*
+ * Who asks for few heartbeats has many agents and waits for all of them: few
+ * records leave with the heartbeat, or when a TLS record is full.
+ */
+#define RUN_GATHER_BEAT_MS 50
+#define RUN_GATHER_NS      (100 * MS)
+#define RUN_GATHER_BYTES   16384
+
 /* What a peer may send after its request before it is cut off. */
 #define RUN_MAX_INPUT      16384
 
@@ -59,6 +67,9 @@ static void run_intake(run_state_t *st);
 static void run_guard(run_state_t *st);
 static void run_account(run_state_t *st);
 static void run_output(run_state_t *st);
+static int run_gathers(const run_state_t *st);
+static uint64_t run_gathered_at(const run_state_t *st);
+static uint64_t run_taken(const run_state_t *st);
 static int run_next_chunk(run_state_t *st);
 static uint64_t run_limit(run_state_t *st);
 static void run_beat(run_state_t *st, int last);
@@ -366,22 +377,13 @@ run_intake(run_state_t *st)
 static void
 run_guard(run_state_t *st)
 {
-    unsigned   i;
-    uint64_t   bytes;
-    capture_t  *c;
-
-    c = st->run->capture;
-
     if (st->phase != RUN_ON) {
         st->held = 0;
         return;
     }
 
-    for (i = 0, bytes = 0; i < c->nifs; i++) {
-        bytes += c->ifs[i].bytes;
-    }
-
-    switch (guard_tick(&st->guard, st->now, bytes, order_pressed(&c->order)))
+    switch (guard_tick(&st->guard, st->now, run_taken(st),
+                       order_pressed(&st->run->capture->order)))
     {
     case GUARD_FEEDBACK:
         run_end(st, ENDING_FEEDBACK);
@@ -403,6 +405,13 @@ static void
 run_output(run_state_t *st)
 {
     int  rc;
+
+    st->gathers = run_gathers(st);
+
+    if (!st->gathers) {
+        st->gather_from = st->now;
+        st->gather_bytes = run_taken(st);
+    }
 
     for ( ;; ) {
         rc = stream_write(&st->stream);
@@ -440,6 +449,48 @@ run_output(run_state_t *st)
             run_intake(st);
         }
     }
+}
+
+
+/* 1 when records stay for now. */
+
+static int
+run_gathers(const run_state_t *st)
+{
+    return st->phase == RUN_ON && !st->busy
+           && st->run->req->heartbeat_ms >= RUN_GATHER_BEAT_MS
+           && st->now < run_gathered_at(st)
+           && run_taken(st) - st->gather_bytes < RUN_GATHER_BYTES;
+}
+
+
+static uint64_t
+run_gathered_at(const run_state_t *st)
+{
+    uint64_t  at;
+
+    at = st->gather_from + RUN_GATHER_NS;
+
+    return st->next_beat < at ? st->next_beat : at;
+}
+
+
+/* Bytes of packets that came in so far. */
+
+static uint64_t
+run_taken(const run_state_t *st)
+{
+    unsigned         i;
+    uint64_t         bytes;
+    const capture_t  *c;
+
+    c = st->run->capture;
+
+    for (i = 0, bytes = 0; i < c->nifs; i++) {
+        bytes += c->ifs[i].bytes;
+    }
+
+    return bytes;
 }
 
 
@@ -500,7 +551,7 @@ run_limit(run_state_t *st)
         return UINT64_MAX;
     }
 
-    if (st->held) {
+    if (st->held || st->gathers) {
         return 0;
     }
 
@@ -699,7 +750,11 @@ run_timeout(const run_state_t *st)
 
     oldest = order_oldest(&c->order);
 
-    if (oldest != UINT64_MAX) {
+    if (oldest != UINT64_MAX && run_gathers(st)) {
+        due = (run_gathered_at(st) - st->now) / MS + 1;
+        ms = due < ms ? due : ms;
+
+    } else if (oldest != UINT64_MAX) {
         now_real = net_realtime();
         due = oldest + c->hold_ns;
         due = due > now_real ? (due - now_real) / MS + 1 : 0;

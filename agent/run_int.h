@@ -44,6 +44,9 @@ typedef struct {
     unsigned       sleep_ms;        /* at least, between two outputs */
     uint64_t       read;            /* records read, when last looked */
     uint64_t       turned;          /* and when that was */
+    uint64_t       gather_from;     /* records last left then */
+    uint64_t       gather_bytes;    /* and so many had come in */
+    unsigned       gathers:1;       /* records stay in this turn */
     unsigned       busy:1;          /* many records: by the clock alone */
     unsigned       ended:1;         /* the last ISBs were made */
     unsigned       half_closed:1;   /* nothing more will be read */

@@ -3,8 +3,9 @@
  * one process. Where bench/replay.c sends as fast as it can from streams made
  * beforehand, here every agent sends what has become due since it sent last:
  * every --every ms, or a third of the request's heartbeat_ms where that is
- * less, as pcap-agent does; an ISB at each full multiple of heartbeat_ms of the
- * request. Their turns are spread evenly over that time.
+ * less; an ISB at each full multiple of heartbeat_ms of the request. Their turns
+ * are spread evenly over that time. Where heartbeats are rare and records few
+ * they wait for the heartbeat or for 16 KiB of packets. All as pcap-agent does.
  *
  * The agent's number is that of the address it was reached on (127.0.1.1 is
  * agent 0), modulo --agents. The records of so many agents are interleaved
@@ -39,6 +40,9 @@
 #define END_ROOM      16       /* "\r\n" and the last chunk */
 #define TLS_BYTES     16384
 #define REQUEST_MAX   16384
+#define GATHER_BEAT   (50 * MS)    /* RUN_GATHER_BEAT_MS of pcap-agent */
+#define GATHER_BYTES  16384    /* RUN_GATHER_BYTES */
+#define GATHER_RATE   5000     /* RUN_BUSY, a second */
 #define GO_MS         500      /* from "go" to the first record */
 
 typedef enum {
@@ -244,6 +248,17 @@ conn_beat(const swarm_t *w, const conn_t *c, uint64_t now)
 }
 
 
+/* 1 when so many records that are due stay for now. */
+static int
+conn_gathers(const swarm_t *w, const conn_t *c, uint64_t now, uint64_t n)
+{
+    return c->beat_ns >= GATHER_BEAT && now < c->beat
+           && w->conf.rate < GATHER_RATE
+           && n * w->conf.size < GATHER_BYTES
+           && c->next + n < w->said.total;
+}
+
+
 /*
  * Sends what is due, as one chunk; a last one when all is sent. Returns 1
  * when more is due.
@@ -259,6 +274,11 @@ conn_turn(swarm_t *w, conn_t *c, uint64_t now)
     ts = agents_clock(&w->said, now);
     due = records_due(&w->said, c->agent, ts);
     n = due - c->next;
+
+    if (conn_gathers(w, c, now, n)) {
+        return 0;
+    }
+
     most = (CHUNK_BYTES - FRAME_HEAD - ISB_ROOM - 2) / w->said.block;
 
     if (n && ts - record_ts(&w->said, c->agent, c->next) > w->late_ns) {

@@ -34,6 +34,22 @@ loop(uint64_t now_ms, int held, uint64_t *state)
 }
 
 
+/*
+ * Records leave ten times a second, and each time a heartbeat and the
+ * framing of one more packet come back with them.
+ */
+
+static uint64_t
+slow_loop(uint64_t now_ms, int held, uint64_t *state)
+{
+    if (now_ms % 100 == 0) {
+        *state += 300;
+    }
+
+    return held ? 30 : *state / 10;
+}
+
+
 static uint64_t
 steady(uint64_t now_ms, int held, uint64_t *state)
 {
@@ -131,6 +147,15 @@ main(void)
     ok(wrong == 0, "a loop is always found");
     ok(slowest < 6000, "within 5 s (%llu ms)",
        (unsigned long long) slowest - 1000);
+
+    for (seed = 1, wrong = 0, slowest = 0; seed <= 100; seed++) {
+        at = simulate(slow_loop, seed * 7919, 30000, &held);
+        wrong += at == 0;
+        slowest = at > slowest ? at : slowest;
+    }
+
+    ok(wrong == 0 && slowest < 12000, "one that grows slowly, too (%llu ms)",
+       (unsigned long long) slowest);
 
     ok(simulate(steady, 1, 60000, &held) == 0, "a steady stream is none");
     ok(held <= 400, "and is held back once (%llu ms)",
