@@ -156,6 +156,52 @@ cmp_ok(behind($agent), '<', limit(45), 'one of 8 MiB: of 5 ms');
 $small->stop();
 
 
+# --- few records leave with the heartbeat, where those are rare ------------
+
+# How many chunks of packets come before their heartbeat, of 1000 packets/s.
+sub early
+{
+    my ($ms, $size) = @_;
+
+    my $c = $C->new($agent);
+
+    $c->{keep_chunks} = 1;
+    $c->get("/v1/capture?interface=eth0&filter=udp&heartbeat_ms=$ms");
+    $c->started();
+    my $pid = flood(ns => $hb->{ns}, to => $addr_a, id => 1, count => 1000,
+        pps => 1000, size => $size);
+    $c->read_until(20, sub { !alive($pid) });
+
+    # without the first chunk, and what comes when it ends
+    my @chunks = @{ $c->{chunk_list} };
+    $c->half_close();
+    $c->read_to_end();
+    is(scalar @{ parse($c->{body})->{packets} }, 1000,
+        "$size bytes, heartbeats of $ms ms: all there");
+
+    my $early = 0;
+
+    for my $chunk (@chunks[1 .. $#chunks]) {
+        my %seen;
+
+        for (my $at = 0; $at < length $chunk; ) {
+            my ($type, $len) = unpack 'VV', substr $chunk, $at, 8;
+            $seen{$type} = 1;
+            $at += $len;
+        }
+
+        $early++ if $seen{6} && !$seen{5};
+    }
+
+    return $early;
+}
+
+
+cmp_ok(early(100, 60), '<', 5, 'heartbeats of 100 ms: few records come with them');
+cmp_ok(early(100, 1400), '>', 10, 'more than a TLS record do not wait');
+cmp_ok(early(15, 60), '>', 10, 'with 15 ms nothing waits');
+
+
 # --- two CPUs, complete and in order -------------------------------------
 
 # a ring that a busy machine does not fill
