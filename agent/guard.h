@@ -15,7 +15,12 @@
 #include <stdint.h>
 
 
-#define GUARD_PROOFS  3      /* times in a row */
+/*
+ * Input from which on a loop is possible, bytes in 250 ms; the lower one
+ * where records leave so seldom that a loop grows slowly.
+ */
+#define GUARD_RATE       131072
+#define GUARD_SLOW_RATE  32768
 
 typedef enum {
     GUARD_GO = 0,            /* write */
@@ -29,14 +34,21 @@ typedef struct {
     uint64_t    window_ns;   /* begin of the current window or phase */
     uint64_t    length_ns;   /* length of the current phase */
     uint64_t    bytes;       /* input total at that time */
-    uint64_t    usual;       /* bytes per window, known to be of others */
+    uint64_t    min_rate;    /* bytes per window that may be a loop */
+    uint64_t    usual;       /* the same, known to be of others */
+    uint64_t    peak;        /* the most in one of these windows */
+    unsigned    windows;     /* so many */
     uint64_t    before;      /* bytes per window before the hold */
     uint64_t    seed;
 } guard_t;
 
 
-/* Starts at this monotonic time; seed makes the hold times unpredictable. */
-void guard_init(guard_t *g, uint64_t now_ns, uint64_t seed);
+/*
+ * Starts at this monotonic time; seed makes the hold times unpredictable,
+ * min_rate is one of those above.
+ */
+void guard_init(guard_t *g, uint64_t now_ns, uint64_t seed,
+    uint64_t min_rate);
 
 /*
  * Tells the guard how many bytes came in so far; pressed: held records are

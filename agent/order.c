@@ -106,6 +106,7 @@ order_put(order_t *o, unsigned list, uint64_t ts_ns, uint32_t len)
     off = o->current * ORDER_SEGMENT_LEN + o->pos[o->current];
     o->pos[o->current] += len;
     o->live[o->current]++;
+    o->waiting += len;
 
     if (order_len(l) == 0) {
 
@@ -263,6 +264,8 @@ order_take(order_t *o, uint64_t limit_ns, order_span_t *spans, unsigned max,
             *last_ns = until;
         }
     }
+
+    o->waiting -= bytes;
 
     return n;
 }

@@ -57,6 +57,7 @@ typedef struct {
     uint32_t         pos[ORDER_SEGMENTS];    /* bytes used */
     unsigned         current;       /* segment that is being filled */
     unsigned         nfree;         /* segments without a record */
+    uint64_t         waiting;       /* bytes of records in the lists */
 } order_t;
 
 

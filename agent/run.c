@@ -27,34 +27,6 @@
 /* Counts are published and limits looked at so often. */
 #define RUN_ACCOUNT_NS     (100 * MS)
 
-/*
- * Records of a few milliseconds leave together: a turn costs two switches of
- * context and some system calls. The pause doubles while turns are small and
- * halves when what gathered no longer fits the cache. Where records are many
- * it may last a heartbeat, and blocks of the ring wake nobody up.
- */
-#define RUN_MAX_SLEEP_MS   20
-#define RUN_SMALL_TURN     131072
-#define RUN_LARGE_TURN     524288
-#define RUN_BUSY           5              /* records in a millisecond */
-
-/* libpcap 1.10 makes blocks of 256 KiB: a quarter of a MiB's are as many. */
-#define RUN_RING_UNIT      1048576
-
-/*
- * Bytes in a millisecond that a core takes out of the ring and sends
- * (bench/README.md). A burst that comes faster overflows it anyway.
- */
-#define RUN_LINE           640000
-
-/*
- * Who asks for few heartbeats has many agents and waits for all of them: few
- * records leave with the heartbeat, or when a TLS record is full.
- */
-#define RUN_GATHER_BEAT_MS 50
-#define RUN_GATHER_NS      (100 * MS)
-#define RUN_GATHER_BYTES   16384
-
 /* What a peer may send after its request before it is cut off. */
 #define RUN_MAX_INPUT      16384
 
@@ -63,16 +35,10 @@
 
 static int run_start(run_state_t *st);
 static void run_turn(run_state_t *st);
-static void run_pace(run_state_t *st, uint64_t sent);
-static uint64_t run_longest(const run_state_t *st);
-static uint64_t run_ring(const run_state_t *st);
 static void run_intake(run_state_t *st);
 static void run_guard(run_state_t *st);
 static void run_account(run_state_t *st);
 static void run_output(run_state_t *st);
-static int run_gathers(const run_state_t *st);
-static uint64_t run_gathered_at(const run_state_t *st);
-static uint64_t run_taken(const run_state_t *st);
 static int run_next_chunk(run_state_t *st);
 static uint64_t run_limit(run_state_t *st);
 static void run_beat(run_state_t *st, int last);
@@ -108,7 +74,8 @@ run_capture(run_t *run)
         seed = net_realtime();
     }
 
-    guard_init(&st->guard, st->now, seed);
+    guard_init(&st->guard, st->now, seed,
+               run_may_gather(st) ? GUARD_SLOW_RATE : GUARD_RATE);
     stats_set(&run->stats->started, 1);
     limits_init(&st->limits, run->conf->max_bandwidth,
                 run->conf->max_cpu_percent, st->now, net_cpu());
@@ -227,90 +194,6 @@ run_turn(run_state_t *st)
 }
 
 
-/* How long records gather. */
-
-static void
-run_pace(run_state_t *st, uint64_t sent)
-{
-    unsigned          i;
-    uint64_t          most, read;
-    const capture_t  *c;
-
-    c = st->run->capture;
-
-    for (i = 0, read = 0; i < c->nifs; i++) {
-        read += c->ifs[i].read;
-    }
-
-    /* Over less than that a single block of the ring would be many. */
-
-    if (st->now - st->turned >= RUN_MIN_SLEEP_MS * MS) {
-        st->busy = run_ring(st) >= RUN_MIN_SLEEP_MS
-                   && (read - st->read) * MS
-                      >= RUN_BUSY * (st->now - st->turned);
-        st->read = read;
-        st->turned = st->now;
-    }
-
-    if (sent > RUN_LARGE_TURN) {
-        st->sleep_ms /= 2;
-
-    } else if (sent && sent < RUN_SMALL_TURN) {
-        st->sleep_ms *= 2;
-    }
-
-    most = run_longest(st);
-
-    if (st->sleep_ms > most) {
-        st->sleep_ms = (unsigned) most;
-    }
-
-    if (st->sleep_ms < RUN_MIN_SLEEP_MS) {
-        st->sleep_ms = RUN_MIN_SLEEP_MS;
-    }
-}
-
-
-/* A fifth of a heartbeat; where records are many a whole one. */
-
-static uint64_t
-run_longest(const run_state_t *st)
-{
-    uint64_t  most;
-
-    most = st->run->req->heartbeat_ms;
-
-    if (!st->busy) {
-        most /= 5;
-
-    } else if (run_ring(st) < most) {
-        most = run_ring(st);
-    }
-
-    return most < RUN_MAX_SLEEP_MS ? most : RUN_MAX_SLEEP_MS;
-}
-
-
-/*
- * For how many milliseconds the ring may be left alone: a quarter of its
- * blocks where records are few, because one is handed out after the retire
- * time at the latest, and all of it with RUN_LINE where they are many.
- */
-
-static uint64_t
-run_ring(const run_state_t *st)
-{
-    uint64_t      few, many;
-    const run_t  *run;
-
-    run = st->run;
-    few = run->capture->retire_ms * (run->conf->buffer_bytes / RUN_RING_UNIT);
-    many = run->conf->buffer_bytes / RUN_LINE;
-
-    return few < many ? few : many;
-}
-
-
 /* Tells the parent, and looks at the limits of this capture. */
 
 static void
@@ -380,13 +263,22 @@ run_intake(run_state_t *st)
 static void
 run_guard(run_state_t *st)
 {
+    unsigned   i;
+    uint64_t   bytes;
+    capture_t  *c;
+
+    c = st->run->capture;
+
     if (st->phase != RUN_ON) {
         st->held = 0;
         return;
     }
 
-    switch (guard_tick(&st->guard, st->now, run_taken(st),
-                       order_pressed(&st->run->capture->order)))
+    for (i = 0, bytes = 0; i < c->nifs; i++) {
+        bytes += c->ifs[i].bytes;
+    }
+
+    switch (guard_tick(&st->guard, st->now, bytes, order_pressed(&c->order)))
     {
     case GUARD_FEEDBACK:
         run_end(st, ENDING_FEEDBACK);
@@ -410,11 +302,6 @@ run_output(run_state_t *st)
     int  rc;
 
     st->gathers = run_gathers(st);
-
-    if (!st->gathers) {
-        st->gather_from = st->now;
-        st->gather_bytes = run_taken(st);
-    }
 
     for ( ;; ) {
         rc = stream_write(&st->stream);
@@ -440,6 +327,7 @@ run_output(run_state_t *st)
         run_discard(st);
 
         if (!run_next_chunk(st)) {
+            run_gather(st);
             return;
         }
 
@@ -452,48 +340,6 @@ run_output(run_state_t *st)
             run_intake(st);
         }
     }
-}
-
-
-/* 1 when records stay for now. */
-
-static int
-run_gathers(const run_state_t *st)
-{
-    return st->phase == RUN_ON && !st->busy
-           && st->run->req->heartbeat_ms >= RUN_GATHER_BEAT_MS
-           && st->now < run_gathered_at(st)
-           && run_taken(st) - st->gather_bytes < RUN_GATHER_BYTES;
-}
-
-
-static uint64_t
-run_gathered_at(const run_state_t *st)
-{
-    uint64_t  at;
-
-    at = st->gather_from + RUN_GATHER_NS;
-
-    return st->next_beat < at ? st->next_beat : at;
-}
-
-
-/* Bytes of packets that came in so far. */
-
-static uint64_t
-run_taken(const run_state_t *st)
-{
-    unsigned         i;
-    uint64_t         bytes;
-    const capture_t  *c;
-
-    c = st->run->capture;
-
-    for (i = 0, bytes = 0; i < c->nifs; i++) {
-        bytes += c->ifs[i].bytes;
-    }
-
-    return bytes;
 }
 
 

@@ -44,8 +44,7 @@ typedef struct {
     unsigned       sleep_ms;        /* at least, between two outputs */
     uint64_t       read;            /* records read, when last looked */
     uint64_t       turned;          /* and when that was */
-    uint64_t       gather_from;     /* records last left then */
-    uint64_t       gather_bytes;    /* and so many had come in */
+    uint64_t       gather_from;     /* all that was due had left then */
     unsigned       gathers:1;       /* records stay in this turn */
     unsigned       busy:1;          /* many records: by the clock alone */
     unsigned       ended:1;         /* the last ISBs were made */
@@ -59,6 +58,21 @@ typedef struct {
     limits_t       limits;
 } run_state_t;
 
+
+/* Sets how long records gather, behind a turn that sent so many bytes. */
+void run_pace(run_state_t *st, uint64_t sent);
+
+/* 1 when few records leave with heartbeats: those are rare. */
+int run_may_gather(const run_state_t *st);
+
+/* 1 when records stay for now, until run_gathered_at() at the latest. */
+int run_gathers(const run_state_t *st);
+
+/* Monotonic time. */
+uint64_t run_gathered_at(const run_state_t *st);
+
+/* Behind a turn that sent all that was due: they may gather again. */
+void run_gather(run_state_t *st);
 
 /*
  * Begins the orderly end; the first reason is the one that is told. A later

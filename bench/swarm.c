@@ -3,9 +3,9 @@
  * one process. Where bench/replay.c sends as fast as it can from streams made
  * beforehand, here every agent sends what has become due since it sent last:
  * every --every ms, or a third of the request's heartbeat_ms where that is
- * less; an ISB at each full multiple of heartbeat_ms of the request. Their turns
- * are spread evenly over that time. Where heartbeats are rare and records few
- * they wait for the heartbeat or for 16 KiB of packets. All as pcap-agent does.
+ * less; an ISB at each full multiple of heartbeat_ms of the request. Their
+ * turns are spread evenly over that time. Where heartbeats are rare and records
+ * few these leave with the heartbeats. That is what pcap-agent does.
  *
  * The agent's number is that of the address it was reached on (127.0.1.1 is
  * agent 0), modulo --agents. The records of so many agents are interleaved
@@ -41,7 +41,7 @@
 #define TLS_BYTES     16384
 #define REQUEST_MAX   16384
 #define GATHER_BEAT   (50 * MS)    /* RUN_GATHER_BEAT_MS of pcap-agent */
-#define GATHER_BYTES  16384    /* RUN_GATHER_BYTES */
+#define GATHER_BYTES  32768    /* RUN_GATHER_BYTES */
 #define GATHER_RATE   5000     /* RUN_BUSY, a second */
 #define GO_MS         500      /* from "go" to the first record */
 
@@ -254,7 +254,7 @@ conn_gathers(const swarm_t *w, const conn_t *c, uint64_t now, uint64_t n)
 {
     return c->beat_ns >= GATHER_BEAT && now < c->beat
            && w->conf.rate < GATHER_RATE
-           && n * w->conf.size < GATHER_BYTES
+           && n * w->said.block < GATHER_BYTES
            && c->next + n < w->said.total;
 }
 

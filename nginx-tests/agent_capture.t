@@ -158,7 +158,7 @@ $small->stop();
 
 # --- few records leave with the heartbeat, where those are rare ------------
 
-# How many chunks of packets come before their heartbeat, of 1000 packets/s.
+# How many chunks have packets and no heartbeat, with 1000 packets a second.
 sub early
 {
     my ($ms, $size) = @_;
@@ -197,8 +197,9 @@ sub early
 }
 
 
-cmp_ok(early(100, 60), '<', 5, 'heartbeats of 100 ms: few records come with them');
-cmp_ok(early(100, 1400), '>', 10, 'more than a TLS record do not wait');
+cmp_ok(early(100, 60), '<', 5, 'heartbeats of 100 ms: few chunks before them');
+cmp_ok(early(1000, 60), '>', 5, 'records wait for 100 ms at most');
+cmp_ok(early(100, 1400), '>', 10, 'many bytes do not wait');
 cmp_ok(early(15, 60), '>', 10, 'with 15 ms nothing waits');
 
 

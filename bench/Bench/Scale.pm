@@ -1,9 +1,10 @@
 # Bench::Scale: part (d). One worker merges 1, 10, 100 and 1000 agents that
 # send so many packets a second in all, always the same number; then two
 # workers serve 100 captures of 10 agents at once. The agents are those of
-# bench/swarm: each sends every 20 ms what came since, as pcap-agent does (or
-# every 5 ms, where the API asks for heartbeats each 15 ms), and heartbeats when
-# the API wants them, on the machine's clock.
+# bench/swarm: each sends every 20 ms what came since, as pcap-agent does (every
+# 5 ms, where the API asks for heartbeats each 15 ms; with the heartbeats, where
+# it asks for them each 100 ms and records are few), and heartbeats when the API
+# wants them, on the machine's clock.
 #
 # The rate is the highest of a ladder that 1000 agents come through with: all
 # complete, and nobody sent later than $LATE after it was due. Memory is looked
