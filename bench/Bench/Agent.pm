@@ -30,8 +30,8 @@ our $SSL_PORT = 9495;
 # As the API asks for up to 50 agents.
 our $CAPTURE = "/v1/capture?interface=$Bench::Tap::IFACE&heartbeat_ms=15";
 
-# The longest pause of the agent between two turns (agent/run.c): the fewest
-# wake-ups, so the least that the bytes can cost.
+# No pause of the agent between two turns is longer (agent/run_pace.c): the
+# fewest wake-ups, so the least that the bytes can cost.
 our $TURN_MS = 20;
 
 *not_measured = \&Bench::Capture::not_measured;
