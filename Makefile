@@ -41,6 +41,7 @@ LINK      = $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS)
 
 AGENT_LIBS = -lpcap -lssl -lcrypto -ljansson
 CLI_LIBS   = -lcurl -ljansson -lyaml -lcrypto
+STORE_LIBS = -lcurl -lexpat -lsqlite3 -lcrypto
 
 # A test, fuzz target or benchmark asks for further libraries by a line
 # "/* LDFLAGS: -lfoo */" of its own.
@@ -51,6 +52,7 @@ objs_of    = $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard $(1)/*.c)))
 PCAPX_OBJS = $(call objs_of,pcapx)
 AGENT_OBJS = $(call objs_of,agent)
 CLI_OBJS   = $(call objs_of,cli)
+STORE_OBJS = $(call objs_of,store)
 LIB        = $(B)/libpcapx.a
 
 TESTS      = $(patsubst %.c,$(B)/%,$(sort $(wildcard t/*.c)))
@@ -61,9 +63,11 @@ FUZZERS    = $(patsubst %.c,$(B)/%,$(sort $(wildcard fuzz/*.c)))
 # the one file that knows nothing of nginx.
 room_objs  = $(if $(filter agent_%,$(1)),$(filter-out %/main.o,$(AGENT_OBJS))) \
              $(if $(filter cli_%,$(1)),$(filter-out %/main.o,$(CLI_OBJS))) \
+             $(if $(filter store_%,$(1)),$(STORE_OBJS)) \
              $(if $(filter jwt fuzz_jwt,$(1)),$(B)/obj/module/jwt.o)
 room_libs  = $(if $(filter agent_%,$(1)),$(AGENT_LIBS)) \
-             $(if $(filter cli_%,$(1)),$(CLI_LIBS))
+             $(if $(filter cli_%,$(1)),$(CLI_LIBS)) \
+             $(if $(filter store_%,$(1)),$(STORE_LIBS))
 
 
 .PHONY: all lib agent cli module nginx-san tests fuzzers benches \
@@ -122,6 +126,14 @@ $(B)/bench/%: bench/%.c $(LIB) $$(call room_objs,$$*)
 	$(call say,CC,$@)
 	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(call room_objs,$*) $(LIB) \
 	    $(LDFLAGS) $(call room_libs,$*) $(EXTRA_LIBS)
+
+
+# Makes the requests of store/s3.h by hand, for interop/s3.t.
+$(B)/interop/s3_client: interop/s3_client.c $(STORE_OBJS) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(STORE_OBJS) $(LIB) $(LDFLAGS) \
+	    $(STORE_LIBS)
 
 
 # Fuzz targets have objects of their own: coverage needs clang's help.
@@ -193,7 +205,8 @@ $(filter $(B)/fuzz/ngx_%,$(FUZZERS)): $(B)/fuzz/%: fuzz/%.c \
 # Implicit rules must not drop objects that only tests asked for.
 .SECONDARY:
 
--include $(wildcard $(B)/obj/*/*.d $(B)/t/*.d $(B)/bench/*.d $(B)/fuzz/*.d \
+-include $(wildcard $(B)/obj/*/*.d $(B)/interop/*.d $(B)/t/*.d \
+                    $(B)/bench/*.d $(B)/fuzz/*.d \
                     $(B)/fuzz/obj/*/*.d $(B)/fuzz/obj/ngx/*/*.d \
                     $(B)/fuzz/obj/ngx/*/*/*.d)
 

@@ -1,0 +1,433 @@
+/*
+ * store/records.c: see records.h. Every value goes in by a bound parameter,
+ * never into the text of a statement. A row is written before what it tells
+ * is done is relied upon: synchronous, so that a power cut loses no row.
+ */
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "records.h"
+
+
+#define RECORDS_VERSION  1           /* PRAGMA user_version */
+
+#define RECORDS_COLUMNS  "id, owner, state, created, ended, expires, gone, " \
+                         "bytes, packets, dropped, sha256, status, about"
+
+struct records_s {
+    sqlite3       *db;
+};
+
+static const char  records_schema[] =
+    "CREATE TABLE captures (id TEXT PRIMARY KEY, owner TEXT NOT NULL,"
+    " state INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " ended INTEGER NOT NULL, expires INTEGER NOT NULL,"
+    " gone INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " packets INTEGER NOT NULL, dropped INTEGER NOT NULL,"
+    " sha256 TEXT NOT NULL, status TEXT NOT NULL, about TEXT NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE INDEX captures_by_owner ON captures (owner, created);"
+    "CREATE INDEX captures_by_expiry ON captures (expires);"
+    "CREATE TABLE parts (id TEXT NOT NULL REFERENCES captures (id)"
+    " ON DELETE CASCADE, n INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " etag TEXT NOT NULL, PRIMARY KEY (id, n)) WITHOUT ROWID;"
+    "PRAGMA user_version = 1;";
+
+
+static int records_prepare_file(records_t *r, char err[RECORDS_ERR_LEN]);
+static int records_version(records_t *r);
+static sqlite3_stmt *records_bind(records_t *r, const char *sql,
+    const char *types, ...);
+static int records_finish(sqlite3_stmt *st);
+static int records_run(records_t *r, sqlite3_stmt *st);
+static void records_row(sqlite3_stmt *st, record_t *rec);
+static void records_text(sqlite3_stmt *st, int i, char *to, size_t size);
+static int records_each(sqlite3_stmt *st, record_fn fn, void *data);
+
+
+records_t *
+records_open(const char *path, char err[RECORDS_ERR_LEN])
+{
+    int         rc;
+    records_t  *r;
+
+    r = calloc(1, sizeof(*r));
+    if (r == NULL) {
+        snprintf(err, RECORDS_ERR_LEN, "out of memory");
+        return NULL;
+    }
+
+    rc = sqlite3_open_v2(path, &r->db,
+                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+
+    if (rc != SQLITE_OK) {
+        snprintf(err, RECORDS_ERR_LEN, "%s: %s", path,
+                 r->db ? sqlite3_errmsg(r->db) : sqlite3_errstr(rc));
+        records_close(r);
+        return NULL;
+    }
+
+    if (records_prepare_file(r, err) != 0) {
+        if (err[0] == '\0') {
+            snprintf(err, RECORDS_ERR_LEN, "%s: %s", path,
+                     sqlite3_errmsg(r->db));
+        }
+
+        records_close(r);
+        return NULL;
+    }
+
+    return r;
+}
+
+
+/* -1; without a text of its own in err it is SQLite's. */
+
+static int
+records_prepare_file(records_t *r, char err[RECORDS_ERR_LEN])
+{
+    int  version;
+
+    err[0] = '\0';
+
+    if (sqlite3_exec(r->db, "PRAGMA journal_mode = WAL;"
+                     "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+                     NULL, NULL, NULL) != SQLITE_OK)
+    {
+        return -1;
+    }
+
+    version = records_version(r);
+
+    if (version > RECORDS_VERSION) {
+        snprintf(err, RECORDS_ERR_LEN, "the records are of version %d, this "
+                 "program knows up to %d", version, RECORDS_VERSION);
+        return -1;
+    }
+
+    if (version == 0) {
+        return sqlite3_exec(r->db, records_schema, NULL, NULL, NULL)
+               == SQLITE_OK ? 0 : -1;
+    }
+
+    return version < 0 ? -1 : 0;
+}
+
+
+static int
+records_version(records_t *r)
+{
+    int            version;
+    sqlite3_stmt  *st;
+
+    version = -1;
+    st = records_bind(r, "PRAGMA user_version", "");
+
+    if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
+        version = sqlite3_column_int(st, 0);
+    }
+
+    sqlite3_finalize(st);
+
+    return version;
+}
+
+
+void
+records_close(records_t *r)
+{
+    if (r != NULL) {
+        sqlite3_close(r->db);
+        free(r);
+    }
+}
+
+
+const char *
+records_error(const records_t *r)
+{
+    return sqlite3_errmsg(r->db);
+}
+
+
+int
+records_add(records_t *r, const record_t *rec)
+{
+    return records_run(r, records_bind(r,
+        "INSERT INTO captures (" RECORDS_COLUMNS ")"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "ssiiiiiiiisss",
+        rec->id, rec->owner, (int64_t) rec->state, rec->created, rec->ended,
+        rec->expires, rec->gone, (int64_t) rec->bytes,
+        (int64_t) rec->packets, (int64_t) rec->dropped, rec->sha256,
+        rec->status, rec->about ? rec->about : "{}")) == 1 ? 0 : -1;
+}
+
+
+int
+records_update(records_t *r, const record_t *rec)
+{
+    return records_run(r, records_bind(r,
+        "UPDATE captures SET state = ?, ended = ?, expires = ?, gone = ?,"
+        " bytes = ?, packets = ?, dropped = ?, sha256 = ?, status = ?"
+        " WHERE id = ?", "iiiiiiisss", (int64_t) rec->state, rec->ended,
+        rec->expires, rec->gone, (int64_t) rec->bytes,
+        (int64_t) rec->packets, (int64_t) rec->dropped, rec->sha256,
+        rec->status, rec->id)) == 1 ? 0 : -1;
+}
+
+
+int
+records_get(records_t *r, const char *id, record_t *rec)
+{
+    int            rc;
+    sqlite3_stmt  *st;
+
+    st = records_bind(r, "SELECT " RECORDS_COLUMNS " FROM captures"
+                      " WHERE id = ?", "s", id);
+
+    if (st == NULL) {
+        return -1;
+    }
+
+    rc = sqlite3_step(st);
+
+    if (rc == SQLITE_ROW) {
+        records_row(st, rec);
+        rec->about = strdup(rec->about);
+    }
+
+    sqlite3_finalize(st);
+
+    if (rc == SQLITE_ROW) {
+        return rec->about ? 1 : -1;
+    }
+
+    return rc == SQLITE_DONE ? 0 : -1;
+}
+
+
+void
+record_free(record_t *rec)
+{
+    free(rec->about);
+    rec->about = NULL;
+}
+
+
+int
+records_list(records_t *r, const char *owner, unsigned max, record_fn fn,
+    void *data)
+{
+    return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS
+        " FROM captures WHERE ?1 IS NULL OR owner = ?1"
+        " ORDER BY created DESC, id LIMIT ?2", "si", owner, (int64_t) max),
+        fn, data);
+}
+
+
+int
+records_due(records_t *r, int64_t now, record_fn fn, void *data)
+{
+    return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS
+        " FROM captures WHERE expires <= ? AND state IN (?, ?)"
+        " ORDER BY expires", "iii", now, (int64_t) RECORD_STORED,
+        (int64_t) RECORD_INTERRUPTED), fn, data);
+}
+
+
+int
+records_usage(records_t *r, const char *owner, uint64_t *bytes,
+    unsigned *active)
+{
+    sqlite3_stmt  *st;
+
+    st = records_bind(r, "SELECT ifnull(sum(bytes), 0),"
+        " ifnull(sum(state IN (?2, ?3)), 0) FROM captures"
+        " WHERE (?1 IS NULL OR owner = ?1) AND state NOT IN (?4, ?5)",
+        "siiii", owner, (int64_t) RECORD_WAITING, (int64_t) RECORD_RUNNING,
+        (int64_t) RECORD_FAILED, (int64_t) RECORD_GONE);
+
+    if (st == NULL || sqlite3_step(st) != SQLITE_ROW) {
+        sqlite3_finalize(st);
+        return -1;
+    }
+
+    *bytes = (uint64_t) sqlite3_column_int64(st, 0);
+    *active = (unsigned) sqlite3_column_int(st, 1);
+
+    return records_finish(st);
+}
+
+
+int
+records_recover(records_t *r, int64_t now)
+{
+    return records_run(r, records_bind(r,
+        "UPDATE captures SET state = CASE state WHEN ?1 THEN ?3 ELSE ?4 END,"
+        " ended = ?5 WHERE state IN (?1, ?2)", "iiiii",
+        (int64_t) RECORD_WAITING, (int64_t) RECORD_RUNNING,
+        (int64_t) RECORD_FAILED, (int64_t) RECORD_INTERRUPTED, now));
+}
+
+
+int
+records_forget(records_t *r, int64_t before)
+{
+    return records_run(r, records_bind(r,
+        "DELETE FROM captures WHERE (state = ? AND gone < ?)"
+        " OR (state = ? AND ended < ?)", "iiii", (int64_t) RECORD_GONE, before,
+        (int64_t) RECORD_FAILED, before)) < 0 ? -1 : 0;
+}
+
+
+int
+records_part(records_t *r, const char *id, unsigned n, uint64_t bytes,
+    const char *etag)
+{
+    return records_run(r, records_bind(r,
+        "INSERT OR REPLACE INTO parts (id, n, bytes, etag)"
+        " VALUES (?, ?, ?, ?)", "siis", id, (int64_t) n, (int64_t) bytes,
+        etag)) < 0 ? -1 : 0;
+}
+
+
+int
+records_parts(records_t *r, const char *id,
+    void (*fn)(void *data, unsigned n, const char *etag), void *data,
+    unsigned *parts, uint64_t *bytes)
+{
+    sqlite3_stmt  *st;
+
+    *parts = 0;
+    *bytes = 0;
+    st = records_bind(r, "SELECT n, etag, bytes FROM parts WHERE id = ?"
+                      " ORDER BY n", "s", id);
+
+    if (st == NULL) {
+        return -1;
+    }
+
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        fn(data, (unsigned) sqlite3_column_int(st, 0),
+           (const char *) sqlite3_column_text(st, 1));
+        *bytes += (uint64_t) sqlite3_column_int64(st, 2);
+        (*parts)++;
+    }
+
+    return records_finish(st);
+}
+
+
+/* A statement with its values: s a text or NULL, i an int64_t. Or NULL. */
+
+static sqlite3_stmt *
+records_bind(records_t *r, const char *sql, const char *types, ...)
+{
+    int            i, rc;
+    va_list        args;
+    const char    *text;
+    sqlite3_stmt  *st;
+
+    if (sqlite3_prepare_v2(r->db, sql, -1, &st, NULL) != SQLITE_OK) {
+        return NULL;
+    }
+
+    rc = SQLITE_OK;
+    va_start(args, types);
+
+    for (i = 0; types[i] != '\0' && rc == SQLITE_OK; i++) {
+
+        if (types[i] == 's') {
+            text = va_arg(args, const char *);
+            rc = text ? sqlite3_bind_text(st, i + 1, text, -1,
+                                          SQLITE_TRANSIENT)
+                      : sqlite3_bind_null(st, i + 1);
+
+        } else {
+            rc = sqlite3_bind_int64(st, i + 1, va_arg(args, int64_t));
+        }
+    }
+
+    va_end(args);
+
+    if (rc != SQLITE_OK) {
+        sqlite3_finalize(st);
+        return NULL;
+    }
+
+    return st;
+}
+
+
+/* 0, or -1 when a step of it had failed. */
+
+static int
+records_finish(sqlite3_stmt *st)
+{
+    return sqlite3_finalize(st) == SQLITE_OK ? 0 : -1;
+}
+
+
+/* A statement that gives no rows; how many it changed, or -1. */
+
+static int
+records_run(records_t *r, sqlite3_stmt *st)
+{
+    if (st == NULL) {
+        return -1;
+    }
+
+    (void) sqlite3_step(st);
+
+    return records_finish(st) == 0 ? sqlite3_changes(r->db) : -1;
+}
+
+
+/* The texts are SQLite's; about is until the next step. */
+
+static void
+records_row(sqlite3_stmt *st, record_t *rec)
+{
+    memset(rec, 0, sizeof(*rec));
+    records_text(st, 0, rec->id, sizeof(rec->id));
+    records_text(st, 1, rec->owner, sizeof(rec->owner));
+    rec->state = (record_state_t) sqlite3_column_int(st, 2);
+    rec->created = sqlite3_column_int64(st, 3);
+    rec->ended = sqlite3_column_int64(st, 4);
+    rec->expires = sqlite3_column_int64(st, 5);
+    rec->gone = sqlite3_column_int64(st, 6);
+    rec->bytes = (uint64_t) sqlite3_column_int64(st, 7);
+    rec->packets = (uint64_t) sqlite3_column_int64(st, 8);
+    rec->dropped = (uint64_t) sqlite3_column_int64(st, 9);
+    records_text(st, 10, rec->sha256, sizeof(rec->sha256));
+    records_text(st, 11, rec->status, sizeof(rec->status));
+    rec->about = (char *) sqlite3_column_text(st, 12);
+}
+
+
+static void
+records_text(sqlite3_stmt *st, int i, char *to, size_t size)
+{
+    snprintf(to, size, "%s", (const char *) sqlite3_column_text(st, i));
+}
+
+
+static int
+records_each(sqlite3_stmt *st, record_fn fn, void *data)
+{
+    record_t  rec;
+
+    if (st == NULL) {
+        return -1;
+    }
+
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        records_row(st, &rec);
+        fn(data, &rec);
+    }
+
+    return records_finish(st);
+}

@@ -1,0 +1,122 @@
+/*
+ * store/records.h: what the store knows of its captures, in an SQLite file:
+ * one row for each, also for a while after its file has gone, and the parts of
+ * an upload that is under way. One process writes it.
+ *
+ * A row says what decisions need (whose, how large, until when); what a user
+ * is shown beside that is a JSON text that nobody here looks into.
+ */
+
+#ifndef STORE_RECORDS_H
+#define STORE_RECORDS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+
+#define RECORD_ID_LEN      32        /* of a capture, hex */
+#define RECORD_OWNER_MAX   256       /* bytes of a user's id */
+#define RECORD_SHA256_LEN  64        /* hex */
+#define RECORD_STATUS_MAX  16        /* "complete", as in X-Pcap-Status */
+#define RECORD_ETAG_MAX    128       /* of a part, with its quotes */
+#define RECORDS_ERR_LEN    256
+
+typedef enum {
+    RECORD_WAITING = 0,              /* admitted, not yet begun */
+    RECORD_RUNNING,
+    RECORD_STORED,                   /* ended; the file is there */
+    RECORD_INTERRUPTED,              /* so, but the store was killed */
+    RECORD_FAILED,                   /* there is no file */
+    RECORD_GONE                      /* there was one, at gone it went */
+} record_state_t;
+
+typedef struct {
+    char             id[RECORD_ID_LEN + 1];
+    char             owner[RECORD_OWNER_MAX + 1];
+    record_state_t   state;
+    int64_t          created;        /* seconds since 1970; as all times */
+    int64_t          ended;          /* 0: not yet */
+    int64_t          expires;        /* retention: the file goes then */
+    int64_t          gone;           /* 0: not yet */
+    uint64_t         bytes;          /* in the file so far */
+    uint64_t         packets;
+    uint64_t         dropped;
+    char             sha256[RECORD_SHA256_LEN + 1];   /* or empty */
+    char             status[RECORD_STATUS_MAX + 1];   /* or empty */
+    char            *about;          /* JSON; see record_free() */
+} record_t;
+
+typedef struct records_s  records_t;
+
+/* Called with each row found; what it points to is gone afterwards. */
+typedef void (*record_fn)(void *data, const record_t *rec);
+
+
+/*
+ * Opens the file or makes it. Returns NULL with a text in err: no memory, no
+ * such folder, no right, a file that is no database or one of a newer
+ * version of this program.
+ */
+records_t *records_open(const char *path, char err[RECORDS_ERR_LEN]);
+
+void records_close(records_t *r);
+
+/* The error of the last call that returned -1; the store's until the next. */
+const char *records_error(const records_t *r);
+
+/* Adds a row with all that rec says. 0, or -1: error, or the id is known. */
+int records_add(records_t *r, const record_t *rec);
+
+/*
+ * Writes all but id, owner, created and about of rec's row. 0, or -1: error,
+ * or there is no such row.
+ */
+int records_update(records_t *r, const record_t *rec);
+
+/*
+ * 1 with *rec filled, whose about is the caller's to free by record_free();
+ * 0: there is no such row; -1: error.
+ */
+int records_get(records_t *r, const char *id, record_t *rec);
+
+void record_free(record_t *rec);
+
+/*
+ * Rows of this owner (NULL: of all), the newest first, at most max. 0 or -1.
+ */
+int records_list(records_t *r, const char *owner, unsigned max, record_fn fn,
+    void *data);
+
+/* Rows that have a file and whose retention is over at now. 0 or -1. */
+int records_due(records_t *r, int64_t now, record_fn fn, void *data);
+
+/*
+ * What the files of this owner (NULL: of all) take and how many are waiting
+ * or running. 0 or -1.
+ */
+int records_usage(records_t *r, const char *owner, uint64_t *bytes,
+    unsigned *active);
+
+/*
+ * At the start of the store: whatever ran was interrupted at now. How many
+ * that were, or -1.
+ */
+int records_recover(records_t *r, int64_t now);
+
+/* Forgets rows that have been gone or failed since before that. 0 or -1. */
+int records_forget(records_t *r, int64_t before);
+
+/* Notes a part of an upload, n from 1; again: replaces it. 0 or -1. */
+int records_part(records_t *r, const char *id, unsigned n, uint64_t bytes,
+    const char *etag);
+
+/*
+ * Calls fn for each part in ascending order. 0 or -1; the number of parts and
+ * their bytes in *parts and *bytes.
+ */
+int records_parts(records_t *r, const char *id,
+    void (*fn)(void *data, unsigned n, const char *etag), void *data,
+    unsigned *parts, uint64_t *bytes);
+
+
+#endif /* STORE_RECORDS_H */

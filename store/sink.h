@@ -1,0 +1,63 @@
+/*
+ * store/sink.h: a capture on its way into a local file. While it is written it
+ * is called ID.part; when it has ended it is cut behind its last whole block,
+ * brought to the disk and renamed, so that a file without ".part" is always a
+ * whole capture. Only whole blocks are written, so after a crash little or
+ * nothing has to be cut off.
+ *
+ * Ids come from the API and are 32 hex digits: nothing else becomes a name.
+ */
+
+#ifndef STORE_SINK_H
+#define STORE_SINK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+
+#define SINK_ERR_LEN     256
+#define SINK_SHA256_LEN  64          /* hex */
+
+typedef struct {
+    uint64_t   bytes;                /* in the file */
+    uint64_t   lost;                 /* behind the last whole block */
+    char       sha256[SINK_SHA256_LEN + 1];
+    char       name[64];             /* in the folder */
+} sink_result_t;
+
+typedef struct sink_s  sink_t;
+
+
+/*
+ * Begins ID.part in the folder; it must not be there. NULL with a text in
+ * err: an id that is none, no folder, no right, no memory.
+ */
+sink_t *sink_open(const char *dir, const char *id, char err[SINK_ERR_LEN]);
+
+/*
+ * Takes len bytes. 0, or -1 with a text in err: a full disk, no capture. Then
+ * what is in the file is whole and stays, and nothing more is taken:
+ * sink_close() is all that may follow.
+ */
+int sink_write(sink_t *s, const uint8_t *p, size_t len,
+    char err[SINK_ERR_LEN]);
+
+/* Bytes that have been taken and are whole. */
+uint64_t sink_bytes(const sink_t *s);
+
+/*
+ * Ends the file: on the disk and with its own name, then the sink is gone. 0
+ * with what there is in *result, or -1 with a text in err; then ID.part is
+ * still there.
+ */
+int sink_close(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN]);
+
+/*
+ * Ends an ID.part that was left by a process that was killed, as sink_close()
+ * would have. An empty one is no error: a file without a byte.
+ */
+int sink_recover(const char *dir, const char *id, sink_result_t *result,
+    char err[SINK_ERR_LEN]);
+
+
+#endif /* STORE_SINK_H */

@@ -1,0 +1,254 @@
+/*
+ * t/store_records.c: the store's rows: written and found again after a
+ * restart, of one owner only, due when their time is over, counted for
+ * quotas; and files that are no records.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/records.h"
+#include "t/tap.h"
+
+
+#define ID(n)  "0000000000000000000000000000000" n
+
+typedef struct {
+    char      ids[8 * (RECORD_ID_LEN + 1)];
+    unsigned  n;
+} found_t;
+
+static char  dir[] = "/tmp/store_records.XXXXXX";
+static char  path[64];
+
+
+static void
+note(void *data, const record_t *rec)
+{
+    found_t  *f;
+
+    f = data;
+    snprintf(f->ids + strlen(f->ids), sizeof(f->ids) - strlen(f->ids), "%s",
+             rec->id + RECORD_ID_LEN - 1);
+    f->n++;
+}
+
+
+static void
+note_part(void *data, unsigned n, const char *etag)
+{
+    char  *text;
+
+    text = data;
+    snprintf(text + strlen(text), 64, "%u=%s ", n, etag);
+}
+
+
+static record_t
+record(const char *id, const char *owner, record_state_t state,
+    int64_t created, uint64_t bytes)
+{
+    record_t  rec;
+
+    memset(&rec, 0, sizeof(rec));
+    snprintf(rec.id, sizeof(rec.id), "%s", id);
+    snprintf(rec.owner, sizeof(rec.owner), "%s", owner);
+    rec.state = state;
+    rec.created = created;
+    rec.expires = created + 100;
+    rec.bytes = bytes;
+    rec.about = "{\"target\":\"o'hara; DROP TABLE captures\"}";
+
+    return rec;
+}
+
+
+static records_t *
+open_again(records_t *r)
+{
+    char  err[RECORDS_ERR_LEN];
+
+    records_close(r);
+    r = records_open(path, err);
+
+    if (!ok(r != NULL, "opened")) {
+        printf("# %s\n", err);
+        exit(1);
+    }
+
+    return r;
+}
+
+
+static void
+refused(const char *what, const char *file, const char *want)
+{
+    char        err[RECORDS_ERR_LEN];
+    records_t  *r;
+
+    r = records_open(file, err);
+    ok(r == NULL && strstr(err, want) != NULL, "%s: %s", what, err);
+    records_close(r);
+}
+
+
+static void
+files(void)
+{
+    FILE  *f;
+    char   name[128];
+
+    snprintf(name, sizeof(name), "%s/none/records.db", dir);
+    refused("no such folder", name, "unable to open");
+
+    snprintf(name, sizeof(name), "%s/text", dir);
+    f = fopen(name, "w");
+
+    if (f != NULL) {
+        fprintf(f, "%2000s\n", "no database");
+        fclose(f);
+    }
+
+    refused("a file that is no database", name, "not a database");
+    unlink(name);
+}
+
+
+static void
+lists(records_t *r)
+{
+    found_t   f;
+    uint64_t  bytes;
+    unsigned  active;
+
+    memset(&f, 0, sizeof(f));
+    ok(records_list(r, "ann", 100, note, &f) == 0
+       && strcmp(f.ids, "21") == 0, "the owner's, newest first (%s)", f.ids);
+
+    memset(&f, 0, sizeof(f));
+    ok(records_list(r, NULL, 3, note, &f) == 0
+       && strcmp(f.ids, "432") == 0, "of all, three at most (%s)", f.ids);
+
+    memset(&f, 0, sizeof(f));
+    ok(records_list(r, "' OR 1=1 --", 100, note, &f) == 0 && f.n == 0,
+       "a name is no SQL");
+
+    ok(records_usage(r, "ann", &bytes, &active) == 0 && bytes == 300
+       && active == 1, "what one takes");
+    ok(records_usage(r, NULL, &bytes, &active) == 0 && bytes == 300
+       && active == 2, "what all take: failed ones nothing");
+}
+
+
+static void
+retention(records_t *r)
+{
+    found_t   f;
+    record_t  rec;
+
+    memset(&f, 0, sizeof(f));
+    ok(records_due(r, 1099, note, &f) == 0 && f.n == 0, "not yet due");
+    ok(records_due(r, 1100, note, &f) == 0 && strcmp(f.ids, "1") == 0,
+       "due to the second; one that runs is not");
+
+    ok(records_get(r, ID("1"), &rec) == 1, "found");
+    rec.state = RECORD_GONE;
+    rec.gone = 1100;
+    ok(records_update(r, &rec) == 0, "gone");
+    record_free(&rec);
+
+    memset(&f, 0, sizeof(f));
+    ok(records_due(r, 5000, note, &f) == 0 && strchr(f.ids, '1') == NULL,
+       "not due again");
+
+    ok(records_forget(r, 1100) == 0 && records_get(r, ID("1"), &rec) == 1,
+       "known for a while");
+    record_free(&rec);
+    ok(records_forget(r, 1101) == 0 && records_get(r, ID("1"), &rec) == 0,
+       "then forgotten");
+}
+
+
+static void
+uploads(records_t *r)
+{
+    char      text[256];
+    uint64_t  bytes;
+    unsigned  n;
+
+    ok(records_part(r, ID("2"), 2, 20, "\"b\"") == 0
+       && records_part(r, ID("2"), 1, 10, "\"a\"") == 0
+       && records_part(r, ID("2"), 2, 30, "\"c\"") == 0, "parts");
+
+    text[0] = '\0';
+    ok(records_parts(r, ID("2"), note_part, text, &n, &bytes) == 0
+       && strcmp(text, "1=\"a\" 2=\"c\" ") == 0 && n == 2 && bytes == 40,
+       "in their order, the last of each (%s)", text);
+
+    n = records_part(r, ID("9"), 1, 10, "\"a\"") == -1;
+    ok(n && strstr(records_error(r), "FOREIGN KEY") != NULL,
+       "of a capture that is not known: %s", records_error(r));
+}
+
+
+int
+main(void)
+{
+    int         rc;
+    record_t    rec, other;
+    records_t  *r;
+
+    if (mkdtemp(dir) == NULL) {
+        return 1;
+    }
+
+    snprintf(path, sizeof(path), "%s/records.db", dir);
+    files();
+
+    r = open_again(NULL);
+    rec = record(ID("1"), "ann", RECORD_STORED, 1000, 100);
+    snprintf(rec.status, sizeof(rec.status), "complete");
+    ok(records_add(r, &rec) == 0, "added");
+    rc = records_add(r, &rec);
+    ok(rc == -1 && strstr(records_error(r), "UNIQUE") != NULL, "twice: %s",
+       records_error(r));
+
+    other = record(ID("2"), "ann", RECORD_RUNNING, 1001, 200);
+    ok(records_add(r, &other) == 0, "another one");
+    other = record(ID("3"), "bob", RECORD_WAITING, 1002, 0);
+    ok(records_add(r, &other) == 0, "another owner");
+    other = record(ID("4"), "bob", RECORD_FAILED, 1003, 400);
+    ok(records_add(r, &other) == 0, "one that failed");
+
+    r = open_again(r);
+    ok(records_get(r, ID("1"), &other) == 1
+       && strcmp(other.about, rec.about) == 0
+       && strcmp(other.owner, "ann") == 0 && other.state == RECORD_STORED
+       && other.bytes == 100 && other.expires == 1100
+       && strcmp(other.status, "complete") == 0, "all of it is there again");
+    record_free(&other);
+    ok(records_get(r, ID("9"), &other) == 0, "one that is not");
+
+    other = record(ID("9"), "ann", RECORD_STORED, 1, 1);
+    ok(records_update(r, &other) == -1, "nor is it updated");
+
+    lists(r);
+    uploads(r);
+    retention(r);
+
+    ok(records_recover(r, 2000) == 2, "two did not end well");
+    ok(records_get(r, ID("2"), &other) == 1
+       && other.state == RECORD_INTERRUPTED && other.ended == 2000,
+       "what ran was interrupted");
+    record_free(&other);
+    ok(records_get(r, ID("3"), &other) == 1 && other.state == RECORD_FAILED,
+       "what had not begun has failed");
+    record_free(&other);
+
+    records_close(r);
+    unlink(path);
+    rmdir(dir);
+
+    return tap_done();
+}
