@@ -40,16 +40,21 @@ typedef struct {
 } client_t;
 
 
+static long
+number(const char *text)
+{
+    return text != NULL ? strtol(text, NULL, 10) : 0;
+}
+
+
 /* In place of libc's, for all that is linked in here: a clock that is off. */
 time_t
 time(time_t *t)
 {
-    const char       *off;
-    struct timespec   ts;
+    struct timespec  ts;
 
     clock_gettime(CLOCK_REALTIME, &ts);
-    off = getenv("S3_CLOCK_S");
-    ts.tv_sec += off ? atol(off) : 0;
+    ts.tv_sec += number(getenv("S3_CLOCK_S"));
 
     if (t != NULL) {
         *t = ts.tv_sec;
@@ -183,7 +188,7 @@ with_key(client_t *c, int argc, char **argv)
     }
 
     if (strcmp(argv[1], "url") == 0 && argc == 5) {
-        url = s3_url(c->s3, c->key, argv[3], (unsigned) atol(argv[4]));
+        url = s3_url(c->s3, c->key, argv[3], (unsigned) number(argv[4]));
         printf("%s\n", url);
         free(url);
         return 0;
@@ -237,8 +242,8 @@ main(int argc, char **argv)
     conf.key.secret_key = env("S3_SECRET_KEY");
     conf.ca_file = env("S3_CA");
     conf.stall_s = 20;
-    conf.retry_s = (unsigned) atol(env("S3_RETRY_S") ? env("S3_RETRY_S")
-                                                     : "3");
+    conf.retry_s = (unsigned) number(env("S3_RETRY_S") ? env("S3_RETRY_S")
+                                                       : "3");
 
     c.key = argv[2];
     c.object = (s3_object_t) { .type = "application/x-pcapng",

@@ -4,10 +4,13 @@
  * is done is relied upon: synchronous, so that a power cut loses no row.
  */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "records.h"
 
@@ -15,26 +18,31 @@
 #define RECORDS_VERSION  1           /* PRAGMA user_version */
 
 #define RECORDS_COLUMNS  "id, owner, state, created, ended, expires, gone, " \
-                         "bytes, packets, dropped, sha256, status, about"
+                         "bytes, packets, dropped, sha256, status, upload, " \
+                         "about"
 
 struct records_s {
     sqlite3       *db;
+    const char    *err;              /* ours, or NULL: SQLite's */
 };
 
 static const char  records_schema[] =
+    "BEGIN IMMEDIATE;"
     "CREATE TABLE captures (id TEXT PRIMARY KEY, owner TEXT NOT NULL,"
     " state INTEGER NOT NULL, created INTEGER NOT NULL,"
     " ended INTEGER NOT NULL, expires INTEGER NOT NULL,"
     " gone INTEGER NOT NULL, bytes INTEGER NOT NULL,"
     " packets INTEGER NOT NULL, dropped INTEGER NOT NULL,"
-    " sha256 TEXT NOT NULL, status TEXT NOT NULL, about TEXT NOT NULL)"
+    " sha256 TEXT NOT NULL, status TEXT NOT NULL, upload TEXT NOT NULL,"
+    " about TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE INDEX captures_by_owner ON captures (owner, created);"
     "CREATE INDEX captures_by_expiry ON captures (expires);"
     "CREATE TABLE parts (id TEXT NOT NULL REFERENCES captures (id)"
     " ON DELETE CASCADE, n INTEGER NOT NULL, bytes INTEGER NOT NULL,"
     " etag TEXT NOT NULL, PRIMARY KEY (id, n)) WITHOUT ROWID;"
-    "PRAGMA user_version = 1;";
+    "PRAGMA user_version = 1;"
+    "COMMIT;";
 
 
 static int records_prepare_file(records_t *r, char err[RECORDS_ERR_LEN]);
@@ -51,7 +59,7 @@ static int records_each(sqlite3_stmt *st, record_fn fn, void *data);
 records_t *
 records_open(const char *path, char err[RECORDS_ERR_LEN])
 {
-    int         rc;
+    int         fd, rc;
     records_t  *r;
 
     r = calloc(1, sizeof(*r));
@@ -59,6 +67,18 @@ records_open(const char *path, char err[RECORDS_ERR_LEN])
         snprintf(err, RECORDS_ERR_LEN, "out of memory");
         return NULL;
     }
+
+    /* made here, so that nobody else may read it; SQLite's files follow */
+
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd == -1) {
+        snprintf(err, RECORDS_ERR_LEN, "%s: %s", path, strerror(errno));
+        free(r);
+        return NULL;
+    }
+
+    close(fd);
 
     rc = sqlite3_open_v2(path, &r->db,
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
@@ -93,8 +113,9 @@ records_prepare_file(records_t *r, char err[RECORDS_ERR_LEN])
 
     err[0] = '\0';
 
-    if (sqlite3_exec(r->db, "PRAGMA journal_mode = WAL;"
-                     "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+    if (sqlite3_exec(r->db, "PRAGMA locking_mode = EXCLUSIVE;"
+                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                     "PRAGMA foreign_keys = ON;",
                      NULL, NULL, NULL) != SQLITE_OK)
     {
         return -1;
@@ -149,7 +170,7 @@ records_close(records_t *r)
 const char *
 records_error(const records_t *r)
 {
-    return sqlite3_errmsg(r->db);
+    return r->err ? r->err : sqlite3_errmsg(r->db);
 }
 
 
@@ -158,24 +179,33 @@ records_add(records_t *r, const record_t *rec)
 {
     return records_run(r, records_bind(r,
         "INSERT INTO captures (" RECORDS_COLUMNS ")"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "ssiiiiiiiisss",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "ssiiiiiiiissss",
         rec->id, rec->owner, (int64_t) rec->state, rec->created, rec->ended,
         rec->expires, rec->gone, (int64_t) rec->bytes,
         (int64_t) rec->packets, (int64_t) rec->dropped, rec->sha256,
-        rec->status, rec->about ? rec->about : "{}")) == 1 ? 0 : -1;
+        rec->status, rec->upload, rec->about ? rec->about : "{}")) == 1
+        ? 0 : -1;
 }
 
 
 int
 records_update(records_t *r, const record_t *rec)
 {
-    return records_run(r, records_bind(r,
+    int  n;
+
+    n = records_run(r, records_bind(r,
         "UPDATE captures SET state = ?, ended = ?, expires = ?, gone = ?,"
         " bytes = ?, packets = ?, dropped = ?, sha256 = ?, status = ?"
         " WHERE id = ?", "iiiiiiisss", (int64_t) rec->state, rec->ended,
         rec->expires, rec->gone, (int64_t) rec->bytes,
         (int64_t) rec->packets, (int64_t) rec->dropped, rec->sha256,
-        rec->status, rec->id)) == 1 ? 0 : -1;
+        rec->status, rec->id));
+
+    if (n == 0) {
+        r->err = "there is no such row";
+    }
+
+    return n == 1 ? 0 : -1;
 }
 
 
@@ -196,7 +226,7 @@ records_get(records_t *r, const char *id, record_t *rec)
 
     if (rc == SQLITE_ROW) {
         records_row(st, rec);
-        rec->about = strdup(rec->about);
+        rec->about = rec->about ? strdup(rec->about) : NULL;
     }
 
     sqlite3_finalize(st);
@@ -284,6 +314,41 @@ records_forget(records_t *r, int64_t before)
 
 
 int
+records_upload(records_t *r, const char *id, const char *upload)
+{
+    int  n;
+
+    if (sqlite3_exec(r->db, "BEGIN IMMEDIATE", NULL, NULL, NULL)
+        != SQLITE_OK)
+    {
+        return -1;
+    }
+
+    n = records_run(r, records_bind(r, "DELETE FROM parts WHERE id = ?", "s",
+                                    id));
+
+    if (n >= 0) {
+        n = records_run(r, records_bind(r, "UPDATE captures SET upload = ?"
+                                        " WHERE id = ?", "ss", upload, id));
+    }
+
+    if (n == 0) {
+        r->err = "there is no such row";
+    }
+
+    if (n == 1 && sqlite3_exec(r->db, "COMMIT", NULL, NULL, NULL)
+                  == SQLITE_OK)
+    {
+        return 0;
+    }
+
+    (void) sqlite3_exec(r->db, "ROLLBACK", NULL, NULL, NULL);
+
+    return -1;
+}
+
+
+int
 records_part(records_t *r, const char *id, unsigned n, uint64_t bytes,
     const char *etag)
 {
@@ -330,6 +395,8 @@ records_bind(records_t *r, const char *sql, const char *types, ...)
     va_list        args;
     const char    *text;
     sqlite3_stmt  *st;
+
+    r->err = NULL;
 
     if (sqlite3_prepare_v2(r->db, sql, -1, &st, NULL) != SQLITE_OK) {
         return NULL;
@@ -404,7 +471,8 @@ records_row(sqlite3_stmt *st, record_t *rec)
     rec->dropped = (uint64_t) sqlite3_column_int64(st, 9);
     records_text(st, 10, rec->sha256, sizeof(rec->sha256));
     records_text(st, 11, rec->status, sizeof(rec->status));
-    rec->about = (char *) sqlite3_column_text(st, 12);
+    records_text(st, 12, rec->upload, sizeof(rec->upload));
+    rec->about = (char *) sqlite3_column_text(st, 13);
 }
 
 

@@ -18,7 +18,7 @@
 #define RECORD_OWNER_MAX   256       /* bytes of a user's id */
 #define RECORD_SHA256_LEN  64        /* hex */
 #define RECORD_STATUS_MAX  16        /* "complete", as in X-Pcap-Status */
-#define RECORD_ETAG_MAX    128       /* of a part, with its quotes */
+#define RECORD_UPLOAD_MAX  1024      /* bytes of an upload's id */
 #define RECORDS_ERR_LEN    256
 
 typedef enum {
@@ -43,18 +43,23 @@ typedef struct {
     uint64_t         dropped;
     char             sha256[RECORD_SHA256_LEN + 1];   /* or empty */
     char             status[RECORD_STATUS_MAX + 1];   /* or empty */
+    char             upload[RECORD_UPLOAD_MAX + 1];   /* or empty */
     char            *about;          /* JSON; see record_free() */
 } record_t;
 
 typedef struct records_s  records_t;
 
-/* Called with each row found; what it points to is gone afterwards. */
+/*
+ * Called with each row found; what it points to is gone afterwards. It must
+ * not write: note what is to be done, and do it behind the call.
+ */
 typedef void (*record_fn)(void *data, const record_t *rec);
 
 
 /*
- * Opens the file or makes it. Returns NULL with a text in err: no memory, no
- * such folder, no right, a file that is no database or one of a newer
+ * Opens the file or makes it, for its owner alone and for this process alone
+ * as long as it is open. Returns NULL with a text in err: no memory, no
+ * such folder, no right, in use, a file that is no database or one of a newer
  * version of this program.
  */
 records_t *records_open(const char *path, char err[RECORDS_ERR_LEN]);
@@ -68,8 +73,8 @@ const char *records_error(const records_t *r);
 int records_add(records_t *r, const record_t *rec);
 
 /*
- * Writes all but id, owner, created and about of rec's row. 0, or -1: error,
- * or there is no such row.
+ * Writes all but id, owner, created, upload and about of rec's row. 0, or -1:
+ * error, or there is no such row.
  */
 int records_update(records_t *r, const record_t *rec);
 
@@ -105,6 +110,9 @@ int records_recover(records_t *r, int64_t now);
 
 /* Forgets rows that have been gone or failed since before that. 0 or -1. */
 int records_forget(records_t *r, int64_t before);
+
+/* Notes an upload that has begun; parts of an earlier one go. 0 or -1. */
+int records_upload(records_t *r, const char *id, const char *upload);
 
 /* Notes a part of an upload, n from 1; again: replaces it. 0 or -1. */
 int records_part(records_t *r, const char *id, unsigned n, uint64_t bytes,

@@ -12,6 +12,7 @@
 
 
 #define S3_NUMBER_LEN  24
+#define S3_COMPLETE_S  300           /* without a byte, at the complete */
 #define S3_NAME_MAX    200           /* bytes of a download's file name */
 #define S3_MAX_TAGS    10            /* S3's own limits */
 #define S3_TAG_MAX     256
@@ -81,7 +82,7 @@ static int
 s3_address(s3_address_t *a, const char *url, char err[S3_ERR_LEN])
 {
     int     rc;
-    char   *scheme, *host, *port, *path;
+    char   *scheme, *host, *port, *path, *more;
     CURLU  *u;
 
     rc = -1;
@@ -89,6 +90,7 @@ s3_address(s3_address_t *a, const char *url, char err[S3_ERR_LEN])
     host = NULL;
     port = NULL;
     path = NULL;
+    more = NULL;
     u = curl_url();
 
     if (u == NULL || curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK
@@ -96,10 +98,15 @@ s3_address(s3_address_t *a, const char *url, char err[S3_ERR_LEN])
         || curl_url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK
         || curl_url_get(u, CURLUPART_PATH, &path, 0) != CURLUE_OK
         || (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)
-        || strcmp(path, "/") != 0)
+        || strcmp(path, "/") != 0
+        || curl_url_get(u, CURLUPART_USER, &more, 0) == CURLUE_OK
+        || curl_url_get(u, CURLUPART_QUERY, &more, 0) == CURLUE_OK
+        || curl_url_get(u, CURLUPART_FRAGMENT, &more, 0) == CURLUE_OK)
     {
-        snprintf(err, S3_ERR_LEN, "\"%.100s\" is not \"https://host[:port]\"",
-                 url);
+        /* it is not repeated: somebody may have put a key into it */
+
+        snprintf(err, S3_ERR_LEN, "the endpoint is not "
+                 "\"https://host[:port]\"");
         goto out;
     }
 
@@ -125,6 +132,7 @@ out:
     curl_free(host);
     curl_free(port);
     curl_free(path);
+    curl_free(more);
     curl_url_cleanup(u);
 
     return rc;
@@ -178,6 +186,12 @@ s3_put(s3_t *s, const char *key, const s3_object_t *object,
     r.body = body;
     rc = s3_object_headers(&r, object, made) == 0 ? s3_request(s, &r, e)
                                                   : s3_no_memory(e);
+
+    if (rc == 0 && r.etag[0] == '\0') {
+        snprintf(e->text, sizeof(e->text), "the answer to a PUT has no ETag");
+        rc = -1;
+    }
+
     free(made[0]);
     free(made[1]);
     s3_request_free(&r);
@@ -196,6 +210,7 @@ s3_begin(s3_t *s, const char *key, const s3_object_t *object,
 
     s3_ask(&r, "POST", key);
     s3_query(&r, "uploads", "");
+    r.root = "InitiateMultipartUploadResult";
     rc = s3_object_headers(&r, object, made) == 0 ? s3_request(s, &r, e)
                                                   : s3_no_memory(e);
 
@@ -203,7 +218,7 @@ s3_begin(s3_t *s, const char *key, const s3_object_t *object,
                     || upload[0] == '\0'))
     {
         snprintf(e->text, sizeof(e->text), "the answer to the begin of an "
-                 "upload has no UploadId");
+                 "upload has no UploadId that is usable");
         rc = -1;
     }
 
@@ -279,9 +294,12 @@ s3_complete(s3_t *s, const char *key, const char *upload,
     s3_ask(&r, "POST", key);
     s3_query(&r, "uploadId", upload);
     r.text = text;
+    r.root = "CompleteMultipartUploadResult";
+    r.stall_s = S3_COMPLETE_S;
     rc = s3_request(s, &r, e);
 
-    if (rc != 0 && strcmp(e->code, "NoSuchUpload") == 0
+    if (rc != 0 && (e->status == 0 || e->status == 200 || e->status >= 500
+                    || strcmp(e->code, "NoSuchUpload") == 0)
         && s3_is_there(s, key, size))
     {
         rc = 0;
@@ -327,7 +345,14 @@ s3_size(s3_t *s, const char *key, uint64_t *size, s3_error_t *e)
 
     s3_ask(&r, "HEAD", key);
     rc = s3_request(s, &r, e);
-    *size = r.length;
+
+    if (rc == 0 && r.length < 0) {
+        snprintf(e->text, sizeof(e->text), "the answer to a HEAD has no "
+                 "Content-Length");
+        rc = -1;
+    }
+
+    *size = rc == 0 ? (uint64_t) r.length : 0;
     s3_request_free(&r);
 
     return rc;

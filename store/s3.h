@@ -6,7 +6,7 @@
  * caller's business.
  *
  * The server may be hostile: answers are bounded, redirects are not followed,
- * XML is read by expat with entities off.
+ * XML that declares a document type is not read.
  */
 
 #ifndef STORE_S3_H
@@ -70,7 +70,7 @@ typedef struct {
 typedef struct {
     long       status;               /* HTTP; 0: there was no answer */
     char       code[64];             /* S3's, "NoSuchUpload"; or empty */
-    char       text[S3_ERR_LEN];     /* for people, with all of it */
+    char       text[S3_ERR_LEN];     /* for people, printable, all of it */
 } s3_error_t;
 
 typedef struct s3_s  s3_t;
@@ -85,8 +85,9 @@ s3_t *s3_open(const s3_conf_t *conf, char err[S3_ERR_LEN]);
 void s3_close(s3_t *s);
 
 /*
- * All that follow return 0, or -1 with the reason in *e. They block, retry_s
- * and the time of one request at most.
+ * All that follow return 0, or -1 with the reason in *e. They block: for
+ * retry_s after the first failure, and as long as one request may take, which
+ * is twice stall_s and what its bytes take at 16 KiB a second.
  */
 
 /* Stores a whole object; also one without a byte. */
@@ -105,9 +106,9 @@ int s3_upload(s3_t *s, const char *key, const char *upload, s3_part_t *part,
     const s3_body_t *body, s3_error_t *e);
 
 /*
- * Makes an object of the parts, in ascending order and at least one. When the
- * upload is not known any more but an object of size bytes is there, an
- * earlier answer was lost and all is well.
+ * Makes an object of the parts, in ascending order and at least one. When that
+ * fails but an object of size bytes is there, an answer was lost and all is
+ * well: keys are of one upload.
  */
 int s3_complete(s3_t *s, const char *key, const char *upload,
     const s3_part_t *parts, size_t nparts, uint64_t size, s3_error_t *e);

@@ -22,6 +22,9 @@
 #define S3_FIRST_MS    200           /* before the second try; then doubled */
 #define S3_LONGEST_MS  10000
 #define S3_READ_LEN    65536         /* when a body is hashed */
+#define S3_LEAST_RATE  16384         /* bytes a second */
+#define S3_SKEW_MAX    86400         /* s; a server that is further off lies */
+#define S3_SKEW_TOLD   900           /* s that S3 allows */
 
 /* What a try came to. */
 
@@ -34,12 +37,17 @@ typedef enum {
 /* The text of one element is wanted. */
 
 typedef struct {
+    XML_Parser   parser;
     const char  *name;
     char        *to;
     size_t       size;
     size_t       len;
     int          inside;
     int          found;
+    int          too_long;
+    const char  *root;               /* or this one first, if not NULL */
+    int          begun;
+    int          rooted;
 } s3_wanted_t;
 
 
@@ -58,8 +66,14 @@ static size_t s3_write(char *p, size_t size, size_t n, void *data);
 static size_t s3_said(char *p, size_t size, size_t n, void *data);
 static s3_try_t s3_judge(s3_t *s, s3_request_t *r, s3_error_t *e);
 static s3_try_t s3_no_answer(const s3_t *s, CURLcode rc, s3_error_t *e);
-static int s3_skewed(s3_t *s, const s3_request_t *r);
+static int s3_passes(const s3_error_t *e);
+static int s3_skewed(s3_t *s, s3_request_t *r);
+static void s3_printable(char *s);
 static void s3_sleep(unsigned ms);
+static time_t s3_now(void);
+static int s3_parse(const s3_request_t *r, s3_wanted_t *w);
+static void XMLCALL s3_doctype(void *data, const XML_Char *name,
+    const XML_Char *system, const XML_Char *public, int internal);
 static void XMLCALL s3_begins(void *data, const XML_Char *name,
     const XML_Char **atts);
 static void XMLCALL s3_ends(void *data, const XML_Char *name);
@@ -69,8 +83,8 @@ static void XMLCALL s3_text(void *data, const XML_Char *p, int len);
 /* Errors of S3 that pass. */
 
 static const char *const  s3_passing[] = {
-    "InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable",
-    "SlowDown", "ThrottlingException", NULL
+    "IncompleteBody", "InternalError", "OperationAborted", "RequestTimeout",
+    "ServiceUnavailable", "SlowDown", "ThrottlingException", NULL
 };
 
 
@@ -81,18 +95,24 @@ s3_request(s3_t *s, s3_request_t *r, s3_error_t *e)
     unsigned   ms;
     s3_try_t   rc;
 
-    until = time(NULL) + s->conf->retry_s;
+    until = 0;
 
     for (ms = S3_FIRST_MS; ; ms = ms < S3_LONGEST_MS / 2 ? 2 * ms
                                                          : S3_LONGEST_MS)
     {
         rc = s3_try(s, r, e);
+        s3_printable(e->text);
+        s3_printable(e->code);
 
         if (rc != S3_AGAIN) {
             return rc;
         }
 
-        if (time(NULL) + (time_t) (ms / 1000) >= until) {
+        if (until == 0) {
+            until = s3_now() + s->conf->retry_s;
+        }
+
+        if (s3_now() + (time_t) (ms / 1000) >= until) {
             return -1;
         }
 
@@ -112,13 +132,17 @@ s3_try(s3_t *s, s3_request_t *r, s3_error_t *e)
     s3_request_free(r);
     r->sent = 0;
     r->date = 0;
-    r->length = 0;
+    r->length = -1;
+    r->error = 0;
     r->etag[0] = '\0';
     curl_easy_reset(s->curl);
 
     if (s3_sign(s, r, &url, &headers) != 0) {
-        snprintf(e->text, sizeof(e->text), "%s %s: cannot be signed: %s",
-                 r->method, r->key, strerror(errno));
+        snprintf(e->text, sizeof(e->text), "%s of %s: a header that is empty "
+                 "or has control characters, a body that cannot be read, or "
+                 "no memory", r->method, s->conf->bucket);
+        curl_slist_free_all(headers);
+        free(url);
         return S3_FINAL;
     }
 
@@ -135,6 +159,12 @@ s3_try(s3_t *s, s3_request_t *r, s3_error_t *e)
 
     curl_slist_free_all(headers);
     free(url);
+
+    if (r->error) {
+        snprintf(e->text, sizeof(e->text), "what is to be sent cannot be "
+                 "read: %s", strerror(r->error));
+        return S3_FINAL;
+    }
 
     return rc == CURLE_OK ? s3_judge(s, r, e) : s3_no_answer(s, rc, e);
 }
@@ -284,13 +314,29 @@ s3_hash(const s3_body_t *body, EVP_MD_CTX *md)
 }
 
 
-/* Without a value curl does not send the one it would make. */
+/*
+ * Without a value curl does not send the one it would make. An empty one, or
+ * one that is more than a line, is refused: it would not be sent as signed.
+ */
 
 static int
 s3_header(struct curl_slist **list, const char *name, const char *value)
 {
-    char               *line;
-    struct curl_slist  *more;
+    char                 *line;
+    struct curl_slist    *more;
+    const unsigned char  *c;
+
+    c = (const unsigned char *) (value ? value : "x");
+
+    if (*c == '\0') {
+        return -1;
+    }
+
+    for ( /* void */ ; *c != '\0'; c++) {
+        if (*c < 0x20 || *c == 0x7f) {
+            return -1;
+        }
+    }
 
     /* what is given by name comes later in the list, and stands */
 
@@ -314,16 +360,20 @@ s3_header(struct curl_slist **list, const char *name, const char *value)
 static void
 s3_set(s3_t *s, s3_request_t *r)
 {
-    CURL  *c;
+    CURL      *c;
+    unsigned   stall;
 
     c = s->curl;
+    stall = r->stall_s ? r->stall_s : s->conf->stall_s;
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, s->address.scheme);
     curl_easy_setopt(c, CURLOPT_PROXY, "");
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long) S3_CONNECT_S);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long) s->conf->stall_s);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long) stall);
+    curl_easy_setopt(c, CURLOPT_TIMEOUT, (long) (2 * stall
+                     + (r->body ? r->body->len / S3_LEAST_RATE : 0)));
     curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, r->method);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, s3_write);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, r);
@@ -332,6 +382,7 @@ s3_set(s3_t *s, s3_request_t *r)
 
     if (s->conf->ca_file != NULL) {
         curl_easy_setopt(c, CURLOPT_CAINFO, s->conf->ca_file);
+        curl_easy_setopt(c, CURLOPT_CAPATH, NULL);     /* that one alone */
     }
 
     if (r->body != NULL) {
@@ -372,6 +423,7 @@ s3_read(char *p, size_t size, size_t n, void *data)
                 (off_t) (r->body->offset + r->sent));
 
     if (got < 0 || (got == 0 && left != 0)) {
+        r->error = got < 0 ? errno : ENODATA;
         return CURL_READFUNC_ABORT;
     }
 
@@ -406,23 +458,22 @@ static size_t
 s3_write(char *p, size_t size, size_t n, void *data)
 {
     char          *answer;
+    size_t         kept;
     s3_request_t  *r;
 
     r = data;
     n *= size;
+    kept = S3_ANSWER_MAX - r->answer_len;
+    kept = n < kept ? n : kept;          /* no XML then, but the status says */
 
-    if (n > S3_ANSWER_MAX - r->answer_len) {
-        return 0;
-    }
-
-    answer = realloc(r->answer, r->answer_len + n + 1);
+    answer = realloc(r->answer, r->answer_len + kept + 1);
     if (answer == NULL) {
         return 0;
     }
 
-    memcpy(answer + r->answer_len, p, n);
+    memcpy(answer + r->answer_len, p, kept);
     r->answer = answer;
-    r->answer_len += n;
+    r->answer_len += kept;
     r->answer[r->answer_len] = '\0';
 
     return n;
@@ -453,58 +504,81 @@ s3_said(char *p, size_t size, size_t n, void *data)
 
     for (value++; *value == ' '; value++) { /* void */ }
 
-    if (strncasecmp(line, "etag:", 5) == 0) {
-        snprintf(r->etag, sizeof(r->etag), "%.*s", S3_ETAG_MAX, value);
+    if (strncasecmp(line, "etag:", 5) == 0
+        && strlen(value) < sizeof(r->etag))
+    {
+        memcpy(r->etag, value, strlen(value) + 1);
 
     } else if (strncasecmp(line, "date:", 5) == 0) {
         r->date = curl_getdate(value, NULL);
 
     } else if (strncasecmp(line, "content-length:", 15) == 0) {
-        r->length = strtoull(value, NULL, 10);
+        r->length = strtoll(value, NULL, 10);
     }
 
     return n;
 }
 
 
-/* What the server said. An error may come with 200 (CompleteMultipartUpload). */
+/*
+ * What the server said. With 200 there may still come an error, or blanks and
+ * nothing (CompleteMultipartUpload): only the XML that is due is success.
+ */
 
 static s3_try_t
 s3_judge(s3_t *s, s3_request_t *r, s3_error_t *e)
 {
+    int          good;
     char         text[128];
-    unsigned     i;
+    s3_wanted_t  w;
 
     curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &e->status);
 
-    if (e->status >= 200 && e->status < 300
-        && !s3_element(r, "Code", e->code, sizeof(e->code)))
+    w = (s3_wanted_t) { .name = "", .to = text, .size = sizeof(text),
+                        .root = r->root };
+    good = e->status >= 200 && e->status < 300;
+
+    if (good && !s3_element(r, "Code", e->code, sizeof(e->code))
+        && (r->root == NULL || (s3_parse(r, &w) == 0 && w.rooted)))
     {
         return S3_OK;
     }
 
-    (void) s3_element(r, "Code", e->code, sizeof(e->code));
-
     if (!s3_element(r, "Message", text, sizeof(text))) {
-        text[0] = '\0';
+        snprintf(text, sizeof(text), "%s", good ? "not the answer that is due"
+                                                : "");
     }
 
+    (void) s3_element(r, "Code", e->code, sizeof(e->code));
     snprintf(e->text, sizeof(e->text), "%s of %s: %ld%s%s%s%s", r->method,
              s->conf->bucket, e->status, *e->code ? " " : "", e->code,
              *text ? ": " : "", text);
 
-    for (i = 0; s3_passing[i] != NULL; i++) {
-        if (strcmp(e->code, s3_passing[i]) == 0) {
-            return S3_AGAIN;
-        }
-    }
+    /* the answer to HEAD has no body that says so */
 
-    if (strcmp(e->code, "RequestTimeTooSkewed") == 0) {
+    if (strcmp(e->code, "RequestTimeTooSkewed") == 0
+        || (e->status == 403 && strcmp(r->method, "HEAD") == 0))
+    {
         return s3_skewed(s, r) ? S3_AGAIN : S3_FINAL;
     }
 
-    return e->status == 429 || (e->status >= 500 && e->status != 501)
-           ? S3_AGAIN : S3_FINAL;
+    return (good && *e->code == '\0') || s3_passes(e) ? S3_AGAIN : S3_FINAL;
+}
+
+
+static int
+s3_passes(const s3_error_t *e)
+{
+    unsigned  i;
+
+    for (i = 0; s3_passing[i] != NULL; i++) {
+        if (strcmp(e->code, s3_passing[i]) == 0) {
+            return 1;
+        }
+    }
+
+    return e->status == 408 || e->status == 429
+           || (e->status >= 500 && e->status != 501);
 }
 
 
@@ -533,18 +607,57 @@ s3_no_answer(const s3_t *s, CURLcode rc, s3_error_t *e)
 }
 
 
-/* Once: goes by the server's clock. 1 when that may help. */
+/*
+ * Goes by the server's clock, once for each request: ours may be set later. 1
+ * when that may help.
+ */
 
 static int
-s3_skewed(s3_t *s, const s3_request_t *r)
+s3_skewed(s3_t *s, s3_request_t *r)
 {
-    if (r->date <= 0 || s->clock != 0) {
+    int64_t  off, was;
+
+    if (r->date <= 0 || r->skewed) {
         return 0;
     }
 
-    s->clock = r->date - (int64_t) time(NULL);
+    r->skewed = 1;
+    was = s->clock;
+    off = r->date - (int64_t) time(NULL);
 
-    return s->clock != 0;
+    if (off > S3_SKEW_MAX || off < -S3_SKEW_MAX) {
+        return 0;
+    }
+
+    s->clock = off;
+
+    return off - was > S3_SKEW_TOLD / 2 || was - off > S3_SKEW_TOLD / 2;
+}
+
+
+/* A server's words go into our logs. */
+
+static void
+s3_printable(char *s)
+{
+    for ( /* void */ ; *s != '\0'; s++) {
+        if (*s < 0x20 || *s == 0x7f) {
+            *s = '?';
+        }
+    }
+}
+
+
+/* A clock that nobody sets. */
+
+static time_t
+s3_now(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return ts.tv_sec;
 }
 
 
@@ -569,28 +682,64 @@ s3_sleep(unsigned ms)
 int
 s3_element(const s3_request_t *r, const char *name, char *to, size_t size)
 {
-    XML_Parser   parser;
-    s3_wanted_t  wanted;
+    s3_wanted_t  w;
+
+    w = (s3_wanted_t) { .name = name, .to = to, .size = size };
+    to[0] = '\0';
+
+    if (s3_parse(r, &w) == 0 && w.found && !w.too_long) {
+        return 1;
+    }
 
     to[0] = '\0';
 
+    return 0;
+}
+
+
+/* 0 when all of the answer is XML. Servers send blanks before it. */
+
+static int
+s3_parse(const s3_request_t *r, s3_wanted_t *w)
+{
+    const char       *p;
+    enum XML_Status   rc;
+
     if (r->answer_len == 0) {
-        return 0;
+        return -1;
     }
 
-    parser = XML_ParserCreate(NULL);
-    if (parser == NULL) {
-        return 0;
+    p = r->answer + strspn(r->answer, " \t\r\n");
+    w->parser = XML_ParserCreate(NULL);
+
+    if (w->parser == NULL) {
+        return -1;
     }
 
-    wanted = (s3_wanted_t) { .name = name, .to = to, .size = size };
-    XML_SetUserData(parser, &wanted);
-    XML_SetElementHandler(parser, s3_begins, s3_ends);
-    XML_SetCharacterDataHandler(parser, s3_text);
-    (void) XML_Parse(parser, r->answer, (int) r->answer_len, 1);
-    XML_ParserFree(parser);
+    XML_SetUserData(w->parser, w);
+    XML_SetElementHandler(w->parser, s3_begins, s3_ends);
+    XML_SetCharacterDataHandler(w->parser, s3_text);
+    XML_SetStartDoctypeDeclHandler(w->parser, s3_doctype);
+    rc = XML_Parse(w->parser, p, (int) (r->answer + r->answer_len - p), 1);
+    XML_ParserFree(w->parser);
 
-    return wanted.found;
+    return rc == XML_STATUS_OK ? 0 : -1;
+}
+
+
+static void XMLCALL
+s3_doctype(void *data, const XML_Char *name, const XML_Char *system,
+    const XML_Char *public, int internal)
+{
+    s3_wanted_t  *w;
+
+    (void) name;
+    (void) system;
+    (void) public;
+    (void) internal;
+
+    w = data;
+    (void) XML_StopParser(w->parser, XML_FALSE);
 }
 
 
@@ -602,6 +751,11 @@ s3_begins(void *data, const XML_Char *name, const XML_Char **atts)
     (void) atts;
     w = data;
     w->inside = !w->found && strcmp(name, w->name) == 0;
+
+    if (!w->begun) {
+        w->begun = 1;
+        w->rooted = w->root != NULL && strcmp(name, w->root) == 0;
+    }
 }
 
 
@@ -620,16 +774,20 @@ s3_ends(void *data, const XML_Char *name)
 static void XMLCALL
 s3_text(void *data, const XML_Char *p, int len)
 {
-    size_t        n;
     s3_wanted_t  *w;
 
     w = data;
 
-    if (w->inside) {
-        n = w->size - 1 - w->len;
-        n = (size_t) len < n ? (size_t) len : n;
-        memcpy(w->to + w->len, p, n);
-        w->len += n;
-        w->to[w->len] = '\0';
+    if (!w->inside) {
+        return;
     }
+
+    if ((size_t) len > w->size - 1 - w->len) {
+        w->too_long = 1;
+        return;
+    }
+
+    memcpy(w->to + w->len, p, (size_t) len);
+    w->len += (size_t) len;
+    w->to[w->len] = '\0';
 }

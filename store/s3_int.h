@@ -40,13 +40,17 @@ typedef struct {
     size_t               nheaders;
     const s3_body_t     *body;       /* of a file, or */
     const char          *text;       /* this, or nothing at all */
+    const char          *root;       /* of the answer's XML; NULL: any */
+    unsigned             stall_s;    /* 0: the configuration's */
 
+    int                  skewed;     /* the clock was set by its answer */
+    int                  error;      /* errno of reading the body */
     uint64_t             sent;       /* of body */
-    char                *answer;     /* zero-terminated */
+    char                *answer;     /* zero-terminated, S3_ANSWER_MAX of it */
     size_t               answer_len;
-    char                 etag[S3_ETAG_MAX + 1];
+    char                 etag[S3_ETAG_MAX + 1];   /* or empty */
     int64_t              date;       /* the server's; 0: not said */
-    uint64_t             length;     /* Content-Length */
+    int64_t              length;     /* Content-Length; -1: not said */
 } s3_request_t;
 
 
@@ -57,8 +61,8 @@ int s3_request(s3_t *s, s3_request_t *r, s3_error_t *e);
 void s3_request_free(s3_request_t *r);
 
 /*
- * The text of the first element of this name in the XML of the answer, cut to
- * size. 1, or 0 when there is none or it is no XML.
+ * The text of the first element of this name in the XML of the answer. 1, or 0
+ * when there is none, it is longer than size - 1 or not before the XML ends.
  */
 int s3_element(const s3_request_t *r, const char *name, char *to,
     size_t size);

@@ -67,8 +67,13 @@ sigv4_date(time_t t, char date[SIGV4_DATE_LEN + 1])
 {
     struct tm  tm;
 
-    gmtime_r(&t, &tm);
-    strftime(date, SIGV4_DATE_LEN + 1, "%Y%m%dT%H%M%SZ", &tm);
+    /* a year of five digits does not fit, and is nobody's */
+
+    if (gmtime_r(&t, &tm) == NULL
+        || strftime(date, SIGV4_DATE_LEN + 1, "%Y%m%dT%H%M%SZ", &tm) == 0)
+    {
+        memcpy(date, "19700101T000000Z", SIGV4_DATE_LEN + 1);
+    }
 }
 
 

@@ -56,7 +56,10 @@ typedef struct {
 } sigv4_request_t;
 
 
-/* Writes the time as it is signed and sent: UTC, zero-terminated. */
+/*
+ * Writes the time as it is signed and sent: UTC, zero-terminated. One beyond
+ * the year 9999 becomes 1970.
+ */
 void sigv4_date(time_t t, char date[SIGV4_DATE_LEN + 1]);
 
 /*

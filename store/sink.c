@@ -31,37 +31,47 @@ struct sink_s {
     cut_t         cut;
     uint64_t      written;
     uint64_t      lost;              /* taken, and not kept */
-    int           failed;            /* nothing more is taken */
+    int           failed;            /* nothing more is taken; */
+    char          why[SINK_ERR_LEN]; /* because of this */
     size_t        len;               /* bytes in buf */
     uint8_t       buf[SINK_BUFFER];
 };
 
 
-static sink_t *sink_new(const char *dir, const char *id, int flags,
+static sink_t *sink_new(const char *dir, const char *id, const char *suffix,
+    int flags, char err[SINK_ERR_LEN]);
+static sink_t *sink_left(const char *dir, const char *id, int *named,
     char err[SINK_ERR_LEN]);
 static void sink_free(sink_t *s);
 static int sink_is_id(const char *id);
-static void sink_spoilt(sink_t *s, size_t len);
+static void sink_spoilt(sink_t *s, size_t len, const char *why);
 static int sink_flush(sink_t *s, char err[SINK_ERR_LEN]);
 static int sink_put(sink_t *s, const uint8_t *p, size_t len);
 static int sink_reread(sink_t *s, char err[SINK_ERR_LEN]);
-static int sink_finish(sink_t *s, sink_result_t *result,
+static int sink_tell(sink_t *s, sink_result_t *result,
     char err[SINK_ERR_LEN]);
-static const char *sink_suffix(const sink_t *s);
+static int sink_name(sink_t *s, const sink_result_t *result,
+    char err[SINK_ERR_LEN]);
 
 
 sink_t *
 sink_open(const char *dir, const char *id, char err[SINK_ERR_LEN])
 {
-    return sink_new(dir, id, O_WRONLY | O_CREAT | O_EXCL, err);
+    return sink_new(dir, id, ".part", O_WRONLY | O_CREAT | O_EXCL, err);
 }
 
 
+/* errno is 0 when it is not about the file. */
+
 static sink_t *
-sink_new(const char *dir, const char *id, int flags, char err[SINK_ERR_LEN])
+sink_new(const char *dir, const char *id, const char *suffix, int flags,
+    char err[SINK_ERR_LEN])
 {
-    char     name[SINK_ID_LEN + 8];
+    int      saved;
+    char     name[SINK_ID_LEN + 16];
     sink_t  *s;
+
+    errno = 0;
 
     if (!sink_is_id(id)) {
         snprintf(err, SINK_ERR_LEN, "an id has 32 hex digits");
@@ -79,15 +89,17 @@ sink_new(const char *dir, const char *id, int flags, char err[SINK_ERR_LEN])
     s->md = EVP_MD_CTX_new();
     cut_init(&s->cut);
     memcpy(s->id, id, SINK_ID_LEN);
-    snprintf(name, sizeof(name), "%s.part", s->id);
+    snprintf(name, sizeof(name), "%s%s", s->id, suffix);
 
     if (s->dir != -1) {
         s->fd = openat(s->dir, name, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
     }
 
     if (s->fd == -1) {
-        snprintf(err, SINK_ERR_LEN, "%s/%s: %s", dir, name, strerror(errno));
+        saved = errno;
+        snprintf(err, SINK_ERR_LEN, "%s/%s: %s", dir, name, strerror(saved));
         sink_free(s);
+        errno = saved;
         return NULL;
     }
 
@@ -131,7 +143,7 @@ sink_write(sink_t *s, const uint8_t *p, size_t len, char err[SINK_ERR_LEN])
     size_t  n;
 
     if (s->failed) {
-        snprintf(err, SINK_ERR_LEN, "it has failed before");
+        snprintf(err, SINK_ERR_LEN, "%s", s->why);
         s->lost += len;
         return -1;
     }
@@ -142,8 +154,8 @@ sink_write(sink_t *s, const uint8_t *p, size_t len, char err[SINK_ERR_LEN])
         memcpy(s->buf + s->len, p, n);
 
         if (cut_feed(&s->cut, s->buf + s->len, n) != 0) {
-            sink_spoilt(s, len);
             snprintf(err, SINK_ERR_LEN, "no capture: %s", s->cut.err);
+            sink_spoilt(s, len, err);
             return -1;
         }
 
@@ -164,7 +176,7 @@ sink_write(sink_t *s, const uint8_t *p, size_t len, char err[SINK_ERR_LEN])
 /* The last len bytes are no capture; what was whole before them stays. */
 
 static void
-sink_spoilt(sink_t *s, size_t len)
+sink_spoilt(sink_t *s, size_t len, const char *why)
 {
     char    ignored[SINK_ERR_LEN];
     size_t  whole;
@@ -175,6 +187,28 @@ sink_spoilt(sink_t *s, size_t len)
 
     (void) sink_flush(s, ignored);
     s->failed = 1;
+    snprintf(s->why, sizeof(s->why), "%s", why);
+}
+
+
+int
+sink_sync(sink_t *s, char err[SINK_ERR_LEN])
+{
+    if (s->failed) {
+        snprintf(err, SINK_ERR_LEN, "%s", s->why);
+        return -1;
+    }
+
+    if (sink_flush(s, err) != 0) {
+        return -1;
+    }
+
+    if (fdatasync(s->fd) != 0) {
+        snprintf(err, SINK_ERR_LEN, "%s.part: %s", s->id, strerror(errno));
+        return -1;
+    }
+
+    return 0;
 }
 
 
@@ -196,6 +230,7 @@ sink_flush(sink_t *s, char err[SINK_ERR_LEN])
 
     if (sink_put(s, s->buf, n) != 0) {
         snprintf(err, SINK_ERR_LEN, "%s.part: %s", s->id, strerror(errno));
+        snprintf(s->why, sizeof(s->why), "%s", err);
         s->failed = 1;
         return -1;
     }
@@ -255,11 +290,16 @@ sink_close(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN])
     int  rc;
 
     if (!s->failed) {
-        (void) sink_flush(s, err);         /* what is whole by now stays */
+        (void) sink_flush(s, err);         /* s->why tells when it fails */
     }
 
     s->lost += s->len;
-    rc = sink_finish(s, result, err);
+    rc = sink_tell(s, result, err);
+
+    if (rc == 0) {
+        rc = sink_name(s, result, err);
+    }
+
     sink_free(s);
 
     return rc;
@@ -270,10 +310,10 @@ int
 sink_recover(const char *dir, const char *id, sink_result_t *result,
     char err[SINK_ERR_LEN])
 {
-    int      rc;
+    int      rc, named;
     sink_t  *s;
 
-    s = sink_new(dir, id, O_RDWR, err);
+    s = sink_left(dir, id, &named, err);
     if (s == NULL) {
         return -1;
     }
@@ -281,12 +321,39 @@ sink_recover(const char *dir, const char *id, sink_result_t *result,
     rc = sink_reread(s, err);
 
     if (rc == 0) {
-        rc = sink_finish(s, result, err);
+        rc = sink_tell(s, result, err);
+    }
+
+    if (rc == 0 && !named) {
+        rc = sink_name(s, result, err);
     }
 
     sink_free(s);
 
     return rc;
+}
+
+
+/* ID.part, or what it was renamed to before somebody could note that. */
+
+static sink_t *
+sink_left(const char *dir, const char *id, int *named,
+    char err[SINK_ERR_LEN])
+{
+    char     other[SINK_ERR_LEN];
+    sink_t  *s;
+
+    *named = 0;
+    s = sink_new(dir, id, ".part", O_RDWR, err);
+
+    if (s != NULL || errno != ENOENT) {
+        return s;
+    }
+
+    *named = 1;
+    s = sink_new(dir, id, ".pcapng", O_RDONLY, other);
+
+    return s != NULL ? s : sink_new(dir, id, ".pcap", O_RDONLY, other);
 }
 
 
@@ -332,19 +399,18 @@ sink_reread(sink_t *s, char err[SINK_ERR_LEN])
 }
 
 
-/* The file goes to the disk before its name tells that it is there. */
+/* What there is. */
 
 static int
-sink_finish(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN])
+sink_tell(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN])
 {
-    char      part[SINK_ID_LEN + 8];
     uint8_t   sum[EVP_MAX_MD_SIZE];
     unsigned  i, len;
 
     memset(result, 0, sizeof(*result));
-    snprintf(part, sizeof(part), "%s.part", s->id);
     snprintf(result->name, sizeof(result->name), "%s%s", s->id,
-             sink_suffix(s));
+             s->cut.kind == CUT_PCAP ? ".pcap" : ".pcapng");
+    snprintf(result->why, sizeof(result->why), "%s", s->why);
 
     if (EVP_DigestFinal_ex(s->md, sum, &len) != 1) {
         snprintf(err, SINK_ERR_LEN, "out of memory");
@@ -358,8 +424,22 @@ sink_finish(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN])
     result->bytes = s->written;
     result->lost = s->lost;
 
+    return 0;
+}
+
+
+/* The file goes to the disk before its name tells that it is there. */
+
+static int
+sink_name(sink_t *s, const sink_result_t *result, char err[SINK_ERR_LEN])
+{
+    char  part[SINK_ID_LEN + 16];
+
+    snprintf(part, sizeof(part), "%s.part", s->id);
+
     if (ftruncate(s->fd, (off_t) s->written) != 0 || fsync(s->fd) != 0
-        || renameat(s->dir, part, s->dir, result->name) != 0
+        || renameat2(s->dir, part, s->dir, result->name, RENAME_NOREPLACE)
+           != 0
         || fsync(s->dir) != 0)
     {
         snprintf(err, SINK_ERR_LEN, "%s: %s", part, strerror(errno));
@@ -367,11 +447,4 @@ sink_finish(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN])
     }
 
     return 0;
-}
-
-
-static const char *
-sink_suffix(const sink_t *s)
-{
-    return s->cut.kind == CUT_PCAP ? ".pcap" : ".pcapng";
 }

@@ -20,7 +20,9 @@
 
 typedef struct {
     uint64_t   bytes;                /* in the file */
-    uint64_t   lost;                 /* behind the last whole block */
+    uint64_t   lost;                 /* taken, and not in the file */
+    char       why[SINK_ERR_LEN];    /* a write failed; or empty: what is lost
+                                      * is the begin of a block */
     char       sha256[SINK_SHA256_LEN + 1];
     char       name[64];             /* in the folder */
 } sink_result_t;
@@ -42,19 +44,27 @@ sink_t *sink_open(const char *dir, const char *id, char err[SINK_ERR_LEN]);
 int sink_write(sink_t *s, const uint8_t *p, size_t len,
     char err[SINK_ERR_LEN]);
 
+/*
+ * Writes all that is whole, and brings it to the disk; for a timer. 0 or -1 as
+ * sink_write().
+ */
+int sink_sync(sink_t *s, char err[SINK_ERR_LEN]);
+
 /* Bytes that have been taken and are whole. */
 uint64_t sink_bytes(const sink_t *s);
 
 /*
  * Ends the file: on the disk and with its own name, then the sink is gone. 0
- * with what there is in *result, or -1 with a text in err; then ID.part is
- * still there.
+ * with what there is in *result, also when an earlier write has failed, or -1
+ * with a text in err; then sink_recover() may try again. A file that has that
+ * name is not replaced.
  */
 int sink_close(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN]);
 
 /*
  * Ends an ID.part that was left by a process that was killed, as sink_close()
- * would have. An empty one is no error: a file without a byte.
+ * would have. An empty one is no error: a file without a byte. Nor is one that
+ * has its own name already: it is only read.
  */
 int sink_recover(const char *dir, const char *id, sink_result_t *result,
     char err[SINK_ERR_LEN]);

@@ -4,6 +4,7 @@
  * quotas; and files that are no records.
  */
 
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,7 +101,7 @@ files(void)
     char   name[128];
 
     snprintf(name, sizeof(name), "%s/none/records.db", dir);
-    refused("no such folder", name, "unable to open");
+    refused("no such folder", name, "No such file");
 
     snprintf(name, sizeof(name), "%s/text", dir);
     f = fopen(name, "w");
@@ -112,6 +113,22 @@ files(void)
 
     refused("a file that is no database", name, "not a database");
     unlink(name);
+}
+
+
+/* A program of tomorrow was here. */
+
+static void
+newer(void)
+{
+    sqlite3  *db;
+
+    ok(sqlite3_open(path, &db) == SQLITE_OK
+       && sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL)
+          == SQLITE_OK, "a newer version");
+    sqlite3_close(db);
+    refused("a newer version", path, "of version 2, this program knows up "
+            "to 1");
 }
 
 
@@ -186,6 +203,13 @@ uploads(records_t *r)
        && strcmp(text, "1=\"a\" 2=\"c\" ") == 0 && n == 2 && bytes == 40,
        "in their order, the last of each (%s)", text);
 
+    ok(records_upload(r, ID("2"), "next") == 0
+       && records_parts(r, ID("2"), note_part, text, &n, &bytes) == 0
+       && n == 0, "another upload has none yet");
+    n = records_upload(r, ID("9"), "x") == -1;
+    ok(n && strcmp(records_error(r), "there is no such row") == 0,
+       "an upload of nothing: %s", records_error(r));
+
     n = records_part(r, ID("9"), 1, 10, "\"a\"") == -1;
     ok(n && strstr(records_error(r), "FOREIGN KEY") != NULL,
        "of a capture that is not known: %s", records_error(r));
@@ -231,7 +255,10 @@ main(void)
     ok(records_get(r, ID("9"), &other) == 0, "one that is not");
 
     other = record(ID("9"), "ann", RECORD_STORED, 1, 1);
-    ok(records_update(r, &other) == -1, "nor is it updated");
+    rc = records_update(r, &other);
+    ok(rc == -1 && strcmp(records_error(r), "there is no such row") == 0,
+       "nor is it updated: %s", records_error(r));
+    refused("twice at once", path, "locked");
 
     lists(r);
     uploads(r);
@@ -247,8 +274,9 @@ main(void)
     record_free(&other);
 
     records_close(r);
+    newer();
     unlink(path);
-    rmdir(dir);
+    ok(rmdir(dir) == 0, "nothing is left");
 
     return tap_done();
 }

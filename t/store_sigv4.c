@@ -236,6 +236,8 @@ main(void)
 
     sigv4_date(1369353600, date);
     ok(strcmp(date, DATE) == 0, "a date");
+    sigv4_date((time_t) 99999 * 366 * 86400, date);
+    ok(strcmp(date, "19700101T000000Z") == 0, "one that does not fit");
 
     examples();
     encoding();

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "pcapx/pcapx.h"
@@ -150,7 +151,8 @@ garbage(void)
        && strcmp(err, "no capture: a block of type 0x00000006 at byte 5000 "
                  "has a length of 4294967295") == 0, "garbage: %s", err);
     ok(sink_write(s, copy, 100, err) == -1, "nothing more is taken");
-    ok(sink_close(s, &r, err) == 0, "closed");
+    ok(sink_close(s, &r, err) == 0 && strncmp(r.why, "no capture", 10) == 0,
+       "closed, and why");
     holds(&r, 5000, 5100, "garbage");
 }
 
@@ -185,8 +187,56 @@ full(void)
     ok(sink_bytes(s) % 1000 == 0 && sink_bytes(s) > 2000000, "it is whole");
     at = at < LEN ? at : LEN;
     rc = (int) (sink_bytes(s) / 1000);
-    ok(sink_close(s, &r, err) == 0, "closed");
+    ok(sink_close(s, &r, err) == 0 && strstr(r.why, "File too large") != NULL,
+       "closed, and why");
     holds(&r, (size_t) rc * 1000, at - (size_t) rc * 1000, "full");
+
+    /* nothing was written before the end */
+
+    now.rlim_cur = 500;
+    setrlimit(RLIMIT_FSIZE, &now);
+    s = begin();
+    ok(sink_write(s, stream, 10000, err) == 0, "taken");
+    rc = sink_close(s, &r, err);
+    setrlimit(RLIMIT_FSIZE, &was);
+    ok(rc == 0 && strstr(r.why, "File too large") != NULL, "nothing is hidden");
+    holds(&r, 0, 10000, "full from the begin");
+}
+
+
+/* Killed behind a sync: by a process of its own. */
+
+static void
+synced(void)
+{
+    int             status;
+    char            err[SINK_ERR_LEN];
+    pid_t           pid;
+    sink_t         *s;
+    sink_result_t   r;
+
+    pid = fork();
+
+    if (pid == 0) {
+        s = begin();
+
+        if (sink_write(s, stream, 10500, err) == 0 && sink_sync(s, err) == 0
+            && sink_write(s, stream + 10500, 20000, err) == 0)
+        {
+            raise(SIGKILL);
+        }
+
+        _exit(1);
+    }
+
+    ok(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status), "killed");
+    ok(sink_recover(dir, ID, &r, err) == 0, "recovered");
+
+    /* and once more: somebody did not note it */
+
+    ok(sink_recover(dir, ID, &r, err) == 0 && r.bytes == 10000
+       && r.lost == 0, "twice");
+    holds(&r, 10000, 0, "what was synced");
 }
 
 
@@ -231,6 +281,10 @@ refusals(void)
     ok(sink_open(dir, ID, err) == NULL && strstr(err, "File exists") != NULL,
        "twice: %s", err);
     ok(sink_close(s, &r, err) == 0, "the first goes on");
+    s = begin();
+    ok(sink_close(s, &r, err) == -1 && strstr(err, "File exists") != NULL,
+       "a capture is not replaced: %s", err);
+    unlink(path_of(ID ".part"));
     holds(&r, 0, 0, "without a byte");
 
     ok(sink_recover(dir, ID, &r, err) == -1
@@ -260,6 +314,7 @@ main(void)
     ends(999, 10, 0);
     garbage();
     full();
+    synced();
     killed(LEN, LEN);
     killed(1234567, 1234000);
     killed(3, 0);
