@@ -23,8 +23,8 @@
 
 static int s3_address(s3_address_t *a, const char *url, char err[S3_ERR_LEN]);
 static void s3_address_free(s3_address_t *a);
-static int s3_object_headers(s3_request_t *r, const s3_object_t *object,
-    char **made);
+static int s3_send_object(s3_t *s, s3_request_t *r,
+    const s3_object_t *object, s3_error_t *e);
 static char *s3_tags(const s3_object_t *object);
 static void s3_replace(char *s, const char *allowed);
 static char *s3_escaped(const char *s);
@@ -179,21 +179,17 @@ s3_put(s3_t *s, const char *key, const s3_object_t *object,
     const s3_body_t *body, s3_error_t *e)
 {
     int           rc;
-    char         *made[2];
     s3_request_t  r;
 
     s3_ask(&r, "PUT", key);
     r.body = body;
-    rc = s3_object_headers(&r, object, made) == 0 ? s3_request(s, &r, e)
-                                                  : s3_no_memory(e);
+    rc = s3_send_object(s, &r, object, e);
 
     if (rc == 0 && r.etag[0] == '\0') {
         snprintf(e->text, sizeof(e->text), "the answer to a PUT has no ETag");
         rc = -1;
     }
 
-    free(made[0]);
-    free(made[1]);
     s3_request_free(&r);
 
     return rc;
@@ -205,14 +201,12 @@ s3_begin(s3_t *s, const char *key, const s3_object_t *object,
     char upload[S3_UPLOAD_MAX + 1], s3_error_t *e)
 {
     int           rc;
-    char         *made[2];
     s3_request_t  r;
 
     s3_ask(&r, "POST", key);
     s3_query(&r, "uploads", "");
     r.root = "InitiateMultipartUploadResult";
-    rc = s3_object_headers(&r, object, made) == 0 ? s3_request(s, &r, e)
-                                                  : s3_no_memory(e);
+    rc = s3_send_object(s, &r, object, e);
 
     if (rc == 0 && (!s3_element(&r, "UploadId", upload, S3_UPLOAD_MAX + 1)
                     || upload[0] == '\0'))
@@ -222,8 +216,6 @@ s3_begin(s3_t *s, const char *key, const s3_object_t *object,
         rc = -1;
     }
 
-    free(made[0]);
-    free(made[1]);
     s3_request_free(&r);
 
     return rc;
@@ -415,29 +407,40 @@ out:
 }
 
 
-/* The texts that were made are the caller's to free, also on -1. */
+/* A request that says what the object is. */
 
 static int
-s3_object_headers(s3_request_t *r, const s3_object_t *object, char **made)
+s3_send_object(s3_t *s, s3_request_t *r, const s3_object_t *object,
+    s3_error_t *e)
 {
-    made[0] = s3_disposition(object->file_name);
-    made[1] = s3_tags(object);
+    int    rc;
+    char  *disposition, *tags;
 
-    if (made[0] == NULL || made[1] == NULL) {
-        return -1;
+    disposition = s3_disposition(object->file_name);
+    tags = s3_tags(object);
+
+    if (disposition != NULL && tags != NULL) {
+        r->headers[r->nheaders++] = (sigv4_pair_t) { "content-type",
+                                                     object->type };
+        r->headers[r->nheaders++] = (sigv4_pair_t) { "content-disposition",
+                                                     disposition };
+
+        if (object->ntags) {
+            r->headers[r->nheaders++] = (sigv4_pair_t) { "x-amz-tagging",
+                                                         tags };
+        }
+
+        rc = s3_request(s, r, e);
+
+    } else {
+        rc = s3_no_memory(e);
     }
 
-    r->headers[r->nheaders++] = (sigv4_pair_t) { "content-type",
-                                                 object->type };
-    r->headers[r->nheaders++] = (sigv4_pair_t) { "content-disposition",
-                                                 made[0] };
+    r->nheaders = 0;                       /* their texts go */
+    free(disposition);
+    free(tags);
 
-    if (object->ntags) {
-        r->headers[r->nheaders++] = (sigv4_pair_t) { "x-amz-tagging",
-                                                     made[1] };
-    }
-
-    return 0;
+    return rc;
 }
 
 

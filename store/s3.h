@@ -123,8 +123,8 @@ int s3_size(s3_t *s, const char *key, uint64_t *size, s3_error_t *e);
 int s3_delete(s3_t *s, const char *key, s3_error_t *e);
 
 /*
- * Path and query of a GET that anybody may make for so many seconds, as a
- * whole URL with the public endpoint; the download is called file_name. The
+ * The URL, with the public endpoint, of a GET that anybody may make for so many
+ * seconds; the download is called file_name. The
  * caller's to free; NULL: no memory.
  */
 char *s3_url(s3_t *s, const char *key, const char *file_name,

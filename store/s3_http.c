@@ -528,7 +528,7 @@ s3_said(char *p, size_t size, size_t n, void *data)
 static s3_try_t
 s3_judge(s3_t *s, s3_request_t *r, s3_error_t *e)
 {
-    int          good;
+    int          good, told;
     char         text[128];
     s3_wanted_t  w;
 
@@ -537,8 +537,9 @@ s3_judge(s3_t *s, s3_request_t *r, s3_error_t *e)
     w = (s3_wanted_t) { .name = "", .to = text, .size = sizeof(text),
                         .root = r->root };
     good = e->status >= 200 && e->status < 300;
+    told = s3_element(r, "Code", e->code, sizeof(e->code));
 
-    if (good && !s3_element(r, "Code", e->code, sizeof(e->code))
+    if (good && !told
         && (r->root == NULL || (s3_parse(r, &w) == 0 && w.rooted)))
     {
         return S3_OK;
@@ -549,7 +550,6 @@ s3_judge(s3_t *s, s3_request_t *r, s3_error_t *e)
                                                 : "");
     }
 
-    (void) s3_element(r, "Code", e->code, sizeof(e->code));
     snprintf(e->text, sizeof(e->text), "%s of %s: %ld%s%s%s%s", r->method,
              s->conf->bucket, e->status, *e->code ? " " : "", e->code,
              *text ? ": " : "", text);
@@ -562,7 +562,7 @@ s3_judge(s3_t *s, s3_request_t *r, s3_error_t *e)
         return s3_skewed(s, r) ? S3_AGAIN : S3_FINAL;
     }
 
-    return (good && *e->code == '\0') || s3_passes(e) ? S3_AGAIN : S3_FINAL;
+    return (good && !told) || s3_passes(e) ? S3_AGAIN : S3_FINAL;
 }
 
 

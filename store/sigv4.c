@@ -47,8 +47,7 @@ static int sigv4_add_query(sigv4_list_t *l, const char *name,
 static int sigv4_queries(sigv4_list_t *l, const sigv4_request_t *req);
 static int sigv4_headers(sigv4_list_t *l, const sigv4_key_t *key,
     const sigv4_request_t *req, const char *date);
-static char *sigv4_join(const sigv4_list_t *l);
-static char *sigv4_names(const sigv4_list_t *l);
+static char *sigv4_join(const sigv4_list_t *l, char between);
 static char *sigv4_url(const char *path, const char *query);
 static char *sigv4_scope(const sigv4_key_t *key, const char *date);
 static char *sigv4_canonical(const sigv4_request_t *req, const char *query,
@@ -91,7 +90,7 @@ sigv4_target(const sigv4_request_t *req)
         goto out;
     }
 
-    query = sigv4_join(&list);
+    query = sigv4_join(&list, '&');
     target = sigv4_url(req->path, query);
 
 out:
@@ -125,8 +124,8 @@ sigv4_authorization(const sigv4_key_t *key, const sigv4_request_t *req,
         goto out;
     }
 
-    query = sigv4_join(&queries);
-    names = sigv4_names(&headers);
+    query = sigv4_join(&queries, '&');
+    names = sigv4_join(&headers, ';');
     scope = sigv4_scope(key, date);
     canonical = sigv4_canonical(req, query, &headers, req->payload);
 
@@ -186,7 +185,7 @@ sigv4_presigned(const sigv4_key_t *key, const sigv4_request_t *req,
         goto out;
     }
 
-    query = sigv4_join(&queries);
+    query = sigv4_join(&queries, '&');
     canonical = sigv4_canonical(req, query, &headers, SIGV4_UNSIGNED);
 
     if (sigv4_signature(key, date, canonical, hex) != 0) {
@@ -393,10 +392,10 @@ sigv4_headers(sigv4_list_t *l, const sigv4_key_t *key,
 }
 
 
-/* "a=b&c=d" */
+/* "a=b&c=d", or the names alone: "a;c". */
 
 static char *
-sigv4_join(const sigv4_list_t *l)
+sigv4_join(const sigv4_list_t *l, char between)
 {
     FILE    *f;
     char    *text;
@@ -409,36 +408,15 @@ sigv4_join(const sigv4_list_t *l)
     }
 
     for (i = 0; i < l->n; i++) {
-        fprintf(f, "%s%s=%s", i ? "&" : "", l->items[i].name,
-                l->items[i].value);
-    }
+        if (i) {
+            fputc(between, f);
+        }
 
-    if (fclose(f) != 0) {
-        free(text);
-        return NULL;
-    }
+        fputs(l->items[i].name, f);
 
-    return text;
-}
-
-
-/* "a;c" */
-
-static char *
-sigv4_names(const sigv4_list_t *l)
-{
-    FILE    *f;
-    char    *text;
-    size_t   i, len;
-
-    text = NULL;
-    f = open_memstream(&text, &len);
-    if (f == NULL) {
-        return NULL;
-    }
-
-    for (i = 0; i < l->n; i++) {
-        fprintf(f, "%s%s", i ? ";" : "", l->items[i].name);
+        if (between == '&') {
+            fprintf(f, "=%s", l->items[i].value);
+        }
     }
 
     if (fclose(f) != 0) {
@@ -483,7 +461,7 @@ sigv4_canonical(const sigv4_request_t *req, const char *query,
 
     text = NULL;
     path = sigv4_encode(req->path, "/");
-    names = sigv4_names(headers);
+    names = sigv4_join(headers, ';');
     f = NULL;
 
     if (path == NULL || names == NULL || query == NULL) {
