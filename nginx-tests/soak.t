@@ -425,7 +425,7 @@ sub faults
 
     $c->{steps_back} = strict_order($file);
     $n{packets} += $count;
-    return @faults if !$c->{complete};
+    return @faults if !$c->{complete} || ($c->{mute} && !$api->{packets});
 
     $n{dropped} += $api->{dropped} || 0;
     $n{late} += $api->{late} || 0;
@@ -471,19 +471,25 @@ sub answered
 }
 
 
-# The trailers of a capture that is whole: status, packets. None after a reload
-# with HTTP/2: curl 7.88 loses them when a GOAWAY came before, nghttp does not.
+# The trailers of a capture that is whole: status, packets.
 sub trailers
 {
     my ($c) = @_;
 
-    my @said = map { $c->trailer("x-pcap-$_") } qw(status packets);
+    return $c->{mute} ? () : map { $c->trailer("x-pcap-$_") }
+        qw(status packets);
+}
 
-    return @said if $said[0] || !$c->isa('PcapTest::SoakCurl')
-        || $reloaded < $c->{began};
 
-    $n{curl_lost}++;
-    return;
+# HTTP/2 after a reload: when a GOAWAY comes, curl 7.88 ends without an error
+# and loses what it has not yet given out, that is the trailers and, seldom,
+# the end of the body. Its exit status says nothing then; nghttp loses nothing.
+sub is_mute
+{
+    my ($c) = @_;
+
+    return $c->{complete} && $c->isa('PcapTest::SoakCurl')
+        && $reloaded >= $c->{began} && !$c->trailer('x-pcap-status');
 }
 
 
@@ -493,15 +499,17 @@ sub pcap_faults
 {
     my ($c) = @_;
 
-    return if !$c->{complete} && length $c->{body} < 24;
+    my $whole = $c->{complete} && !$c->{mute};
 
-    my $file = PcapTest::Pcapng::parse_pcap($c->{complete} ? $c->{body}
+    return if !$whole && length $c->{body} < 24;
+
+    my $file = PcapTest::Pcapng::parse_pcap($whole ? $c->{body}
         : whole_records($c->{body}));
 
     $c->{steps_back} = strict_order($file);
     $n{packets} += @{ $file->{packets} };
 
-    my ($status, $said) = $c->{complete} ? trailers($c) : ();
+    my ($status, $said) = $whole ? trailers($c) : ();
 
     return $status && $said != @{ $file->{packets} }
         ? 'pcap: wrong number of packets' : ();
@@ -530,10 +538,14 @@ sub check_one
     return if !answered($c);
 
     my @faults;
+
+    $c->{mute} = is_mute($c);
+    $n{curl_lost}++ if $c->{mute};
+
     my $ok = eval {
         @faults = $c->{path} =~ /format=pcap&/ ? pcap_faults($c)
             : faults($c, PcapTest::Pcapng::parse($c->{body}, partial =>
-            !$c->{complete}));
+            !$c->{complete} || $c->{mute}));
         1;
     };
 
@@ -543,8 +555,6 @@ sub check_one
     $n{answered}++;
     $n{whole}++ if $c->{complete};
     ($c->{said}) = trailers($c) if $c->{complete};
-    $c->{mute} = $c->{complete} && !defined $c->{said}
-        && $c->isa('PcapTest::SoakCurl') && $reloaded > $c->{began};
     $told{ capture_id($c) } = { said => $c->{said} };
     $c->{ended} = time();
     $c->{body} = '';
