@@ -231,6 +231,22 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
       offsetof(ngx_pcap_api_main_conf_t, drain.timeout),
       &ngx_pcap_api_second_range },
 
+    /* the store, module/store_conf.c */
+
+    ngx_pcap_api_row("pcap_api_store", NGX_CONF_TAKE23,
+        ngx_pcap_api_store, store, NULL),
+    ngx_pcap_api_row("pcap_api_store_retention", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, store.retention,
+        &ngx_pcap_api_kind_retention),
+    ngx_pcap_api_row("pcap_api_store_max_retention", NGX_CONF_TAKE1,
+        ngx_pcap_api_limit_slot, store.max_retention,
+        &ngx_pcap_api_kind_retention),
+    ngx_pcap_api_row("pcap_api_store_unattended", NGX_CONF_TAKE1,
+        ngx_conf_set_msec_slot, store.unattended,
+        &ngx_pcap_api_second_range),
+    ngx_pcap_api_row("pcap_api_store_reader_scope", NGX_CONF_TAKE1,
+        ngx_conf_set_str_slot, store.reader_scope, NULL),
+
     /* limits, module/limits_conf.c */
 
     ngx_pcap_api_main_row("pcap_api_max_captures",

@@ -11,6 +11,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include <jansson.h>
+
 #include "module/ngx_pcap_api_compat.h"
 #include "module/jwt.h"
 #include "pcapx/pcapx.h"
@@ -54,7 +56,7 @@
 #define NGX_PCAP_API_MESSAGES        32       /* beside two per target */
 #define NGX_PCAP_API_COMMENTS        16       /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
-#define NGX_PCAP_API_SECRETS         3        /* variables with a token */
+#define NGX_PCAP_API_SECRETS         4        /* variables with a token */
 #define NGX_PCAP_API_RESOLVERS       3        /* rows in module/resolve.c */
 #define NGX_PCAP_API_NSYNCED         9        /* see module/metrics.h */
 #define NGX_PCAP_API_HEALTH_VALID    10000    /* ms, then it is probed */
@@ -79,6 +81,32 @@ typedef struct ngx_pcap_api_resolver_s  ngx_pcap_api_resolver_t;
 typedef struct ngx_pcap_api_keys_s   ngx_pcap_api_keys_t;
 typedef struct ngx_pcap_api_audit_s  ngx_pcap_api_audit_t;
 typedef struct ngx_pcap_api_client_token_s  ngx_pcap_api_client_token_t;
+
+
+/* One whole answer of an internal location, see module/fetch.c */
+
+struct ngx_pcap_api_fetch_s {
+    ngx_pcap_api_ctx_t        *ctx;          /* NULL: never begun */
+    ngx_http_request_t        *sr;           /* NULL when it has ended */
+    ngx_pcap_api_fetch_t      *next;         /* in ctx->fetches */
+    ngx_int_t                  status;       /* HTTP, or why there is none */
+    u_char                    *data;
+    size_t                     len;
+    size_t                     size;         /* of data */
+    size_t                     max;          /* bytes; more is too long */
+    ngx_str_t                  etag;
+    time_t                     retry_after;  /* as it came; NGX_ERROR: none */
+
+    unsigned                   answered:1;   /* its header has come */
+    unsigned                   whole:1;      /* the body has its end */
+    unsigned                   too_long:1;
+    unsigned                   done:1;       /* nothing more will come */
+    unsigned                   verified:1;   /* TLS, the peer's name checked */
+    unsigned                   unverified:1; /* TLS, but not checked */
+};
+
+
+#include "module/store.h"
 
 
 /* Configuration */
@@ -206,6 +234,7 @@ typedef struct {
     ngx_pcap_api_peers_conf_t  peers;
     ngx_pcap_api_limits_t      limits;
     ngx_pcap_api_rights_conf_t rights;
+    ngx_pcap_api_store_conf_t  store;
 } ngx_pcap_api_loc_conf_t;
 
 
@@ -218,29 +247,6 @@ typedef struct {
     ngx_str_t                  name;         /* to show and to log */
     ngx_str_t                  scopes;       /* separated by one space */
 } ngx_pcap_api_identity_t;
-
-
-/* One whole answer of an internal location, see module/fetch.c */
-
-struct ngx_pcap_api_fetch_s {
-    ngx_pcap_api_ctx_t        *ctx;          /* NULL: never begun */
-    ngx_http_request_t        *sr;           /* NULL when it has ended */
-    ngx_pcap_api_fetch_t      *next;         /* in ctx->fetches */
-    ngx_int_t                  status;       /* HTTP, or why there is none */
-    u_char                    *data;
-    size_t                     len;
-    size_t                     size;         /* of data */
-    size_t                     max;          /* bytes; more is too long */
-    ngx_str_t                  etag;
-    time_t                     retry_after;  /* as it came; NGX_ERROR: none */
-
-    unsigned                   answered:1;   /* its header has come */
-    unsigned                   whole:1;      /* the body has its end */
-    unsigned                   too_long:1;
-    unsigned                   done:1;       /* nothing more will come */
-    unsigned                   verified:1;   /* TLS, the peer's name checked */
-    unsigned                   unverified:1; /* TLS, but not checked */
-};
 
 
 /* What a resolver asks its platform, one question at a time. */
@@ -526,6 +532,7 @@ typedef enum {
     NGX_PCAP_API_END_MAX_PACKETS,
     NGX_PCAP_API_END_CONTINUED,    /* its place is its successor's */
     NGX_PCAP_API_END_FAILED,       /* no memory and the like */
+    NGX_PCAP_API_END_UNATTENDED,   /* stored, and no valid token any more */
     NGX_PCAP_API_NENDS
 } ngx_pcap_api_end_e;
 
@@ -565,6 +572,8 @@ typedef enum {
     NGX_PCAP_API_AUDIT_REFUSAL,
     NGX_PCAP_API_AUDIT_STOP,
     NGX_PCAP_API_AUDIT_TOKEN,
+    NGX_PCAP_API_AUDIT_DOWNLOAD,
+    NGX_PCAP_API_AUDIT_REMOVE,
     NGX_PCAP_API_AUDIT_END
 } ngx_pcap_api_audit_e;
 
@@ -662,6 +671,7 @@ typedef struct {
     uint64_t                   synced_ns;    /* when all this was so */
     ngx_pcap_api_ledger_t      ledger;
     ngx_uint_t                 audited;      /* 1: an end line is due */
+    ngx_uint_t                 stored;       /* 1: into the store */
     ngx_pcap_api_token_slot_t  fresh;        /* for its worker */
 
     ngx_uint_t                 ntargets;     /* 0 as long as there are none */
@@ -687,6 +697,7 @@ struct ngx_pcap_api_ctx_s {
     u_char                     id[NGX_PCAP_API_ID_LEN];
     u_char                     stop_id[NGX_PCAP_API_ID_LEN];
     ngx_str_t                  request_id;
+    ngx_str_t                  client;       /* of a grant; or empty */
     const ngx_pcap_api_resolver_t *resolver;
     ngx_pcap_api_ask_t         asks[NGX_PCAP_API_RESOLVERS];
     ngx_str_t                  group;        /* or deployment, app */
@@ -778,6 +789,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_limited_t     limited;
     ngx_pcap_api_audit_ctx_t   audit;
     ngx_pcap_api_rights_t      rights;
+    ngx_pcap_api_stored_t      stored;
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */

@@ -152,8 +152,16 @@ void
 ngx_pcap_api_client_addr(ngx_http_request_t *r,
     ngx_pcap_api_loc_conf_t *conf, ngx_str_t *text)
 {
-    u_char      *p;
-    ngx_addr_t   addr;
+    u_char              *p;
+    ngx_addr_t           addr;
+    ngx_pcap_api_ctx_t  *ctx;
+
+    ctx = ngx_pcap_api_ctx(r);
+
+    if (ctx != NULL && ctx->client.len) {
+        *text = ctx->client;               /* who was granted it */
+        return;
+    }
 
     *text = r->connection->addr_text;
 

@@ -11,7 +11,7 @@
 #define NGX_PCAP_API_AUDIT_INSTANCES  32
 
 static const char *const  ngx_pcap_api_audit_events[] = {
-    "start", "refusal", "stop", "token", "end"
+    "start", "refusal", "stop", "token", "download", "remove", "end"
 };
 
 
@@ -212,6 +212,10 @@ ngx_pcap_api_audit_what(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx,
 
     /* a refused request may not have come as far as our defaults */
 
+    if (ctx->stored.granted) {
+        ngx_pcap_api_line_number(w, "stored", 1);
+    }
+
     if (event != NGX_PCAP_API_AUDIT_REFUSAL || ctx->opts.snaplen_set) {
         ngx_pcap_api_line_number(w, "snaplen", ctx->opts.snaplen);
     }
@@ -287,6 +291,46 @@ ngx_pcap_api_audit_about(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_line_text(w, "owner", &row.user, NGX_PCAP_API_USER_LEN);
     ngx_pcap_api_audit_row_what(w, &row);
+}
+
+
+/* A member of JSON that the store keeps for us. */
+static void
+ngx_pcap_api_audit_member(ngx_pcap_api_line_t *w, const char *name,
+    json_t *doc, const char *member, size_t max)
+{
+    json_t     *value;
+    ngx_str_t   s;
+
+    value = json_object_get(doc, member);
+    s.data = (u_char *) json_string_value(value);
+    s.len = json_string_length(value);
+    ngx_pcap_api_line_text(w, name, &s, max);
+}
+
+
+/* A file of the store that somebody reads or removes. */
+static void
+ngx_pcap_api_audit_record(ngx_pcap_api_line_t *w, json_t *rec)
+{
+    json_t  *about;
+
+    about = json_object_get(rec, "about");
+
+    ngx_pcap_api_audit_member(w, "owner", about, "user",
+                              NGX_PCAP_API_USER_LEN);
+    ngx_pcap_api_audit_member(w, "resolver", about, "resolver", 32);
+    ngx_pcap_api_audit_member(w, "target", about, "target", 256);
+    ngx_pcap_api_audit_member(w, "label", about, "label", 64);
+    ngx_pcap_api_audit_member(w, "filter", about, "filter",
+                              PCAPX_MAX_FILTER_LEN);
+    ngx_pcap_api_audit_member(w, "reason", about, "reason",
+                              NGX_PCAP_API_MAX_REASON);
+    ngx_pcap_api_audit_member(w, "sha256", rec, "sha256", 64);
+    ngx_pcap_api_line_number(w, "packets", (uint64_t)
+                json_integer_value(json_object_get(rec, "packets")));
+    ngx_pcap_api_line_number(w, "file_bytes", (uint64_t)
+                json_integer_value(json_object_get(rec, "bytes")));
 }
 
 
@@ -394,6 +438,11 @@ ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_audit_e event)
         ngx_pcap_api_audit_ended(&w, ctx);
         ctx->audit.begun = 0;
 
+    } else if (event == NGX_PCAP_API_AUDIT_DOWNLOAD
+               || event == NGX_PCAP_API_AUDIT_REMOVE)
+    {
+        ngx_pcap_api_audit_record(&w, ctx->stored.record);
+
     } else if (event != NGX_PCAP_API_AUDIT_START) {
         ngx_pcap_api_audit_about(&w, ctx);
     }
@@ -469,9 +518,16 @@ ngx_pcap_api_audit_start(ngx_pcap_api_ctx_t *ctx)
         return NGX_OK;
     }
 
+    return ngx_pcap_api_unaudited(ctx, "captured");
+}
+
+
+ngx_int_t
+ngx_pcap_api_unaudited(ngx_pcap_api_ctx_t *ctx, const char *what)
+{
     ctx->retry_after = 10;
 
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                "the audit log cannot be written, so nothing "
-                               "is captured");
+                               "is %s", what);
 }

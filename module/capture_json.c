@@ -38,8 +38,7 @@ ngx_pcap_api_json_int(json_t *doc, const char *name, uint64_t n)
 }
 
 
-/* RFC 3339; digits: of the second's fraction, 0 or 3. */
-static void
+void
 ngx_pcap_api_json_time(json_t *doc, const char *name, uint64_t ms,
     ngx_uint_t digits)
 {

@@ -14,26 +14,48 @@
 #define NGX_PCAP_API_LIST_MAX  (4 * 1024 * 1024)   /* bytes of each */
 
 
+/*
+ * A row is shown with what the store has of it, or the store's alone; that a
+ * row is known is said also when the store is not there.
+ */
 ngx_int_t
 ngx_pcap_api_show_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t           rc;
-    ngx_pcap_api_row_t  row;
+    json_t              *doc;
+    ngx_int_t            rc, stored;
+    ngx_pcap_api_row_t   row;
 
     rc = ngx_pcap_api_snapshot_one(ctx, &row);
+    if (rc == NGX_ERROR) {
+        return rc;
+    }
 
-    if (rc == NGX_DECLINED) {
+    doc = rc == NGX_OK ? ngx_pcap_api_capture_json(ctx, &row) : NULL;
+
+    if (ctx->conf->store.uri.len && (doc == NULL || row.stored)) {
+        stored = ngx_pcap_api_stored_show(ctx, &doc);
+
+        if (stored == NGX_AGAIN) {
+            json_decref(doc);
+            return NGX_AGAIN;
+        }
+
+        if (doc == NULL && stored != NGX_OK
+            && stored != NGX_HTTP_NOT_FOUND)
+        {
+            return stored;
+        }
+    }
+
+    if (doc == NULL) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
-                                   "there is no capture %*s, running or "
-                                   "ended within 10 minutes",
+                                   "there is no capture %*s, running, "
+                                   "stored, or ended within 10 minutes",
                                    (size_t) NGX_PCAP_API_ID_LEN,
                                    ctx->stop_id);
     }
 
-    return rc == NGX_OK
-           ? ngx_pcap_api_answer(ctx, NGX_HTTP_OK,
-                                 ngx_pcap_api_capture_json(ctx, &row))
-           : rc;
+    return ngx_pcap_api_answer(ctx, NGX_HTTP_OK, doc);
 }
 
 
@@ -86,6 +108,25 @@ ngx_pcap_api_list_unreachable(ngx_pcap_api_ctx_t *ctx, json_t *list,
 }
 
 
+/* It is this node's: what it has is missing, as of a node that is. */
+static void
+ngx_pcap_api_list_no_store(ngx_pcap_api_ctx_t *ctx, json_t *list,
+    const char *why)
+{
+    u_char   text[256];
+    u_char  *p;
+    json_t  *doc;
+
+    p = ngx_snprintf(text, sizeof(text), "its store failed: %s", why);
+
+    doc = json_object();
+    json_object_set_new(doc, "node", json_integer((json_int_t)
+                                         ngx_pcap_api_node_of(ctx->id)));
+    json_object_set_new(doc, "detail", json_stringn((char *) text, p - text));
+    json_array_append_new(list, doc);
+}
+
+
 /* 1: the peer itself had more than it said. */
 static ngx_uint_t
 ngx_pcap_api_list_take(ngx_pcap_api_ctx_t *ctx, json_t *captures,
@@ -134,6 +175,7 @@ ngx_pcap_api_list_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     json_t              *doc, *captures, *unreachable;
     ngx_uint_t           i, more;
+    const char          *why;
     ngx_array_t          rows;
     ngx_pcap_api_row_t  *row;
 
@@ -147,7 +189,13 @@ ngx_pcap_api_list_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (ngx_pcap_api_peers_wait(ctx) != NGX_OK) {
+    if (ngx_pcap_api_stored_list_ask(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_pcap_api_peers_wait(ctx) != NGX_OK
+        || (ctx->stored.asked && ngx_pcap_api_store_wait(ctx) != NGX_OK))
+    {
         return NGX_AGAIN;
     }
 
@@ -162,6 +210,12 @@ ngx_pcap_api_list_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     for (i = 0; i < rows.nelts; i++) {
         json_array_append_new(captures,
                               ngx_pcap_api_capture_json(ctx, &row[i]));
+    }
+
+    why = ngx_pcap_api_stored_list(ctx, captures, &more);
+
+    if (why != NULL) {
+        ngx_pcap_api_list_no_store(ctx, unreachable, why);
     }
 
     for (i = 0; i < ctx->npeer_asks; i++) {

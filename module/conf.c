@@ -65,6 +65,7 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     ngx_pcap_api_limits_create(&conf->limits);
     conf->rights.every = NGX_CONF_UNSET_MSEC;
     conf->rights.max_age = NGX_CONF_UNSET_MSEC;
+    ngx_pcap_api_store_create(&conf->store);
 
     return conf;
 }
@@ -199,7 +200,9 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     if (ngx_pcap_api_limits_merge(cf, &conf->limits, &prev->limits)
-        != NGX_CONF_OK)
+        != NGX_CONF_OK
+        || ngx_pcap_api_store_merge(cf, &conf->store, &prev->store)
+           != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
     }

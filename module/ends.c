@@ -47,7 +47,9 @@ const ngx_pcap_api_end_t  ngx_pcap_api_ends[] = {
     { "continued", NGX_PCAP_API_STOPPED, NGX_PCAP_API_MSG_CAPTURE_STOPPED,
       "its successor has its place" },
     { "server failed", NGX_PCAP_API_ERROR, NGX_PCAP_API_MSG_CONNECTION_ERROR,
-      "this server could not go on" }
+      "this server could not go on" },
+    { "unattended", NGX_PCAP_API_LIMIT, NGX_PCAP_API_MSG_LIMIT_REACHED,
+      "pcap_api_store_unattended of this server is reached" }
 };
 
 

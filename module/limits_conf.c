@@ -44,6 +44,13 @@ const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_duration = {
 };
 
 
+/* What ends a file, and so has no "off". */
+const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_retention = {
+    NGX_PCAP_API_UNIT_TIME, 1000, 30 * (uint64_t) NGX_PCAP_API_DAY, 1,
+    "1s to 30d"
+};
+
+
 static ngx_uint_t
 ngx_pcap_api_is(const ngx_str_t *s, const char *word)
 {

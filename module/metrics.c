@@ -18,8 +18,8 @@ const ngx_msec_t  ngx_pcap_api_buckets[NGX_PCAP_API_BUCKETS] = {
 /* Statuses of refusals that are told apart; the last one is any other. */
 
 const ngx_uint_t  ngx_pcap_api_refusals[NGX_PCAP_API_NREFUSALS] = {
-    400, 401, 403, 404, 405, 406, 408, 409, 413, 414, 429, 431, 500, 502, 503,
-    504, 0
+    400, 401, 403, 404, 405, 406, 408, 409, 410, 413, 414, 429, 431, 500, 502,
+    503, 504, 507, 0
 };
 
 

@@ -14,7 +14,7 @@
 #define NGX_PCAP_API_METRICS_H
 
 
-#define NGX_PCAP_API_NREFUSALS  17
+#define NGX_PCAP_API_NREFUSALS  19
 
 /*
  * Of each resolver, by ngx_pcap_api_resolver_t.number. Those from PACKETS to

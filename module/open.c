@@ -670,7 +670,7 @@ ngx_pcap_api_agent_moved(ngx_pcap_api_agent_t *a, json_t *interfaces)
     }
 
     if (ctx->moved_asked || ctx->header_sent
-        || ctx->resolver->moved == NULL)
+        || ctx->resolver->moved == NULL || ctx->stored.granted)
     {
         ngx_pcap_api_agent_lost(a);
         return 1;

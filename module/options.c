@@ -129,8 +129,7 @@ ngx_pcap_api_opt_unknown(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair)
 }
 
 
-/* One pair: NGX_OK or the refusal's status. */
-static ngx_int_t
+ngx_int_t
 ngx_pcap_api_take_option(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair)
 {
     char                          err[PCAPX_ERR_LEN];
@@ -430,8 +429,7 @@ ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
 }
 
 
-/* The body as one piece of memory; an empty one has no data. */
-static ngx_int_t
+ngx_int_t
 ngx_pcap_api_body_text(ngx_http_request_t *r, ngx_str_t *text)
 {
     ssize_t       n;

@@ -161,6 +161,22 @@ ngx_pcap_api_row_interfaces(ngx_pcap_api_ctx_t *ctx, ngx_str_t *text)
 }
 
 
+static void
+ngx_pcap_api_row_numbers(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row)
+{
+    row->started = ngx_time();
+    row->resolver = ctx->resolver->number;
+    row->snaplen = ctx->opts.snaplen;
+    row->duration_ms = ctx->opts.duration_ms;
+    row->max_bytes = ctx->opts.max_bytes;
+    row->max_packets = ctx->opts.max_packets;
+    row->stored = ctx->stored.granted;
+
+    ngx_memcpy(row->id, ctx->id, NGX_PCAP_API_ID_LEN);
+    ngx_memcpy(row->env, ctx->conf->env, 32);
+}
+
+
 /* What does not change while it runs. */
 static void
 ngx_pcap_api_row_fill(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row,
@@ -171,15 +187,7 @@ ngx_pcap_api_row_fill(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row,
     row->slot = ngx_process_slot;
     row->pid = worker->pid;
     row->born = worker->born;
-    row->started = ngx_time();
-    row->resolver = ctx->resolver->number;
-    row->snaplen = ctx->opts.snaplen;
-    row->duration_ms = ctx->opts.duration_ms;
-    row->max_bytes = ctx->opts.max_bytes;
-    row->max_packets = ctx->opts.max_packets;
-
-    ngx_memcpy(row->id, ctx->id, NGX_PCAP_API_ID_LEN);
-    ngx_memcpy(row->env, ctx->conf->env, 32);
+    ngx_pcap_api_row_numbers(ctx, row);
 
     p = ngx_pcap_api_row_text(row->text, &row->user, &texts[0]);
     p = ngx_pcap_api_row_text(p, &row->client, &texts[1]);
@@ -210,6 +218,34 @@ ngx_pcap_api_row_texts(ngx_pcap_api_ctx_t *ctx,
     texts[3].len = ngx_min(texts[3].len, NGX_PCAP_API_MAX_GROUP);
 
     return ngx_pcap_api_row_interfaces(ctx, &texts[4]);
+}
+
+
+ngx_int_t
+ngx_pcap_api_row_preview(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row)
+{
+    ngx_str_t  texts[NGX_PCAP_API_ROW_TEXTS];
+
+    if (ngx_pcap_api_row_texts(ctx, texts) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(row, sizeof(ngx_pcap_api_row_t));
+    ngx_pcap_api_row_numbers(ctx, row);
+
+    row->ntargets = ctx->nagents;
+    row->user = texts[0];
+    row->client = texts[1];
+    row->request_id = texts[2];
+    row->group = texts[3];
+    row->interfaces = texts[4];
+    row->filter = texts[5];
+    row->reason = texts[6];
+    row->user_id = texts[7];
+    row->label_len = ngx_min(ctx->label.len, NGX_PCAP_API_LABEL_LEN);
+    ngx_memcpy(row->label, ctx->label.data, row->label_len);
+
+    return NGX_OK;
 }
 
 

@@ -24,6 +24,7 @@ static const struct {
     { 406, "Not Acceptable" },
     { 408, "Request Timeout" },
     { 409, "Conflict" },
+    { 410, "Gone" },
     { 411, "Length Required" },
     { 413, "Content Too Large" },
     { 414, "URI Too Long" },
@@ -37,6 +38,7 @@ static const struct {
     { 503, "Service Unavailable" },
     { 504, "Gateway Timeout" },
     { 505, "HTTP Version Not Supported" },
+    { 507, "Insufficient Storage" },
     { 0, NULL }
 };
 

@@ -49,6 +49,41 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_capture_phases[] = {
     { NULL, NULL }
 };
 
+static const ngx_pcap_api_phase_t  ngx_pcap_api_store_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
+    { "checking limits", ngx_pcap_api_limits_phase },
+    { "resolving targets", ngx_pcap_api_resolve_phase },
+    { "asking the store", ngx_pcap_api_store_phase },
+    { NULL, NULL }
+};
+
+/* The store's, for what another request has found. */
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_grant_phases[] = {
+    { "taking a grant", ngx_pcap_api_grant_phase },
+    { "registering", ngx_pcap_api_row_phase },
+    { "registering targets", ngx_pcap_api_row_targets_phase },
+    { "opening agents", ngx_pcap_api_open_phase },
+    { "streaming the capture", ngx_pcap_api_stream_phase },
+    { NULL, NULL }
+};
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_file_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
+    { "asking the store", ngx_pcap_api_file_phase },
+    { NULL, NULL }
+};
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_remove_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
+    { "asking another node", ngx_pcap_api_forward_phase },
+    { "removing a file", ngx_pcap_api_remove_phase },
+    { NULL, NULL }
+};
+
 static const ngx_pcap_api_phase_t  ngx_pcap_api_status_phases[] = {
     { "probing resolvers", ngx_pcap_api_status_phase },
     { NULL, NULL }
@@ -206,13 +241,22 @@ ngx_pcap_api_allow(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 }
 
 
-/* What is only read: the status, or the list of captures. */
+/* The status, the list of captures, or one more for the store. */
 static ngx_int_t
 ngx_pcap_api_route_read(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     ngx_uint_t list)
 {
+    if (list && (r->method & NGX_HTTP_POST) && ctx->conf->store.uri.len
+        && !ctx->conf->peers.forwarded)
+    {
+        ctx->phase = ngx_pcap_api_store_phases;
+
+        return ngx_pcap_api_start(r, ctx);
+    }
+
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-        return ngx_pcap_api_allow(r, ctx, "GET, HEAD");
+        return ngx_pcap_api_allow(r, ctx, list && ctx->conf->store.uri.len
+                                          ? "GET, HEAD, POST" : "GET, HEAD");
     }
 
     if (!list) {
@@ -232,24 +276,78 @@ ngx_pcap_api_route_read(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 }
 
 
+static ngx_uint_t
+ngx_pcap_api_ends_with(ngx_str_t *s, ngx_str_t *end)
+{
+    return s->len > end->len
+           && ngx_memcmp(s->data + s->len - end->len, end->data, end->len)
+              == 0;
+}
+
+
+/* The file of the capture ctx->stop_id. */
+static ngx_int_t
+ngx_pcap_api_route_file(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_DELETE))) {
+        return ngx_pcap_api_allow(r, ctx, "GET, HEAD, DELETE");
+    }
+
+    ctx->phase = r->method & NGX_HTTP_DELETE ? ngx_pcap_api_remove_phases
+                                             : ngx_pcap_api_file_phases;
+
+    return ngx_pcap_api_start(r, ctx);
+}
+
+
+/* What was granted needs no token; hex is what follows "grants/". */
+static ngx_int_t
+ngx_pcap_api_route_grant(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
+    ngx_str_t *hex)
+{
+    if (!ngx_pcap_api_grant_peer(r, ctx->conf)
+        || ngx_pcap_api_grant_read(ctx, hex) != NGX_OK)
+    {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
+                                   "there is nothing here");
+    }
+
+    if (r->method != NGX_HTTP_GET) {
+        return ngx_pcap_api_allow(r, ctx, "GET");
+    }
+
+    if (ngx_exiting) {
+        ctx->retry_after = 1;
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                   "this server is draining");
+    }
+
+    if (ngx_pcap_api_default_options(ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->phase = ngx_pcap_api_grant_phases;
+
+    return ngx_pcap_api_take_over(r, ctx);
+}
+
+
 /* What is about one capture; rest is what follows "captures/". */
 static ngx_int_t
 ngx_pcap_api_route_one(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     ngx_str_t *rest)
 {
-    char    err[PCAPX_ERR_LEN];
-    size_t  len;
+    char        err[PCAPX_ERR_LEN];
+    size_t      len;
+    ngx_str_t  *of;
 
     static ngx_str_t  token = ngx_string("/token");
+    static ngx_str_t  file = ngx_string("/file");
 
-    len = rest->len;
+    of = ngx_pcap_api_ends_with(rest, &token) ? &token
+         : ngx_pcap_api_ends_with(rest, &file) ? &file : NULL;
 
-    if (len > token.len
-        && ngx_strncmp(rest->data + len - token.len, token.data, token.len)
-           == 0)
-    {
-        len -= token.len;
-    }
+    len = rest->len - (of ? of->len : 0);
 
     if (pcapx_valid_capture_id((char *) rest->data, len, err) != PCAPX_OK) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
@@ -259,7 +357,11 @@ ngx_pcap_api_route_one(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 
     ngx_memcpy(ctx->stop_id, rest->data, NGX_PCAP_API_ID_LEN);
 
-    if (len != rest->len) {
+    if (of == &file) {
+        return ngx_pcap_api_route_file(r, ctx);
+    }
+
+    if (of == &token) {
         if (!(r->method & NGX_HTTP_PUT)) {
             return ngx_pcap_api_allow(r, ctx, "PUT");
         }
@@ -290,6 +392,7 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
 
     static ngx_str_t  capture = ngx_string("capture/");
     static ngx_str_t  captures = ngx_string("captures/");
+    static ngx_str_t  grants = ngx_string("grants/");
 
     ctx = ngx_pcap_api_ctx(r);
 
@@ -330,6 +433,15 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
         rest.len = path->len - captures.len;
 
         return ngx_pcap_api_route_one(r, ctx, &rest);
+    }
+
+    if (path->len >= grants.len
+        && ngx_strncmp(path->data, grants.data, grants.len) == 0)
+    {
+        rest.data = path->data + grants.len;
+        rest.len = path->len - grants.len;
+
+        return ngx_pcap_api_route_grant(r, ctx, &rest);
     }
 
     p = ngx_pcap_api_resolver_names(ctx->conf, names, names + sizeof(names));
@@ -444,13 +556,14 @@ ngx_pcap_api_form(ngx_http_request_t *r)
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_pcap_api_step;
 
-    if (ctx->phase == ngx_pcap_api_capture_phases) {
-        rc = ngx_pcap_api_read_options(r, ctx);
+    rc = ctx->phase == ngx_pcap_api_capture_phases
+         ? ngx_pcap_api_read_options(r, ctx)
+         : ctx->phase == ngx_pcap_api_store_phases
+         ? ngx_pcap_api_read_store(r, ctx) : NGX_OK;
 
-        if (rc != NGX_OK) {
-            ngx_pcap_api_fail(ctx, rc);
-            return;
-        }
+    if (rc != NGX_OK) {
+        ngx_pcap_api_fail(ctx, rc);
+        return;
     }
 
     ngx_pcap_api_step(r);
@@ -646,6 +759,23 @@ ngx_pcap_api_finalize(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
 }
 
 
+ngx_int_t
+ngx_pcap_api_redirect(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    ngx_pcap_api_abort_all(ctx);
+    ngx_pcap_api_stop_events(ctx);
+
+    (void) ngx_http_internal_redirect(r, uri, NULL);
+    ngx_http_finalize_request(r, NGX_DONE);
+
+    return NGX_DONE;
+}
+
+
 /* The one place that decides how a request that cannot go on ends. */
 static void
 ngx_pcap_api_fail(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
@@ -732,6 +862,9 @@ ngx_pcap_api_cleanup(void *data)
     if (ctx->row != NULL) {
         ngx_pcap_api_row_remove(pmcf->zone, ctx);
     }
+
+    json_decref(ctx->stored.record);
+    ctx->stored.record = NULL;
 
     if (ctx->header_sent) {
         ngx_pcap_api_log_end(ctx);

@@ -154,16 +154,31 @@ ngx_pcap_api_rights_check(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* Has the right not been found for too long, whatever the tokens are? */
+/*
+ * Has the right not been found for too long, whatever the tokens are? Nobody
+ * brings new ones for a capture to storage.
+ */
 static ngx_uint_t
 ngx_pcap_api_rights_over(ngx_pcap_api_ctx_t *ctx)
 {
-    time_t  until;
+    time_t      until;
+    ngx_msec_t  max;
 
     until = ctx->rights.until;
+    max = ctx->stored.granted ? ctx->conf->store.unattended
+                              : ctx->conf->rights.max_age;
 
-    return until
-           && ngx_time() - until >= (time_t) (ctx->conf->rights.max_age / 1000);
+    return until && ngx_time() - until >= (time_t) (max / 1000);
+}
+
+
+/* That it is over for lack of a token ends it. */
+static void
+ngx_pcap_api_rights_end(ngx_pcap_api_ctx_t *ctx, const char *detail)
+{
+    ngx_pcap_api_stop(ctx, ctx->stored.granted ? NGX_PCAP_API_END_UNATTENDED
+                                               : NGX_PCAP_API_END_TOKEN,
+                      detail);
 }
 
 
@@ -211,8 +226,7 @@ ngx_pcap_api_rights_unknown(ngx_pcap_api_ctx_t *ctx, ngx_str_t *detail)
     if (ngx_current_msec - rt->failing >= ctx->conf->rights.max_age
         || ngx_pcap_api_rights_over(ctx))
     {
-        ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_TOKEN,
-                          "the right could not be checked");
+        ngx_pcap_api_rights_end(ctx, "the right could not be checked");
         return;
     }
 
@@ -235,7 +249,7 @@ ngx_pcap_api_rights_judge(ngx_pcap_api_ctx_t *ctx,
                && ngx_pcap_api_rights_expired(rt, NGX_PCAP_API_RIGHTS_SKEW))
     {
         if (ngx_pcap_api_rights_over(ctx)) {
-            ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_TOKEN, NULL);
+            ngx_pcap_api_rights_end(ctx, NULL);
             return;
         }
 
@@ -344,21 +358,26 @@ ngx_pcap_api_rights_watch(ngx_pcap_api_ctx_t *ctx)
 
     ngx_pcap_api_rights_renew(ctx);
 
-    if (conf->every == 0) {
+    if (conf->every == 0 && !ctx->stored.granted) {
         return;
     }
 
     /* who has no valid token can ask nobody */
 
     if (ngx_pcap_api_rights_expired(rt, 0)) {
+        if (ctx->stored.granted) {
+            ngx_pcap_api_grant_wipe(ctx);
+            ngx_pcap_api_rights_wipe(&rt->token);
+        }
+
         if (ngx_pcap_api_rights_over(ctx)) {
-            ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_TOKEN, NULL);
+            ngx_pcap_api_rights_end(ctx, NULL);
         }
 
         return;
     }
 
-    if ((ngx_msec_int_t) (ngx_current_msec - rt->due) >= 0) {
+    if (conf->every && (ngx_msec_int_t) (ngx_current_msec - rt->due) >= 0) {
         ngx_pcap_api_rights_check(ctx);
     }
 }

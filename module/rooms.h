@@ -31,6 +31,11 @@ void ngx_pcap_api_give_slot(ngx_pcap_api_ctx_t *ctx);
 
 /* Ends the request: nothing of ctx may be touched after it. */
 void ngx_pcap_api_finalize(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc);
+/*
+ * As finalize: the internal location uri answers it, with the headers that
+ * were added. A phase ends with `return ngx_pcap_api_redirect(...)`.
+ */
+ngx_int_t ngx_pcap_api_redirect(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri);
 
 /* module/reply.c: JSON and problem documents */
 
@@ -123,6 +128,14 @@ ngx_int_t ngx_pcap_api_fetch_body(ngx_pcap_api_fetch_t *f, ngx_chain_t *in);
 /* module/options.c: the query string or the form */
 
 ngx_int_t ngx_pcap_api_default_options(ngx_pcap_api_ctx_t *ctx);
+/* One pair, which is kept, not copied: NGX_OK or the refusal's status. */
+ngx_int_t ngx_pcap_api_take_option(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair);
+/*
+ * The body as one piece of memory; an empty one has no data. NGX_OK,
+ * NGX_DECLINED (it is too long), NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_body_text(ngx_http_request_t *r, ngx_str_t *text);
 /* Query and, when it was POSTed, form: NGX_OK or the refusal's status. */
 ngx_int_t ngx_pcap_api_read_options(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
@@ -256,6 +269,12 @@ ngx_int_t ngx_pcap_api_row_phase(ngx_http_request_t *r,
 /* As a phase, behind resolve: its targets are in the row. */
 ngx_int_t ngx_pcap_api_row_targets_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+/*
+ * What a row of ctx would say if it had one, for reading only: its texts are
+ * those of ctx. NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_row_preview(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_row_t *row);
 /* The stream has begun. */
 void ngx_pcap_api_row_run(ngx_pcap_api_ctx_t *ctx);
 /* Writes the capture's numbers into its row; by its own worker. */
@@ -303,6 +322,86 @@ ngx_int_t ngx_pcap_api_snapshot_all(ngx_pcap_api_ctx_t *ctx,
 /* Of the copy row; with its targets, if it has them. NULL: no memory. */
 json_t *ngx_pcap_api_capture_json(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_row_t *row);
+
+/* RFC 3339 as a member; digits: of the second's fraction, 0 or 3. */
+void ngx_pcap_api_json_time(json_t *doc, const char *name, uint64_t ms,
+    ngx_uint_t digits);
+
+/* module/store_conf.c: the directives of the store */
+
+char *ngx_pcap_api_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+void ngx_pcap_api_store_create(ngx_pcap_api_store_conf_t *conf);
+char *ngx_pcap_api_store_merge(ngx_conf_t *cf,
+    ngx_pcap_api_store_conf_t *conf, ngx_pcap_api_store_conf_t *prev);
+
+/* module/store.c: captures to storage, and the way to the store */
+
+/* JSON of a POST: NGX_OK or the refusal's status. */
+ngx_int_t ngx_pcap_api_read_store(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* As a phase, behind resolve: the store has it, 202. */
+ngx_int_t ngx_pcap_api_store_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* What a subrequest asks the store for, or NULL. */
+ngx_pcap_api_store_ask_t *ngx_pcap_api_store_ask_of(ngx_http_request_t *r);
+/* Who asks, as the store knows him. */
+void ngx_pcap_api_store_owner(ngx_pcap_api_ctx_t *ctx,
+    u_char hex[NGX_PCAP_API_OWNER_LEN]);
+/* Asks it, one question at a time: NGX_OK or NGX_ERROR. body may be NULL. */
+ngx_int_t ngx_pcap_api_store_ask(ngx_pcap_api_ctx_t *ctx, const char *method,
+    const char *uri, ngx_str_t *body);
+/* NGX_AGAIN while an answer may still come, else NGX_OK. */
+ngx_int_t ngx_pcap_api_store_wait(ngx_pcap_api_ctx_t *ctx);
+/* The JSON object that it has answered with, the caller's; or *why not. */
+json_t *ngx_pcap_api_store_answer(ngx_pcap_api_ctx_t *ctx,
+    const char **why);
+/* As refuse, with 503. */
+ngx_int_t ngx_pcap_api_store_failed(ngx_pcap_api_ctx_t *ctx,
+    const char *why);
+/* The path of a capture of this location, and tail behind it. */
+ngx_int_t ngx_pcap_api_capture_path(ngx_pcap_api_ctx_t *ctx, u_char *id,
+    const char *tail, ngx_str_t *path);
+
+/* module/grant.c: one-time grants for the store */
+
+/* 1: whoever is on the other side may have one. */
+ngx_uint_t ngx_pcap_api_grant_peer(ngx_http_request_t *r,
+    ngx_pcap_api_loc_conf_t *conf);
+/* What is behind "grants/": NGX_OK, or NGX_DECLINED: it is none. */
+ngx_int_t ngx_pcap_api_grant_read(ngx_pcap_api_ctx_t *ctx, ngx_str_t *hex);
+/* As a phase: ctx is as behind resolve, of who was granted it. */
+ngx_int_t ngx_pcap_api_grant_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* Grants ctx, which has its targets: NGX_OK with hex, or a refusal. */
+ngx_int_t ngx_pcap_api_grant_put(ngx_pcap_api_ctx_t *ctx,
+    u_char hex[2 * NGX_PCAP_API_GRANT_LEN]);
+/* Takes the grant of ctx back, if it is still there. */
+void ngx_pcap_api_grant_drop(ngx_pcap_api_ctx_t *ctx);
+/* The token has run out: it is of no more use. */
+void ngx_pcap_api_grant_wipe(ngx_pcap_api_ctx_t *ctx);
+
+/* module/stored.c: what the store has */
+
+/* Of a record of the store, the JSON for users; NULL: it is none. */
+json_t *ngx_pcap_api_stored_json(ngx_pcap_api_ctx_t *ctx, json_t *rec);
+/*
+ * For ctx->stop_id: *doc, or when there is one its member "stored". NGX_OK,
+ * NGX_AGAIN, or a refusal: 404, 503.
+ */
+ngx_int_t ngx_pcap_api_stored_show(ngx_pcap_api_ctx_t *ctx, json_t **doc);
+/* For the list: asks once, NGX_OK or NGX_ERROR; store_wait() follows. */
+ngx_int_t ngx_pcap_api_stored_list_ask(ngx_pcap_api_ctx_t *ctx);
+/*
+ * Adds what it has to captures; *more is set when it has more. NULL, or what
+ * is wrong with the store, as a clause.
+ */
+const char *ngx_pcap_api_stored_list(ngx_pcap_api_ctx_t *ctx,
+    json_t *captures, ngx_uint_t *more);
+/* As phases, behind forward: the file goes out, or goes for good. */
+ngx_int_t ngx_pcap_api_file_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_remove_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
 
 /* module/captures.c: lists and shows captures */
 
@@ -403,6 +502,7 @@ ngx_uint_t ngx_pcap_api_bosh_excluded(ngx_pcap_api_ctx_t *ctx,
 
 extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_count;
 extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_duration;
+extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_retention;
 extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_bytes;
 extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_packets;
 extern const ngx_pcap_api_limit_kind_t  ngx_pcap_api_kind_bandwidth;
@@ -736,6 +836,8 @@ ngx_int_t ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_audit_e event);
 /* As a phase would: START, or a refusal, for there is no capture without. */
 ngx_int_t ngx_pcap_api_audit_start(ngx_pcap_api_ctx_t *ctx);
+/* As refuse: without a line nothing is what ("captured"). */
+ngx_int_t ngx_pcap_api_unaudited(ngx_pcap_api_ctx_t *ctx, const char *what);
 /*
  * The line of a capture whose worker died; row is a copy, with its texts. Not
  * with the zone's lock held.

@@ -1,7 +1,7 @@
 /*
  * module/shm.h: what lies in the zone, for the rooms that keep something there:
  * zone.c, sweep.c, cache.c, slots.c, meters.c, registry.c, snapshot.c,
- * limits.c, token_slot.c, ledger.c, metrics.c.
+ * limits.c, token_slot.c, ledger.c, metrics.c, grant.c.
  *
  * Nothing in the zone points to memory outside of it. The mutex is held for
  * copying in and out only: no logging, no pool and no return without unlock
@@ -70,8 +70,20 @@ typedef struct {
     uint64_t                born;          /* clock ticks; 0: not known */
 } ngx_pcap_api_worker_t;
 
+/* A capture that its store has not yet asked for; see grant.c. */
+
+typedef struct {
+    ngx_queue_t             queue;
+    u_char                  key[32];       /* digest of the secret */
+    u_char                  env[32];
+    ngx_msec_t              expires;       /* ngx_current_msec */
+    size_t                  len;
+    u_char                  data[1];
+} ngx_pcap_api_grant_t;
+
 typedef struct {
     ngx_queue_t             rows;
+    ngx_queue_t             grants;        /* oldest first */
     ngx_queue_t             ended;         /* oldest first */
     ngx_uint_t              nended;
     ngx_pcap_api_kin_t      kins[NGX_PCAP_API_KINS];
@@ -164,6 +176,9 @@ void ngx_pcap_api_place_give_back(ngx_pcap_api_shm_t *sh,
     ngx_pcap_api_row_t *row);
 /* Predecessors that were to be gone by now are to stop. */
 void ngx_pcap_api_places_overdue(ngx_pcap_api_shm_t *sh);
+/* module/grant.c; under the lock: those whose time is over go. */
+void ngx_pcap_api_grants_expire(ngx_slab_pool_t *shpool,
+    ngx_pcap_api_shm_t *sh);
 /* module/token_slot.c; under the lock: wipes and frees what nobody read. */
 void ngx_pcap_api_token_wipe(ngx_slab_pool_t *shpool,
     ngx_pcap_api_row_t *row);

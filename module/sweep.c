@@ -273,6 +273,7 @@ ngx_pcap_api_sweep_handler(ngx_event_t *ev)
 
     if (due) {
         ngx_pcap_api_places_overdue(sh);
+        ngx_pcap_api_grants_expire(shpool, sh);
     }
 
     ngx_shmtx_unlock(&shpool->mutex);

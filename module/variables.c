@@ -1,7 +1,8 @@
 /*
  * module/variables.c: the $pcap_* variables. None but $pcap_token,
  * $pcap_client_token and $pcap_bearer hold a token, and these are there for
- * the introspection location and for questions to platforms and peers only.
+ * the introspection location and for questions to platforms and peers only;
+ * $pcap_store_body may hold a grant, for questions to the store.
  */
 
 #include "ngx_pcap_api_module.h"
@@ -12,6 +13,8 @@ static ngx_int_t ngx_pcap_api_variable_agent(ngx_http_request_t *r,
 static ngx_int_t ngx_pcap_api_variable_ask(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_pcap_api_variable_peer(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_pcap_api_variable_store(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_pcap_api_variable_capture(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -32,6 +35,9 @@ enum {
     NGX_PCAP_API_VAR_PEER_URI,
     NGX_PCAP_API_VAR_PEER_NAME,
     NGX_PCAP_API_VAR_KEYS_ETAG,
+    NGX_PCAP_API_VAR_STORE_METHOD,
+    NGX_PCAP_API_VAR_STORE_URI,
+    NGX_PCAP_API_VAR_STORE_BODY,
     NGX_PCAP_API_VAR_ID,
     NGX_PCAP_API_VAR_CLIENT,
     NGX_PCAP_API_VAR_USER,
@@ -84,6 +90,15 @@ static ngx_http_variable_t  ngx_pcap_api_vars[] = {
 
     { ngx_string("pcap_keys_etag"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_KEYS_ETAG, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_store_method"), NULL, ngx_pcap_api_variable_store,
+      NGX_PCAP_API_VAR_STORE_METHOD, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_store_uri"), NULL, ngx_pcap_api_variable_store,
+      NGX_PCAP_API_VAR_STORE_URI, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_store_body"), NULL, ngx_pcap_api_variable_store,
+      NGX_PCAP_API_VAR_STORE_BODY, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("pcap_capture_id"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -266,6 +281,35 @@ ngx_pcap_api_variable_ask(ngx_http_request_t *r,
 }
 
 
+/* Of a question to the store; a grant lies in its body. */
+static ngx_int_t
+ngx_pcap_api_variable_store(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_pcap_api_store_ask_t  *ask;
+
+    ask = ngx_pcap_api_store_ask_of(r);
+
+    if (ask == NULL) {
+        v->not_found = 1;
+        v->no_cacheable = 1;
+        return NGX_OK;
+    }
+
+    switch (data) {
+
+    case NGX_PCAP_API_VAR_STORE_METHOD:
+        return ngx_pcap_api_variable_set(v, &ask->method);
+
+    case NGX_PCAP_API_VAR_STORE_URI:
+        return ngx_pcap_api_variable_set(v, &ask->uri);
+
+    default: /* NGX_PCAP_API_VAR_STORE_BODY */
+        return ngx_pcap_api_variable_set(v, &ask->body);
+    }
+}
+
+
 static ngx_int_t
 ngx_pcap_api_variable_number(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uint64_t n)
@@ -375,7 +419,7 @@ ngx_pcap_api_add_variables(ngx_conf_t *cf)
 
     static ngx_str_t  secrets[NGX_PCAP_API_SECRETS] = {
         ngx_string("pcap_token"), ngx_string("pcap_client_token"),
-        ngx_string("pcap_bearer")
+        ngx_string("pcap_bearer"), ngx_string("pcap_store_body")
     };
 
     for (v = ngx_pcap_api_vars; v->name.len; v++) {

@@ -101,6 +101,7 @@ ngx_pcap_api_zone_init(ngx_shm_zone_t *zone, void *data)
     }
 
     ngx_queue_init(&sh->rows);
+    ngx_queue_init(&sh->grants);
     ngx_queue_init(&sh->ended);
     ngx_queue_init(&sh->verdict_queue);
     ngx_rbtree_init(&sh->verdicts, &sh->sentinel,

@@ -1,0 +1,160 @@
+/*
+ * module/store_conf.c: the directives of the store.
+ *
+ *     pcap_api_store URI files=URI [user=NAME];
+ *
+ * The limits of retention are in ms, as all times of limits_conf.c.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+#include <pwd.h>
+
+
+#define NGX_PCAP_API_STORE_DAY  86400000
+
+
+void
+ngx_pcap_api_store_create(ngx_pcap_api_store_conf_t *conf)
+{
+    conf->user = NGX_CONF_UNSET_UINT;
+    conf->retention = NGX_PCAP_API_LIMIT_UNSET;
+    conf->max_retention = NGX_PCAP_API_LIMIT_UNSET;
+    conf->unattended = NGX_CONF_UNSET_MSEC;
+}
+
+
+/* A URI of a location, as written. */
+static char *
+ngx_pcap_api_store_uri(ngx_conf_t *cf, const char *what, ngx_str_t *value,
+    ngx_str_t *uri, ngx_uint_t folder)
+{
+    if (value->len == 0 || value->data[0] != '/'
+        || (folder && value->data[value->len - 1] != '/'))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid %s \"%V\", an "
+                           "internal location is allowed: \"/...%s\"", what,
+                           value, folder ? "/" : "");
+        return NGX_CONF_ERROR;
+    }
+
+    *uri = *value;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_pcap_api_store_user(ngx_conf_t *cf, ngx_str_t *name, ngx_uint_t *user)
+{
+    struct passwd  *pw;
+
+    pw = getpwnam((char *) name->data);    /* NUL-terminated: an argument */
+
+    if (pw == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"pcap_api_store\": there "
+                           "is no user \"%V\"", name);
+        return NGX_CONF_ERROR;
+    }
+
+    *user = pw->pw_uid;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_pcap_api_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t                  *value, s;
+    ngx_uint_t                  i;
+    ngx_pcap_api_store_conf_t  *store;
+
+    ngx_pcap_api_loc_conf_t  *plcf = conf;
+
+    store = &plcf->store;
+    value = cf->args->elts;
+
+    if (store->uri.len) {
+        return "is duplicate";
+    }
+
+    if (ngx_pcap_api_store_uri(cf, "URI", &value[1], &store->uri, 0)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        s = value[i];
+
+        if (ngx_strncmp(s.data, "files=", 6) == 0) {
+            s.data += 6;
+            s.len -= 6;
+
+            if (ngx_pcap_api_store_uri(cf, "files", &s, &store->files, 1)
+                != NGX_CONF_OK)
+            {
+                return NGX_CONF_ERROR;
+            }
+
+        } else if (ngx_strncmp(s.data, "user=", 5) == 0) {
+            s.data += 5;
+            s.len -= 5;
+
+            if (ngx_pcap_api_store_user(cf, &s, &store->user) != NGX_CONF_OK)
+            {
+                return NGX_CONF_ERROR;
+            }
+
+        } else {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter "
+                               "\"%V\", files=URI and user=NAME are allowed",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (store->files.len == 0) {
+        return "needs files=URI, the internal location of the store's folder";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_pcap_api_store_merge(ngx_conf_t *cf, ngx_pcap_api_store_conf_t *conf,
+    ngx_pcap_api_store_conf_t *prev)
+{
+    if (conf->uri.len == 0) {
+        conf->uri = prev->uri;
+        conf->files = prev->files;
+        conf->user = prev->user;
+    }
+
+    if (conf->retention == NGX_PCAP_API_LIMIT_UNSET) {
+        conf->retention = prev->retention == NGX_PCAP_API_LIMIT_UNSET
+                          ? NGX_PCAP_API_STORE_DAY : prev->retention;
+    }
+
+    if (conf->max_retention == NGX_PCAP_API_LIMIT_UNSET) {
+        conf->max_retention = prev->max_retention == NGX_PCAP_API_LIMIT_UNSET
+                              ? 7 * (uint64_t) NGX_PCAP_API_STORE_DAY
+                              : prev->max_retention;
+    }
+
+    ngx_conf_merge_msec_value(conf->unattended, prev->unattended, 3600000);
+    ngx_conf_merge_str_value(conf->reader_scope, prev->reader_scope, "");
+
+    if (conf->retention > conf->max_retention) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"pcap_api_store_retention"
+                           "\", %uLs, is more than "
+                           "\"pcap_api_store_max_retention\", %uLs",
+                           conf->retention / 1000,
+                           conf->max_retention / 1000);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
