@@ -462,6 +462,9 @@ ngx_pcap_api_body_text(ngx_http_request_t *r, ngx_str_t *text)
             n = cl->buf->last - cl->buf->pos;
             ngx_memcpy(text->data + text->len, cl->buf->pos, n);
 
+        } else if (!cl->buf->in_file) {
+            n = 0;                         /* the end of "Content-Length: 0" */
+
         } else {
             n = ngx_read_file(cl->buf->file, text->data + text->len,
                               (size_t) (cl->buf->file_last

@@ -113,6 +113,12 @@ stop_capture($lab, $c);
 my $file = capture_ok($c, status => 'partial', name => 'interface of one');
 
 instance_failed($file, 'web/1');
+# nginx makes a buffer of no kind at all for "Content-Length: 0"
+my $empty = $nginx->get('/v1/capture/static/fake?max_packets=1', form => '');
+
+$empty->read_end(10);
+status_is($empty, 200, 'an empty form');
+
 agents_quiet('refused', @{ $lab->{agents} });
 
 # --- what reaches the agent -----------------------------------------------
