@@ -108,8 +108,8 @@ ngx_pcap_api_store_answer(ngx_pcap_api_ctx_t *ctx, const char **why)
         *why = "its answer is cut";
 
     } else {
-        doc = json_loadb((char *) f->data, f->len, JSON_REJECT_DUPLICATES,
-                         NULL);
+        doc = json_loadb(f->len ? (char *) f->data : "", f->len,
+                         JSON_REJECT_DUPLICATES, NULL);
 
         if (!json_is_object(doc)) {
             json_decref(doc);
@@ -413,8 +413,8 @@ ngx_pcap_api_read_store(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return rc;
     }
 
-    doc = json_loadb((char *) text.data, text.len, JSON_REJECT_DUPLICATES,
-                     &err);
+    doc = json_loadb(text.len ? (char *) text.data : "", text.len,
+                     JSON_REJECT_DUPLICATES, &err);
 
     if (doc == NULL) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,

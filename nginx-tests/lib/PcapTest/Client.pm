@@ -14,7 +14,7 @@ use PcapTest;
 
 
 # Connects and sends. Options: port, method, headers ([name, value] pairs),
-# token, body (a form), version, rcvbuf, addr, local, ca, half (the end of the
+# token, form or json (a body), version, rcvbuf, addr, local, ca, half (the end of the
 # request is held back until finish_request()).
 sub new
 {
@@ -61,18 +61,21 @@ sub request_text
 {
     my ($self, $path) = @_;
 
-    my $method = $self->{method} || (defined $self->{form} ? 'POST' : 'GET');
+    my $body = $self->{json} // $self->{form};
+    my $type = defined $self->{json} ? 'application/json'
+        : 'application/x-www-form-urlencoded';
+    my $method = $self->{method} || (defined $body ? 'POST' : 'GET');
     my @head = ("$method $path HTTP/" . ($self->{version} || '1.1'),
         'Host: localhost');
 
     push @head, "Authorization: bearer $self->{token}"
         if defined $self->{token};
-    push @head, 'Content-Type: application/x-www-form-urlencoded',
-        'Content-Length: ' . length $self->{form} if defined $self->{form};
+    push @head, "Content-Type: $type", 'Content-Length: ' . length $body
+        if defined $body;
     push @head, map { "$_->[0]: $_->[1]" } @{ $self->{headers} || [] };
 
     return join("\r\n", @head, '', '')
-        . (defined $self->{form} ? $self->{form} : '');
+        . ($body // '');
 }
 
 

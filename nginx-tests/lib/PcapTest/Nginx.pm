@@ -51,7 +51,8 @@ our $LIMITS = 'pcap_api_max_captures_per_user 200;'
 # agents_ca, uaa_ca, uaa_name (file names, names); basic (client
 # credentials); check (the line with the token check); uaa_port; workers;
 # level; limits (lines instead of those above); allow (list of patterns that
-# the error log may hold); conns.
+# the error log may hold); conns; store (a PcapTest::Store, or what has its
+# socket, folder and api).
 sub new
 {
     my ($class, %o) = @_;
@@ -100,6 +101,37 @@ sub agent_location
 }
 
 
+# What is needed of the store: a listener, what is asked, what is sent.
+sub store_lines
+{
+    my ($self) = @_;
+
+    my $store = $self->{store} or return ('', '', '');
+
+    return ("listen unix:$store->{api};",
+        'pcap_api_store /_pcap_store files=/_pcap_files/;', <<EOF_CONF);
+        location = /_pcap_store {
+            internal;
+            scgi_pass unix:$store->{socket};
+            scgi_param SCGI 1;
+            scgi_param REQUEST_METHOD \$pcap_store_method;
+            scgi_param REQUEST_URI \$pcap_store_uri;
+            scgi_param PCAP_BODY \$pcap_store_body;
+            scgi_pass_request_headers off;
+            scgi_pass_request_body off;
+            scgi_buffering off;
+            scgi_connect_timeout 2s;
+            scgi_read_timeout 5s;
+        }
+
+        location /_pcap_files/ {
+            internal;
+            alias $store->{folder}/;
+        }
+EOF_CONF
+}
+
+
 sub config
 {
     my ($self) = @_;
@@ -120,6 +152,7 @@ sub config
     my $check = $self->{check} || 'pcap_api_introspection /_pcap_introspect;';
     my $zone = $self->{zone} || 'pcap_api_zone pcap 8m;';
     my $limits = defined $self->{limits} ? $self->{limits} : $LIMITS;
+    my ($listen, $store, $locations) = $self->store_lines();
 
     return <<EOF_CONF;
 load_module $module;
@@ -146,10 +179,11 @@ http {
 
     server {
         listen $self->{port} ssl http2 $o{listen};
+        $listen
         server_name localhost;
         ssl_certificate $front.crt;
         ssl_certificate_key $front.key;
-        error_page 400 401 403 404 405 411 413 414 415 421 429 431 494 495
+        error_page 400 401 403 404 405 411 413 414 415 416 421 429 431 494 495
             496 497 500 501 502 503
             504 505 /_pcap_problem;
         large_client_header_buffers 8 32k;
@@ -159,11 +193,14 @@ http {
         location /v1/ {
             pcap_api on;
             $check
+            $store
 $static
             $o{pcap}
         }
 
         location = /_pcap_problem { internal; pcap_api_problem; }
+
+$locations
 
         location = /_pcap_introspect {
             internal;
@@ -215,6 +252,19 @@ sub write_config
     my ($self) = @_;
 
     spew($self->file('nginx.conf'), $self->config());
+}
+
+
+# As when the machine went down: nothing is tidied up, its socket stays.
+sub crash
+{
+    my ($self) = @_;
+
+    my $pid = delete $self->{pid} or return;
+
+    kill 'KILL', children($pid), $pid;
+    wait_exit($pid, 5);
+    unlink $self->{store}{api} if $self->{store};
 }
 
 
