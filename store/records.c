@@ -15,11 +15,11 @@
 #include "records.h"
 
 
-#define RECORDS_VERSION  1           /* PRAGMA user_version */
+#define RECORDS_VERSION  2           /* PRAGMA user_version */
 
-#define RECORDS_COLUMNS  "id, owner, state, created, ended, expires, gone, " \
-                         "bytes, packets, dropped, sha256, status, upload, " \
-                         "about"
+#define RECORDS_COLUMNS  "id, owner, state, created, ended, retention, " \
+                         "expires, gone, bytes, lost, packets, dropped, " \
+                         "sha256, status, detail, file, upload, about"
 
 struct records_s {
     sqlite3       *db;
@@ -30,18 +30,19 @@ static const char  records_schema[] =
     "BEGIN IMMEDIATE;"
     "CREATE TABLE captures (id TEXT PRIMARY KEY, owner TEXT NOT NULL,"
     " state INTEGER NOT NULL, created INTEGER NOT NULL,"
-    " ended INTEGER NOT NULL, expires INTEGER NOT NULL,"
-    " gone INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " ended INTEGER NOT NULL, retention INTEGER NOT NULL,"
+    " expires INTEGER NOT NULL, gone INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, lost INTEGER NOT NULL,"
     " packets INTEGER NOT NULL, dropped INTEGER NOT NULL,"
-    " sha256 TEXT NOT NULL, status TEXT NOT NULL, upload TEXT NOT NULL,"
-    " about TEXT NOT NULL)"
+    " sha256 TEXT NOT NULL, status TEXT NOT NULL, detail TEXT NOT NULL,"
+    " file TEXT NOT NULL, upload TEXT NOT NULL, about TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE INDEX captures_by_owner ON captures (owner, created);"
     "CREATE INDEX captures_by_expiry ON captures (expires);"
     "CREATE TABLE parts (id TEXT NOT NULL REFERENCES captures (id)"
     " ON DELETE CASCADE, n INTEGER NOT NULL, bytes INTEGER NOT NULL,"
     " etag TEXT NOT NULL, PRIMARY KEY (id, n)) WITHOUT ROWID;"
-    "PRAGMA user_version = 1;"
+    "PRAGMA user_version = 2;"
     "COMMIT;";
 
 
@@ -51,6 +52,7 @@ static sqlite3_stmt *records_bind(records_t *r, const char *sql,
     const char *types, ...);
 static int records_finish(sqlite3_stmt *st);
 static int records_run(records_t *r, sqlite3_stmt *st);
+static int records_value(sqlite3_stmt *st, int64_t *value);
 static void records_row(sqlite3_stmt *st, record_t *rec);
 static void records_text(sqlite3_stmt *st, int i, char *to, size_t size);
 static int records_each(sqlite3_stmt *st, record_fn fn, void *data);
@@ -123,18 +125,17 @@ records_prepare_file(records_t *r, char err[RECORDS_ERR_LEN])
 
     version = records_version(r);
 
-    if (version > RECORDS_VERSION) {
-        snprintf(err, RECORDS_ERR_LEN, "the records are of version %d, this "
-                 "program knows up to %d", version, RECORDS_VERSION);
-        return -1;
-    }
-
     if (version == 0) {
         return sqlite3_exec(r->db, records_schema, NULL, NULL, NULL)
                == SQLITE_OK ? 0 : -1;
     }
 
-    return version < 0 ? -1 : 0;
+    if (version > 0 && version != RECORDS_VERSION) {
+        snprintf(err, RECORDS_ERR_LEN, "the records are of version %d, this "
+                 "program knows version %d", version, RECORDS_VERSION);
+    }
+
+    return version == RECORDS_VERSION ? 0 : -1;
 }
 
 
@@ -179,11 +180,12 @@ records_add(records_t *r, const record_t *rec)
 {
     return records_run(r, records_bind(r,
         "INSERT INTO captures (" RECORDS_COLUMNS ")"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "ssiiiiiiiissss",
-        rec->id, rec->owner, (int64_t) rec->state, rec->created, rec->ended,
-        rec->expires, rec->gone, (int64_t) rec->bytes,
-        (int64_t) rec->packets, (int64_t) rec->dropped, rec->sha256,
-        rec->status, rec->upload, rec->about ? rec->about : "{}")) == 1
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "ssiiiiiiiiiissssss", rec->id, rec->owner, (int64_t) rec->state,
+        rec->created, rec->ended, rec->retention, rec->expires, rec->gone,
+        (int64_t) rec->bytes, (int64_t) rec->lost, (int64_t) rec->packets,
+        (int64_t) rec->dropped, rec->sha256, rec->status, rec->detail,
+        rec->file, rec->upload, rec->about ? rec->about : "{}")) == 1
         ? 0 : -1;
 }
 
@@ -195,11 +197,12 @@ records_update(records_t *r, const record_t *rec)
 
     n = records_run(r, records_bind(r,
         "UPDATE captures SET state = ?, ended = ?, expires = ?, gone = ?,"
-        " bytes = ?, packets = ?, dropped = ?, sha256 = ?, status = ?"
-        " WHERE id = ?", "iiiiiiisss", (int64_t) rec->state, rec->ended,
-        rec->expires, rec->gone, (int64_t) rec->bytes,
-        (int64_t) rec->packets, (int64_t) rec->dropped, rec->sha256,
-        rec->status, rec->id));
+        " bytes = ?, lost = ?, packets = ?, dropped = ?, sha256 = ?,"
+        " status = ?, detail = ?, file = ? WHERE id = ?", "iiiiiiiisssss",
+        (int64_t) rec->state, rec->ended, rec->expires, rec->gone,
+        (int64_t) rec->bytes, (int64_t) rec->lost, (int64_t) rec->packets,
+        (int64_t) rec->dropped, rec->sha256, rec->status, rec->detail,
+        rec->file, rec->id));
 
     if (n == 0) {
         r->err = "there is no such row";
@@ -269,37 +272,39 @@ records_due(records_t *r, int64_t now, record_fn fn, void *data)
 
 
 int
-records_usage(records_t *r, const char *owner, uint64_t *bytes,
-    unsigned *active)
+records_next(records_t *r, int64_t *when)
 {
-    sqlite3_stmt  *st;
-
-    st = records_bind(r, "SELECT ifnull(sum(bytes), 0),"
-        " ifnull(sum(state IN (?2, ?3)), 0) FROM captures"
-        " WHERE (?1 IS NULL OR owner = ?1) AND state NOT IN (?4, ?5)",
-        "siiii", owner, (int64_t) RECORD_WAITING, (int64_t) RECORD_RUNNING,
-        (int64_t) RECORD_FAILED, (int64_t) RECORD_GONE);
-
-    if (st == NULL || sqlite3_step(st) != SQLITE_ROW) {
-        sqlite3_finalize(st);
-        return -1;
-    }
-
-    *bytes = (uint64_t) sqlite3_column_int64(st, 0);
-    *active = (unsigned) sqlite3_column_int(st, 1);
-
-    return records_finish(st);
+    return records_value(records_bind(r, "SELECT ifnull(min(expires), ?)"
+        " FROM captures WHERE state IN (?, ?)", "iii", INT64_MAX,
+        (int64_t) RECORD_STORED, (int64_t) RECORD_INTERRUPTED), when);
 }
 
 
 int
-records_recover(records_t *r, int64_t now)
+records_usage(records_t *r, const char *owner, uint64_t *bytes)
 {
-    return records_run(r, records_bind(r,
-        "UPDATE captures SET state = CASE state WHEN ?1 THEN ?3 ELSE ?4 END,"
-        " ended = ?5 WHERE state IN (?1, ?2)", "iiiii",
-        (int64_t) RECORD_WAITING, (int64_t) RECORD_RUNNING,
-        (int64_t) RECORD_FAILED, (int64_t) RECORD_INTERRUPTED, now));
+    int      rc;
+    int64_t  sum;
+
+    rc = records_value(records_bind(r, "SELECT ifnull(sum(bytes), 0)"
+        " FROM captures WHERE (?1 IS NULL OR owner = ?1)"
+        " AND state IN (?2, ?3)", "sii", owner, (int64_t) RECORD_STORED,
+        (int64_t) RECORD_INTERRUPTED), &sum);
+
+    if (rc == 0) {
+        *bytes = (uint64_t) sum;
+    }
+
+    return rc;
+}
+
+
+int
+records_active(records_t *r, record_fn fn, void *data)
+{
+    return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS
+        " FROM captures WHERE state IN (?, ?) ORDER BY created, id", "ii",
+        (int64_t) RECORD_WAITING, (int64_t) RECORD_RUNNING), fn, data);
 }
 
 
@@ -453,6 +458,22 @@ records_run(records_t *r, sqlite3_stmt *st)
 }
 
 
+/* A statement that gives one number. 0 or -1. */
+
+static int
+records_value(sqlite3_stmt *st, int64_t *value)
+{
+    if (st == NULL || sqlite3_step(st) != SQLITE_ROW) {
+        sqlite3_finalize(st);
+        return -1;
+    }
+
+    *value = sqlite3_column_int64(st, 0);
+
+    return records_finish(st);
+}
+
+
 /* The texts are SQLite's; about is until the next step. */
 
 static void
@@ -464,15 +485,19 @@ records_row(sqlite3_stmt *st, record_t *rec)
     rec->state = (record_state_t) sqlite3_column_int(st, 2);
     rec->created = sqlite3_column_int64(st, 3);
     rec->ended = sqlite3_column_int64(st, 4);
-    rec->expires = sqlite3_column_int64(st, 5);
-    rec->gone = sqlite3_column_int64(st, 6);
-    rec->bytes = (uint64_t) sqlite3_column_int64(st, 7);
-    rec->packets = (uint64_t) sqlite3_column_int64(st, 8);
-    rec->dropped = (uint64_t) sqlite3_column_int64(st, 9);
-    records_text(st, 10, rec->sha256, sizeof(rec->sha256));
-    records_text(st, 11, rec->status, sizeof(rec->status));
-    records_text(st, 12, rec->upload, sizeof(rec->upload));
-    rec->about = (char *) sqlite3_column_text(st, 13);
+    rec->retention = sqlite3_column_int64(st, 5);
+    rec->expires = sqlite3_column_int64(st, 6);
+    rec->gone = sqlite3_column_int64(st, 7);
+    rec->bytes = (uint64_t) sqlite3_column_int64(st, 8);
+    rec->lost = (uint64_t) sqlite3_column_int64(st, 9);
+    rec->packets = (uint64_t) sqlite3_column_int64(st, 10);
+    rec->dropped = (uint64_t) sqlite3_column_int64(st, 11);
+    records_text(st, 12, rec->sha256, sizeof(rec->sha256));
+    records_text(st, 13, rec->status, sizeof(rec->status));
+    records_text(st, 14, rec->detail, sizeof(rec->detail));
+    records_text(st, 15, rec->file, sizeof(rec->file));
+    records_text(st, 16, rec->upload, sizeof(rec->upload));
+    rec->about = (char *) sqlite3_column_text(st, 17);
 }
 
 

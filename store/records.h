@@ -18,6 +18,8 @@
 #define RECORD_OWNER_MAX   256       /* bytes of a user's id */
 #define RECORD_SHA256_LEN  64        /* hex */
 #define RECORD_STATUS_MAX  16        /* "complete", as in X-Pcap-Status */
+#define RECORD_DETAIL_MAX  512       /* bytes of why it ended */
+#define RECORD_FILE_MAX    63        /* of a name in the folder */
 #define RECORD_UPLOAD_MAX  1024      /* bytes of an upload's id */
 #define RECORDS_ERR_LEN    256
 
@@ -36,13 +38,17 @@ typedef struct {
     record_state_t   state;
     int64_t          created;        /* seconds since 1970; as all times */
     int64_t          ended;          /* 0: not yet */
-    int64_t          expires;        /* retention: the file goes then */
+    int64_t          retention;      /* seconds, from the end on */
+    int64_t          expires;        /* the file goes then; 0: not ended */
     int64_t          gone;           /* 0: not yet */
     uint64_t         bytes;          /* in the file so far */
+    uint64_t         lost;           /* taken, and not in the file */
     uint64_t         packets;
     uint64_t         dropped;
     char             sha256[RECORD_SHA256_LEN + 1];   /* or empty */
     char             status[RECORD_STATUS_MAX + 1];   /* or empty */
+    char             detail[RECORD_DETAIL_MAX + 1];   /* or empty */
+    char             file[RECORD_FILE_MAX + 1];       /* or empty */
     char             upload[RECORD_UPLOAD_MAX + 1];   /* or empty */
     char            *about;          /* JSON; see record_free() */
 } record_t;
@@ -59,7 +65,7 @@ typedef void (*record_fn)(void *data, const record_t *rec);
 /*
  * Opens the file or makes it, for its owner alone and for this process alone
  * as long as it is open. Returns NULL with a text in err: no memory, no
- * such folder, no right, in use, a file that is no database or one of a newer
+ * such folder, no right, in use, a file that is no database or one of another
  * version of this program.
  */
 records_t *records_open(const char *path, char err[RECORDS_ERR_LEN]);
@@ -73,8 +79,8 @@ const char *records_error(const records_t *r);
 int records_add(records_t *r, const record_t *rec);
 
 /*
- * Writes all but id, owner, created, upload and about of rec's row. 0, or -1:
- * error, or there is no such row.
+ * Writes all but id, owner, created, retention, upload and about of rec's
+ * row. 0, or -1: error, or there is no such row.
  */
 int records_update(records_t *r, const record_t *rec);
 
@@ -96,17 +102,21 @@ int records_list(records_t *r, const char *owner, unsigned max, record_fn fn,
 int records_due(records_t *r, int64_t now, record_fn fn, void *data);
 
 /*
- * What the files of this owner (NULL: of all) take and how many are waiting
- * or running. 0 or -1.
+ * When the next of those is due, INT64_MAX if none will be. 0 or -1.
  */
-int records_usage(records_t *r, const char *owner, uint64_t *bytes,
-    unsigned *active);
+int records_next(records_t *r, int64_t *when);
 
 /*
- * At the start of the store: whatever ran was interrupted at now. How many
- * that were, or -1.
+ * What the files of this owner (NULL: of all) take that are not written any
+ * more. 0 or -1.
  */
-int records_recover(records_t *r, int64_t now);
+int records_usage(records_t *r, const char *owner, uint64_t *bytes);
+
+/*
+ * Rows that wait or run. At the start of the store these are the ones that
+ * the end of an earlier one has interrupted. 0 or -1.
+ */
+int records_active(records_t *r, record_fn fn, void *data);
 
 /* Forgets rows that have been gone or failed since before that. 0 or -1. */
 int records_forget(records_t *r, int64_t before);

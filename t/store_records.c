@@ -58,6 +58,7 @@ record(const char *id, const char *owner, record_state_t state,
     rec.state = state;
     rec.created = created;
     rec.expires = created + 100;
+    rec.retention = 100;
     rec.bytes = bytes;
     rec.about = "{\"target\":\"o'hara; DROP TABLE captures\"}";
 
@@ -124,11 +125,11 @@ newer(void)
     sqlite3  *db;
 
     ok(sqlite3_open(path, &db) == SQLITE_OK
-       && sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL)
+       && sqlite3_exec(db, "PRAGMA user_version = 3", NULL, NULL, NULL)
           == SQLITE_OK, "a newer version");
     sqlite3_close(db);
-    refused("a newer version", path, "of version 2, this program knows up "
-            "to 1");
+    refused("a newer version", path, "of version 3, this program knows "
+            "version 2");
 }
 
 
@@ -137,7 +138,6 @@ lists(records_t *r)
 {
     found_t   f;
     uint64_t  bytes;
-    unsigned  active;
 
     memset(&f, 0, sizeof(f));
     ok(records_list(r, "ann", 100, note, &f) == 0
@@ -151,10 +151,14 @@ lists(records_t *r)
     ok(records_list(r, "' OR 1=1 --", 100, note, &f) == 0 && f.n == 0,
        "a name is no SQL");
 
-    ok(records_usage(r, "ann", &bytes, &active) == 0 && bytes == 300
-       && active == 1, "what one takes");
-    ok(records_usage(r, NULL, &bytes, &active) == 0 && bytes == 300
-       && active == 2, "what all take: failed ones nothing");
+    ok(records_usage(r, "ann", &bytes) == 0 && bytes == 100,
+       "what one's files at rest take");
+    ok(records_usage(r, NULL, &bytes) == 0 && bytes == 100,
+       "what all take: failed ones nothing");
+
+    memset(&f, 0, sizeof(f));
+    ok(records_active(r, note, &f) == 0 && strcmp(f.ids, "23") == 0,
+       "those that wait or run (%s)", f.ids);
 }
 
 
@@ -162,7 +166,10 @@ static void
 retention(records_t *r)
 {
     found_t   f;
+    int64_t   when;
     record_t  rec;
+
+    ok(records_next(r, &when) == 0 && when == 1100, "the next one is known");
 
     memset(&f, 0, sizeof(f));
     ok(records_due(r, 1099, note, &f) == 0 && f.n == 0, "not yet due");
@@ -178,6 +185,7 @@ retention(records_t *r)
     memset(&f, 0, sizeof(f));
     ok(records_due(r, 5000, note, &f) == 0 && strchr(f.ids, '1') == NULL,
        "not due again");
+    ok(records_next(r, &when) == 0 && when == INT64_MAX, "nor is another");
 
     ok(records_forget(r, 1100) == 0 && records_get(r, ID("1"), &rec) == 1,
        "known for a while");
@@ -216,6 +224,27 @@ uploads(records_t *r)
 }
 
 
+/* All that an end tells. */
+
+static void
+updates(records_t *r, record_t *rec)
+{
+    record_t  got;
+
+    rec->lost = 7;
+    rec->packets = UINT64_C(1) << 40;
+    snprintf(rec->detail, sizeof(rec->detail), "%512s", "the end");
+    snprintf(rec->file, sizeof(rec->file), "%s.pcapng", rec->id);
+    ok(records_update(r, rec) == 0, "updated");
+
+    ok(records_get(r, rec->id, &got) == 1 && got.lost == 7
+       && got.packets == UINT64_C(1) << 40 && strlen(got.detail) == 512
+       && strcmp(got.detail, rec->detail) == 0
+       && strcmp(got.file, ID("1") ".pcapng") == 0, "and read again");
+    record_free(&got);
+}
+
+
 int
 main(void)
 {
@@ -250,7 +279,10 @@ main(void)
        && strcmp(other.about, rec.about) == 0
        && strcmp(other.owner, "ann") == 0 && other.state == RECORD_STORED
        && other.bytes == 100 && other.expires == 1100
-       && strcmp(other.status, "complete") == 0, "all of it is there again");
+       && other.retention == 100 && strcmp(other.status, "complete") == 0
+       && other.detail[0] == '\0' && other.file[0] == '\0',
+       "all of it is there again");
+    updates(r, &other);
     record_free(&other);
     ok(records_get(r, ID("9"), &other) == 0, "one that is not");
 
@@ -263,15 +295,6 @@ main(void)
     lists(r);
     uploads(r);
     retention(r);
-
-    ok(records_recover(r, 2000) == 2, "two did not end well");
-    ok(records_get(r, ID("2"), &other) == 1
-       && other.state == RECORD_INTERRUPTED && other.ended == 2000,
-       "what ran was interrupted");
-    record_free(&other);
-    ok(records_get(r, ID("3"), &other) == 1 && other.state == RECORD_FAILED,
-       "what had not begun has failed");
-    record_free(&other);
 
     records_close(r);
     newer();
