@@ -41,7 +41,7 @@ LINK      = $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS)
 
 AGENT_LIBS = -lpcap -lssl -lcrypto -ljansson
 CLI_LIBS   = -lcurl -ljansson -lyaml -lcrypto
-STORE_LIBS = -lcurl -lexpat -lsqlite3 -lcrypto
+STORE_LIBS = -lcurl -ljansson -lexpat -lsqlite3 -lcrypto
 
 # A test, fuzz target or benchmark asks for further libraries by a line
 # "/* LDFLAGS: -lfoo */" of its own.
@@ -53,6 +53,7 @@ PCAPX_OBJS = $(call objs_of,pcapx)
 AGENT_OBJS = $(call objs_of,agent)
 CLI_OBJS   = $(call objs_of,cli)
 STORE_OBJS = $(call objs_of,store)
+STORE_ROOMS = $(filter-out %/main.o,$(STORE_OBJS))
 LIB        = $(B)/libpcapx.a
 
 TESTS      = $(patsubst %.c,$(B)/%,$(sort $(wildcard t/*.c)))
@@ -63,25 +64,28 @@ FUZZERS    = $(patsubst %.c,$(B)/%,$(sort $(wildcard fuzz/*.c)))
 # the one file that knows nothing of nginx.
 room_objs  = $(if $(filter agent_%,$(1)),$(filter-out %/main.o,$(AGENT_OBJS))) \
              $(if $(filter cli_%,$(1)),$(filter-out %/main.o,$(CLI_OBJS))) \
-             $(if $(filter store_%,$(1)),$(STORE_OBJS)) \
+             $(if $(filter store_%,$(1)),$(STORE_ROOMS)) \
+             $(if $(filter fuzz_scgi,$(1)),$(B)/obj/store/scgi.o) \
              $(if $(filter jwt fuzz_jwt,$(1)),$(B)/obj/module/jwt.o)
 room_libs  = $(if $(filter agent_%,$(1)),$(AGENT_LIBS)) \
              $(if $(filter cli_%,$(1)),$(CLI_LIBS)) \
              $(if $(filter store_%,$(1)),$(STORE_LIBS))
 
 
-.PHONY: all lib agent cli module nginx-san tests fuzzers benches \
+.PHONY: all lib agent cli store module nginx-san tests fuzzers benches \
         deps deps-demo test unit functional soak rights lint lint-style \
         lint-scripts lint-cppcheck lint-tidy fuzz bench interop demo \
         demo-up demo-down install clean
 
-all: lib agent cli module
+all: lib agent cli store module
 
 lib: $(LIB)
 
 agent: $(B)/pcap-agent
 
 cli: $(B)/pcap-cli
+
+store: $(B)/pcap-store
 
 tests: $(TESTS)
 
@@ -102,6 +106,10 @@ $(B)/pcap-agent: $(AGENT_OBJS) $(LIB)
 $(B)/pcap-cli: $(CLI_OBJS) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(LINK) -o $@ $(CLI_OBJS) $(LIB) $(CLI_LIBS)
+
+$(B)/pcap-store: $(STORE_OBJS) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@ $(STORE_OBJS) $(LIB) $(STORE_LIBS)
 
 $(B)/obj/pcapx/%.o: pcapx/%.c
 	@mkdir -p $(@D)
@@ -129,10 +137,10 @@ $(B)/bench/%: bench/%.c $(LIB) $$(call room_objs,$$*)
 
 
 # Makes the requests of store/s3.h by hand, for interop/s3.t.
-$(B)/interop/s3_client: interop/s3_client.c $(STORE_OBJS) $(LIB)
+$(B)/interop/s3_client: interop/s3_client.c $(STORE_ROOMS) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
-	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(STORE_OBJS) $(LIB) $(LDFLAGS) \
+	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(STORE_ROOMS) $(LIB) $(LDFLAGS) \
 	    $(STORE_LIBS)
 
 
@@ -302,7 +310,8 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
 	    $(DESTDIR)$(NGINX_MODULES_DIR) $(DOCDIR)/docs \
 	    $(DOCDIR)/examples $(DOCDIR)/bosh
-	install -m 755 $(B)/pcap-agent $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(B)/pcap-agent $(B)/pcap-store \
+	    $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(B)/pcap-cli $(DESTDIR)$(PREFIX)/bin/
 	ln -sf pcap-cli $(DESTDIR)$(PREFIX)/bin/bosh-pcap
 	install -m 644 $(B)/ngx_pcap_api_module.so \

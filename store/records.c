@@ -300,6 +300,24 @@ records_usage(records_t *r, const char *owner, uint64_t *bytes)
 
 
 int
+records_files(records_t *r, unsigned *n)
+{
+    int      rc;
+    int64_t  count;
+
+    rc = records_value(records_bind(r, "SELECT count(*) FROM captures"
+        " WHERE state IN (?, ?)", "ii", (int64_t) RECORD_STORED,
+        (int64_t) RECORD_INTERRUPTED), &count);
+
+    if (rc == 0) {
+        *n = (unsigned) count;
+    }
+
+    return rc;
+}
+
+
+int
 records_active(records_t *r, record_fn fn, void *data)
 {
     return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS

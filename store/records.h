@@ -112,6 +112,9 @@ int records_next(records_t *r, int64_t *when);
  */
 int records_usage(records_t *r, const char *owner, uint64_t *bytes);
 
+/* How many rows have a file. 0 or -1. */
+int records_files(records_t *r, unsigned *n);
+
 /*
  * Rows that wait or run. At the start of the store these are the ones that
  * the end of an earlier one has interrupted. 0 or -1.

@@ -138,6 +138,7 @@ lists(records_t *r)
 {
     found_t   f;
     uint64_t  bytes;
+    unsigned  n;
 
     memset(&f, 0, sizeof(f));
     ok(records_list(r, "ann", 100, note, &f) == 0
@@ -155,6 +156,8 @@ lists(records_t *r)
        "what one's files at rest take");
     ok(records_usage(r, NULL, &bytes) == 0 && bytes == 100,
        "what all take: failed ones nothing");
+
+    ok(records_files(r, &n) == 0 && n == 1, "one has a file");
 
     memset(&f, 0, sizeof(f));
     ok(records_active(r, note, &f) == 0 && strcmp(f.ids, "23") == 0,

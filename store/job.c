@@ -1,0 +1,529 @@
+/*
+ * store/job.c: see job.h. Here is the store's side: places, processes, their
+ * words, and rows. A row that cannot be written stays in its job and is tried
+ * again: what is in memory is what is true.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fetch.h"
+#include "store.h"
+#include "text.h"
+
+
+#define JOB_WRITE_MS  1000
+
+_Static_assert(sizeof(job_report_t) < 4096, "PIPE_BUF: it must come whole");
+
+
+static job_t *job_place(store_t *s, record_t *rec);
+static int job_fork(store_t *s, job_t *job, const job_order_t *order);
+static void job_child(const store_t *s, const job_t *job,
+    const job_order_t *order, int report, pid_t parent)
+    __attribute__((noreturn));
+static void job_signals(job_kind_t kind);
+static void job_fds(int *folder, int *report);
+static int job_valid(const job_report_t *r);
+static void job_take(job_t *job, const job_report_t *r);
+static void job_ended(store_t *s, job_t *job, int status);
+static void job_end(job_t *job, record_state_t state);
+static void job_write(store_t *s, job_t *job);
+static void job_free(store_t *s, job_t *job);
+
+
+int
+job_start(store_t *s, record_t *rec, const job_order_t *order)
+{
+    job_t  *job;
+
+    job = job_place(s, rec);
+    if (job == NULL) {
+        return -1;
+    }
+
+    job->kind = JOB_FETCH;
+
+    if (job_fork(s, job, order) != 0) {
+        job->rec.about = NULL;
+        job_free(s, job);
+        return -1;
+    }
+
+    rec->about = NULL;
+
+    return 0;
+}
+
+
+int
+job_recover(store_t *s, record_t *rec)
+{
+    job_t  *job;
+
+    job = job_place(s, rec);
+    if (job == NULL) {
+        return -1;
+    }
+
+    /* if there is no process to be had: job_tick() tries again */
+
+    job->kind = JOB_RECOVER;
+    (void) job_fork(s, job, NULL);
+    rec->about = NULL;
+
+    return 0;
+}
+
+
+static job_t *
+job_place(store_t *s, record_t *rec)
+{
+    job_t     *job, *other;
+    unsigned   i;
+
+    job = NULL;
+    other = NULL;
+
+    for (i = 0; i < s->njobs; i++) {
+        if (s->jobs[i].kind == JOB_FREE) {
+            job = job ? job : &s->jobs[i];
+
+        } else if (strcmp(s->jobs[i].rec.owner, rec->owner) == 0) {
+            other = &s->jobs[i];
+        }
+    }
+
+    if (job == NULL) {
+        return NULL;
+    }
+
+    memset(job, 0, sizeof(*job));
+    job->fd = -1;
+    job->owner = other ? other->owner : ++s->owners;
+    job->slot = quota_take(s->quota, job->owner, rec->bytes);
+
+    if (job->slot == -1) {
+        return NULL;
+    }
+
+    job->rec = *rec;
+    job->kind = JOB_ENDED;
+    store_count(s, rec->owner);
+
+    return job;
+}
+
+
+static int
+job_fork(store_t *s, job_t *job, const job_order_t *order)
+{
+    int    fds[2];
+    pid_t  pid, parent;
+    log_t  log;
+
+    log = log_about(s->log, job->rec.id);
+
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        log_error(&log, "pipe2: %s", strerror(errno));
+        return -1;
+    }
+
+    parent = getpid();
+    pid = fork();
+
+    if (pid == 0) {
+        job_child(s, job, order, fds[1], parent);
+    }
+
+    close(fds[1]);
+
+    if (pid == -1) {
+        log_error(&log, "fork: %s", strerror(errno));
+        close(fds[0]);
+        return -1;
+    }
+
+    (void) fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    job->pid = pid;
+    job->fd = fds[0];
+    job->final = 0;
+
+    return 0;
+}
+
+
+/*
+ * All that is the store's goes: signals, connections, the records. Of SQLite
+ * only descriptors are closed: its handle is never touched here, and POSIX
+ * locks are the parent's alone.
+ */
+
+static void
+job_child(const store_t *s, const job_t *job, const job_order_t *order,
+    int report, pid_t parent)
+{
+    int      folder;
+    fetch_t  f;
+
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0
+        || getppid() != parent)
+    {
+        _exit(1);
+    }
+
+    folder = s->folder;
+    job_signals(job->kind);
+    job_fds(&folder, &report);
+
+    memset(&f, 0, sizeof(f));
+    f.conf = s->conf;
+    f.log = log_about(s->log, job->rec.id);
+    f.quota = s->quota;
+    f.slot = job->slot;
+    f.folder = folder;
+    f.report = report;
+    f.id = job->rec.id;
+    f.detail = job->rec.detail;
+    f.order = order;
+
+    _exit(job->kind == JOB_RECOVER ? fetch_recover(&f) : fetch_run(&f));
+}
+
+
+/* SIGTERM is waited for by a capture, and ends what can be begun anew. */
+
+static void
+job_signals(job_kind_t kind)
+{
+    sigset_t           set;
+    struct sigaction   sa;
+
+    memset(&sa, 0, sizeof(sa));
+    sa.sa_handler = SIG_IGN;
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGHUP, &sa, NULL);
+    sa.sa_handler = SIG_DFL;
+    sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGCHLD, &sa, NULL);
+
+    sigemptyset(&set);
+
+    if (kind == JOB_FETCH) {
+        sigaddset(&set, SIGTERM);
+    }
+
+    sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+
+/* The folder stays open: its lock says that somebody still writes there. */
+
+static void
+job_fds(int *folder, int *report)
+{
+    int  high[2];
+
+    high[0] = fcntl(*folder, F_DUPFD_CLOEXEC, 16);
+    high[1] = fcntl(*report, F_DUPFD_CLOEXEC, 16);
+
+    *folder = dup3(high[0], STDERR_FILENO + 1, O_CLOEXEC);
+    *report = dup3(high[1], STDERR_FILENO + 2, O_CLOEXEC);
+
+    if (*folder == -1 || *report == -1) {
+        _exit(1);
+    }
+
+    closefrom(STDERR_FILENO + 3);
+}
+
+
+job_t *
+job_find(const store_t *s, const char *id)
+{
+    unsigned  i;
+
+    for (i = 0; i < s->njobs; i++) {
+        if (s->jobs[i].kind != JOB_FREE
+            && strcmp(s->jobs[i].rec.id, id) == 0)
+        {
+            return &s->jobs[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+unsigned
+job_count(const store_t *s, const char *owner)
+{
+    unsigned  i, n;
+
+    n = 0;
+
+    for (i = 0; i < s->njobs; i++) {
+        n += s->jobs[i].kind != JOB_FREE
+             && (owner == NULL || strcmp(s->jobs[i].rec.owner, owner) == 0);
+    }
+
+    return n;
+}
+
+
+void
+job_listen(store_t *s, job_t *job)
+{
+    log_t         log;
+    ssize_t       n;
+    job_report_t  r;
+
+    while (job->fd != -1) {
+        n = read(job->fd, &r, sizeof(r));
+
+        if (n == -1 && (errno == EAGAIN || errno == EINTR)) {
+            return;
+        }
+
+        if (n == sizeof(r) && !job->final && job_valid(&r)) {
+            job_take(job, &r);
+            continue;
+        }
+
+        if (n != 0) {
+            log = log_about(s->log, job->rec.id);
+            log_error(&log, "its process says what makes no sense");
+        }
+
+        close(job->fd);
+        job->fd = -1;
+    }
+}
+
+
+/* It is ours, but it has read a capture. */
+
+static int
+job_valid(const job_report_t *r)
+{
+    return (r->state == RECORD_RUNNING || r->state == RECORD_STORED
+            || r->state == RECORD_INTERRUPTED || r->state == RECORD_FAILED)
+           && memchr(r->status, '\0', sizeof(r->status)) != NULL
+           && memchr(r->detail, '\0', sizeof(r->detail)) != NULL
+           && memchr(r->sha256, '\0', sizeof(r->sha256)) != NULL
+           && memchr(r->file, '\0', sizeof(r->file)) != NULL
+           && r->bytes <= INT64_MAX && r->lost <= INT64_MAX
+           && r->packets <= INT64_MAX && r->dropped <= INT64_MAX
+           && (r->file[0] == '\0' || text_is_file(r->file, NULL));
+}
+
+
+static void
+job_take(job_t *job, const job_report_t *r)
+{
+    record_t  *rec;
+
+    rec = &job->rec;
+
+    if (rec->state != r->state) {
+        job->written_ms = 0;
+    }
+
+    rec->state = r->state;
+    rec->bytes = r->bytes;
+    job->dirty = 1;
+
+    if (r->state == RECORD_RUNNING) {
+        return;
+    }
+
+    job->final = 1;
+    rec->lost = r->lost;
+    rec->packets = r->packets;
+    rec->dropped = r->dropped;
+    text_clean(rec->status, sizeof(rec->status), r->status);
+    text_clean(rec->detail, sizeof(rec->detail), r->detail);
+    text_clean(rec->sha256, sizeof(rec->sha256), r->sha256);
+    text_clean(rec->file, sizeof(rec->file), r->file);
+}
+
+
+void
+job_reap(store_t *s)
+{
+    int        status;
+    job_t     *job;
+    unsigned   i;
+
+    for (i = 0; i < s->njobs; i++) {
+        job = &s->jobs[i];
+
+        if (job->kind != JOB_FREE && job->pid > 0
+            && waitpid(job->pid, &status, WNOHANG) == job->pid)
+        {
+            job->pid = 0;
+            job_listen(s, job);
+            job_ended(s, job, status);
+        }
+    }
+}
+
+
+static void
+job_ended(store_t *s, job_t *job, int status)
+{
+    log_t  log;
+
+    if (job->fd != -1) {
+        close(job->fd);
+        job->fd = -1;
+    }
+
+    if (job->final) {
+        job_end(job, job->rec.state);
+        job_write(s, job);
+        return;
+    }
+
+    /* the next store does that: the row still says that it runs */
+
+    if (s->stopping) {
+        job_free(s, job);
+        return;
+    }
+
+    log = log_about(s->log, job->rec.id);
+    log_error(&log, "its process ended without a word, %s %d",
+              WIFSIGNALED(status) ? "by signal" : "with status",
+              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+
+    if (job->kind == JOB_RECOVER) {
+        snprintf(job->rec.detail, sizeof(job->rec.detail), "what was left of "
+                 "it could not be ended: the process that was to was killed");
+        job_end(job, RECORD_FAILED);
+        job_write(s, job);
+        return;
+    }
+
+    snprintf(job->rec.detail, sizeof(job->rec.detail), "its process was ended "
+             "%s %d", WIFSIGNALED(status) ? "by signal" : "with status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    job->kind = JOB_RECOVER;
+    (void) job_fork(s, job, NULL);
+}
+
+
+/* Retention counts from the end, however long a capture ran. */
+
+static void
+job_end(job_t *job, record_state_t state)
+{
+    job->kind = JOB_ENDED;
+    job->rec.state = state;
+    job->rec.ended = store_now();
+
+    if (state == RECORD_FAILED) {
+        job->rec.bytes = 0;
+
+    } else {
+        job->rec.expires = job->rec.ended + job->rec.retention;
+    }
+}
+
+
+static void
+job_write(store_t *s, job_t *job)
+{
+    log_t  log;
+
+    log = log_about(s->log, job->rec.id);
+    job->written_ms = store_ms();
+
+    if (records_update(s->records, &job->rec) != 0) {
+        log_error(&log, "its record cannot be written, and will be tried "
+                  "again: %s", records_error(s->records));
+        job->dirty = 1;
+        return;
+    }
+
+    job->dirty = 0;
+
+    if (job->kind != JOB_ENDED) {
+        return;
+    }
+
+    log_info(&log, "ended: %s, %llu bytes%s%s", job->rec.state
+             == RECORD_FAILED ? "failed" : "stored",
+             (unsigned long long) job->rec.bytes,
+             job->rec.detail[0] ? ": " : "", job->rec.detail);
+
+    if (job->rec.expires && job->rec.expires < s->next_due) {
+        s->next_due = job->rec.expires;
+    }
+
+    job_free(s, job);
+}
+
+
+static void
+job_free(store_t *s, job_t *job)
+{
+    char  owner[sizeof(job->rec.owner)];
+
+    snprintf(owner, sizeof(owner), "%s", job->rec.owner);
+    quota_give(s->quota, job->slot);
+    record_free(&job->rec);
+    memset(job, 0, sizeof(*job));
+    job->fd = -1;
+    store_count(s, owner);
+}
+
+
+void
+job_tick(store_t *s)
+{
+    job_t     *job;
+    int64_t    now;
+    unsigned   i;
+
+    now = store_ms();
+
+    for (i = 0; i < s->njobs; i++) {
+        job = &s->jobs[i];
+
+        if (job->kind == JOB_RECOVER && job->pid == 0 && !s->stopping) {
+            (void) job_fork(s, job, NULL);
+        }
+
+        if (job->kind != JOB_FREE && job->dirty && !job->final
+            && now - job->written_ms >= JOB_WRITE_MS)
+        {
+            job_write(s, job);
+
+        } else if (job->kind == JOB_ENDED && job->dirty
+                   && now - job->written_ms >= JOB_WRITE_MS)
+        {
+            job_write(s, job);
+        }
+    }
+}
+
+
+void
+job_signal(const store_t *s, int signo)
+{
+    unsigned  i;
+
+    for (i = 0; i < s->njobs; i++) {
+        if (s->jobs[i].kind != JOB_FREE && s->jobs[i].pid > 0) {
+            kill(s->jobs[i].pid, signo);
+        }
+    }
+}
