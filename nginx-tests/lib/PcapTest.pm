@@ -31,6 +31,7 @@ my %TOOLS = (
     module => [ 'TEST_NGINX_MODULE', "$ROOT/build/ngx_pcap_api_module.so" ],
     agent  => [ 'TEST_PCAP_AGENT',   "$ROOT/build/pcap-agent" ],
     cli    => [ 'TEST_PCAP_CLI',     "$ROOT/build/pcap-cli" ],
+    store  => [ 'TEST_PCAP_STORE',   "$ROOT/build/pcap-store" ],
 );
 
 my (%exited, %names, @at_end, $dir, $main_pid);
