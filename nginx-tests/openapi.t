@@ -10,10 +10,12 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP;
 use PcapTest::Lab;
+use PcapTest::StoreLab;
 
 
 my $doc = decode_json(slurp("$FindBin::Bin/../docs/openapi.json"));
-my $lab = hosts_lab(nginx => { pcap => 'pcap_api_static fake fake/0 '
+my $store = store_for();
+my $lab = hosts_lab(nginx => { store => $store, pcap => 'pcap_api_static fake fake/0 '
     . '127.1.0.1:9595 tls_name=pcap-agent;' });
 my $nginx = $lab->{nginx};
 my $fake = PcapTest::Fake->new(certs => $lab->{certs}, port => 9595,
@@ -117,6 +119,36 @@ for my $path ('/v1/status', '/v1/captures', "/v1/captures/$id") {
 }
 
 stop_capture($lab, $capture);
+
+# a stored one: when it is accepted, while it runs, at its end, and without it
+my $schema = $paths->{'/v1/captures'}{post}{responses}{202}{content}
+    {'application/json'}{schema};
+my $stored = stored($nginx, 'stored', doc => { target => 'fake' },
+    options => { max_packets => 3 });
+
+is(join(' ', unnamed($stored, $schema, '202')), '',
+    'POST: all members are in the document');
+$stored = wait_stored($nginx, $stored->{id});
+is(join(' ', unnamed($stored, $schema, 'stored')), '',
+    'stored: all members are in the document');
+$nginx->crash();
+$nginx->start();
+$stored = decode_json($nginx->fetch("/v1/captures/$stored->{id}")->{body});
+is($stored->{stored}{state}, 'stored', 'known by the store alone');
+is(join(' ', unnamed($stored, $schema, 'record')), '',
+    'its record: all members are in the document');
+
+my %members = map { $_ => 1 } keys %{ $paths->{'/v1/captures'}{post}
+    {requestBody}{content}{'application/json'}{schema}{properties} };
+
+for my $member (sort keys %members, 'unheard') {
+    my $c = $nginx->fetch('/v1/captures', json => encode_json({ $member =>
+        JSON::PP::null }));
+
+    is($c->{body} =~ /unknown member/ ? 0 : 1, $members{$member} || 0,
+        "POST: member $member");
+}
+
 is_deeply([ unnamed(decode_json($nginx->fetch('/v1/capture/static/nosuch')
     ->{body}), $doc->{components}{schemas}{Problem}, 'problem') ], [],
     'a problem: all members are in the document');
