@@ -31,10 +31,10 @@ static void job_child(const store_t *s, const job_t *job,
     __attribute__((noreturn));
 static void job_signals(job_kind_t kind);
 static void job_fds(int *folder, int *report);
-static int job_valid(const job_report_t *r);
+static int job_valid(const job_t *job, const job_report_t *r);
 static void job_take(job_t *job, const job_report_t *r);
 static void job_ended(store_t *s, job_t *job, int status);
-static void job_end(job_t *job, record_state_t state);
+static void job_end(job_t *job, const job_report_t *r);
 static void job_write(store_t *s, job_t *job);
 static void job_free(store_t *s, job_t *job);
 
@@ -292,7 +292,7 @@ job_listen(store_t *s, job_t *job)
             return;
         }
 
-        if (n == sizeof(r) && !job->final && job_valid(&r)) {
+        if (n == sizeof(r) && !job->final && job_valid(job, &r)) {
             job_take(job, &r);
             continue;
         }
@@ -311,7 +311,7 @@ job_listen(store_t *s, job_t *job)
 /* It is ours, but it has read a capture. */
 
 static int
-job_valid(const job_report_t *r)
+job_valid(const job_t *job, const job_report_t *r)
 {
     return (r->state == RECORD_RUNNING || r->state == RECORD_STORED
             || r->state == RECORD_INTERRUPTED || r->state == RECORD_FAILED)
@@ -321,37 +321,30 @@ job_valid(const job_report_t *r)
            && memchr(r->file, '\0', sizeof(r->file)) != NULL
            && r->bytes <= INT64_MAX && r->lost <= INT64_MAX
            && r->packets <= INT64_MAX && r->dropped <= INT64_MAX
-           && (r->file[0] == '\0' || text_is_file(r->file, NULL));
+           && (r->file[0] == '\0'
+               || (text_is_file(r->file, NULL)
+                   && strncmp(r->file, job->rec.id, RECORD_ID_LEN) == 0));
 }
 
+
+/* The last word counts when the process has ended: all of it at once. */
 
 static void
 job_take(job_t *job, const job_report_t *r)
 {
-    record_t  *rec;
-
-    rec = &job->rec;
-
-    if (rec->state != r->state) {
-        job->written_ms = 0;
-    }
-
-    rec->state = r->state;
-    rec->bytes = r->bytes;
-    job->dirty = 1;
-
-    if (r->state == RECORD_RUNNING) {
+    if (r->state != RECORD_RUNNING) {
+        job->final = 1;
+        job->last = *r;
         return;
     }
 
-    job->final = 1;
-    rec->lost = r->lost;
-    rec->packets = r->packets;
-    rec->dropped = r->dropped;
-    text_clean(rec->status, sizeof(rec->status), r->status);
-    text_clean(rec->detail, sizeof(rec->detail), r->detail);
-    text_clean(rec->sha256, sizeof(rec->sha256), r->sha256);
-    text_clean(rec->file, sizeof(rec->file), r->file);
+    if (job->rec.state != RECORD_RUNNING) {
+        job->written_ms = 0;
+    }
+
+    job->rec.state = RECORD_RUNNING;
+    job->rec.bytes = r->bytes;
+    job->dirty = 1;
 }
 
 
@@ -387,7 +380,7 @@ job_ended(store_t *s, job_t *job, int status)
     }
 
     if (job->final) {
-        job_end(job, job->rec.state);
+        job_end(job, &job->last);
         job_write(s, job);
         return;
     }
@@ -405,9 +398,11 @@ job_ended(store_t *s, job_t *job, int status)
               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 
     if (job->kind == JOB_RECOVER) {
-        snprintf(job->rec.detail, sizeof(job->rec.detail), "what was left of "
-                 "it could not be ended: the process that was to was killed");
-        job_end(job, RECORD_FAILED);
+        memset(&job->last, 0, sizeof(job->last));
+        job->last.state = RECORD_FAILED;
+        snprintf(job->last.detail, sizeof(job->last.detail), "what was left "
+                 "of it could not be ended: that process was killed, too");
+        job_end(job, &job->last);
         job_write(s, job);
         return;
     }
@@ -423,18 +418,26 @@ job_ended(store_t *s, job_t *job, int status)
 /* Retention counts from the end, however long a capture ran. */
 
 static void
-job_end(job_t *job, record_state_t state)
+job_end(job_t *job, const job_report_t *r)
 {
+    record_t  *rec;
+
+    rec = &job->rec;
     job->kind = JOB_ENDED;
-    job->rec.state = state;
-    job->rec.ended = store_now();
 
-    if (state == RECORD_FAILED) {
-        job->rec.bytes = 0;
+    rec->state = r->state;
+    rec->bytes = r->bytes;
+    rec->lost = r->lost;
+    rec->packets = r->packets;
+    rec->dropped = r->dropped;
+    text_clean(rec->status, sizeof(rec->status), r->status);
+    text_clean(rec->detail, sizeof(rec->detail), r->detail);
+    text_clean(rec->sha256, sizeof(rec->sha256), r->sha256);
+    text_clean(rec->file, sizeof(rec->file), r->file);
 
-    } else {
-        job->rec.expires = job->rec.ended + job->rec.retention;
-    }
+    rec->ended = store_now();
+    rec->expires = r->state == RECORD_FAILED ? 0
+                   : rec->ended + rec->retention;
 }
 
 
@@ -502,13 +505,8 @@ job_tick(store_t *s)
             (void) job_fork(s, job, NULL);
         }
 
-        if (job->kind != JOB_FREE && job->dirty && !job->final
+        if (job->kind != JOB_FREE && job->dirty
             && now - job->written_ms >= JOB_WRITE_MS)
-        {
-            job_write(s, job);
-
-        } else if (job->kind == JOB_ENDED && job->dirty
-                   && now - job->written_ms >= JOB_WRITE_MS)
         {
             job_write(s, job);
         }

@@ -26,25 +26,6 @@ typedef enum {
     JOB_ENDED                        /* its record must be written yet */
 } job_kind_t;
 
-typedef struct {
-    job_kind_t     kind;
-    record_t       rec;              /* as it is; the row may be behind */
-    uint64_t       owner;            /* his number in the quotas */
-    pid_t          pid;              /* 0: no process (any more) */
-    int            fd;               /* its word, or -1 */
-    int            slot;             /* of the quotas */
-    int            final;            /* it has said its last word */
-    int            dirty;            /* the row is behind */
-    int64_t        written_ms;       /* when the row was written */
-} job_t;
-
-/* Where the capture comes from. */
-typedef struct {
-    char           grant[JOB_GRANT_LEN + 1];
-    char           host[JOB_HOST_MAX + 1];
-    char           path[JOB_PATH_MAX + 1];
-} job_order_t;
-
 /* What a process says, at once: less than PIPE_BUF, so it comes whole. */
 typedef struct {
     record_state_t  state;           /* RUNNING: not the last word */
@@ -57,6 +38,26 @@ typedef struct {
     char            sha256[RECORD_SHA256_LEN + 1];
     char            file[RECORD_FILE_MAX + 1];
 } job_report_t;
+
+typedef struct {
+    job_kind_t     kind;
+    record_t       rec;              /* as it is; the row may be behind */
+    uint64_t       owner;            /* his number in the quotas */
+    pid_t          pid;              /* 0: no process (any more) */
+    int            fd;               /* its word, or -1 */
+    int            slot;             /* of the quotas */
+    int            final;            /* it has said its last word: */
+    job_report_t   last;
+    int            dirty;            /* the row is behind */
+    int64_t        written_ms;       /* when the row was written */
+} job_t;
+
+/* Where the capture comes from. */
+typedef struct {
+    char           grant[JOB_GRANT_LEN + 1];
+    char           host[JOB_HOST_MAX + 1];
+    char           path[JOB_PATH_MAX + 1];
+} job_order_t;
 
 
 /*

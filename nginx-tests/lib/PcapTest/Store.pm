@@ -8,11 +8,13 @@ package PcapTest::Store;
 use strict;
 use warnings;
 
+use Digest::SHA qw(sha256_hex);
 use IO::Socket::UNIX;
 use JSON::PP;
 use Test::More;
 use Time::HiRes qw(time);
 use PcapTest;
+use PcapTest::Pcapng qw(parse);
 
 our $USER = 'nobody';
 
@@ -102,7 +104,7 @@ sub request
 {
     my ($self, $method, $uri, $body, %o) = @_;
 
-    $body = JSON::PP->new->canonical->encode($body) if ref $body;
+    $body = JSON::PP->new->canonical->utf8->encode($body) if ref $body;
 
     my @pairs = $o{pairs} ? @{ $o{pairs} } : (CONTENT_LENGTH => 0, SCGI => 1,
         REQUEST_METHOD => $method, REQUEST_URI => $uri,
@@ -164,6 +166,68 @@ sub wait_state
     }) or diag("$id is ", JSON::PP->new->canonical->encode($rec || {}));
 
     return $rec;
+}
+
+
+# Asks for a capture; its id.
+sub begin
+{
+    my ($self, $body) = @_;
+
+    my ($status, $rec) = $self->request('POST', '/captures', $body);
+
+    is($status, 201, "$body->{id} begins") or diag($rec->{detail});
+
+    return $body->{id};
+}
+
+
+# A capture that is not taken, and why (a pattern).
+sub refused
+{
+    my ($self, $body, $status, $detail, $name) = @_;
+
+    my ($got, $answer) = $self->request('POST', '/captures', $body);
+
+    is($got, $status, "$name: $status");
+    like($answer->{detail}, $detail, "$name: says why");
+}
+
+
+# The file is what was sent, and the record says so.
+sub holds
+{
+    my ($self, $rec, $sent, $name) = @_;
+
+    my $got = slurp("$self->{folder}/$rec->{file}");
+
+    ok($got eq $sent, "$name: the file is what was sent")
+        or diag(length($got), ' of ', length($sent));
+    is($rec->{bytes}, length $sent, "$name: its length is known");
+    is($rec->{sha256}, sha256_hex($sent), "$name: so is its hash");
+}
+
+
+# The file is a whole capture, and as the record says.
+sub whole
+{
+    my ($self, $rec, $name) = @_;
+
+    my $got = slurp("$self->{folder}/$rec->{file}");
+
+    is(length $got, $rec->{bytes}, "$name: the file has its length");
+    is(sha256_hex($got), $rec->{sha256}, "$name: and its hash");
+    ok(eval { parse($got); 1 }, "$name: it is a valid capture") or diag($@);
+}
+
+
+# Names of the captures in its folder.
+sub files
+{
+    my ($self) = @_;
+
+    return join ' ', grep { !/^records/ }
+        map { s{.*/}{}r } sort glob "$self->{folder}/*";
 }
 
 
