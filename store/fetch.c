@@ -23,7 +23,7 @@
 
 
 #define FETCH_PROBLEM_MAX  65536     /* bytes of a problem document */
-#define FETCH_SYNC_MS      5000      /* what a power cut may take: so much */
+#define FETCH_SYNC_MS      1000      /* what a power cut may take: so much */
 #define FETCH_SYNC_BYTES   (16 << 20)
 #define FETCH_REPORT_MS    1000
 

@@ -262,8 +262,12 @@ sub crash
 
     my $pid = delete $self->{pid} or return;
 
-    kill 'KILL', children($pid), $pid;
+    # the master first: it would begin a worker for each that dies
+    my @workers = children($pid);
+
+    kill 'KILL', $pid, @workers;
     wait_exit($pid, 5);
+    wait_for(5, sub { !grep { alive($_) } @workers });
     unlink $self->{store}{api} if $self->{store};
 }
 
