@@ -49,6 +49,8 @@ static int conf_flags(conf_t *conf, int argc, char **argv, char *err);
 static int conf_switch(conf_t *conf, const char *arg);
 static const char *conf_split(const char *arg, char *name, char *err);
 static int conf_file(conf_t *conf, const char *path, char *err);
+static int conf_keys_of(conf_t *conf, json_t *root, const char *path,
+    char *err);
 static int conf_json(conf_t *conf, const conf_key_t *k, const json_t *value,
     char *err);
 static int conf_unset(conf_t *conf, const conf_key_t *k);
@@ -149,7 +151,7 @@ conf_load(conf_t *conf, int argc, char **argv, char *err)
 static int
 conf_flags(conf_t *conf, int argc, char **argv, char *err)
 {
-    int                i, rc;
+    int                i;
     char               name[CONF_FLAG_LEN];
     const char        *value, *file;
     const conf_key_t  *k;
@@ -183,16 +185,10 @@ conf_flags(conf_t *conf, int argc, char **argv, char *err)
             return -1;
         }
 
-        rc = 0;
-
-        if (k != NULL) {
-            rc = conf_set(conf, k, value, err);
-
-        } else {
+        if (k == NULL) {
             file = value;
-        }
 
-        if (rc != 0) {
+        } else if (conf_set(conf, k, value, err) != 0) {
             return -1;
         }
     }
@@ -256,14 +252,12 @@ conf_split(const char *arg, char *name, char *err)
 static int
 conf_file(conf_t *conf, const char *path, char *err)
 {
-    int                rc;
-    FILE              *f;
-    char              *text;
-    size_t             n;
-    json_t            *root, *value;
-    const char        *key;
-    json_error_t       jerr;
-    const conf_key_t  *k;
+    int            rc;
+    FILE          *f;
+    char          *text;
+    size_t         n;
+    json_t        *root;
+    json_error_t   jerr;
 
     rc = -1;
     root = NULL;
@@ -291,21 +285,7 @@ conf_file(conf_t *conf, const char *path, char *err)
         goto out;
     }
 
-    json_object_foreach(root, key, value) {
-        k = conf_find(key);
-
-        if (k == NULL) {
-            snprintf(err, CONF_ERR_LEN, "%.200s: unknown key \"%.60s\"", path,
-                     key);
-            goto out;
-        }
-
-        if (conf_unset(conf, k) && conf_json(conf, k, value, err) != 0) {
-            goto out;
-        }
-    }
-
-    rc = 0;
+    rc = conf_keys_of(conf, root, path, err);
 
 out:
 
@@ -318,6 +298,31 @@ out:
     free(text);
 
     return rc;
+}
+
+
+static int
+conf_keys_of(conf_t *conf, json_t *root, const char *path, char *err)
+{
+    json_t            *value;
+    const char        *key;
+    const conf_key_t  *k;
+
+    json_object_foreach(root, key, value) {
+        k = conf_find(key);
+
+        if (k == NULL) {
+            snprintf(err, CONF_ERR_LEN, "%.200s: unknown key \"%.60s\"", path,
+                     key);
+            return -1;
+        }
+
+        if (conf_unset(conf, k) && conf_json(conf, k, value, err) != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -1,0 +1,108 @@
+/*
+ * t/store_quota.c: sums that several processes add to: never more than the
+ * quota, whoever asks at once, and all of it can be had.
+ */
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "store/quota.h"
+#include "t/tap.h"
+
+
+#define PROCESSES  8
+#define QUOTA      1000003
+
+
+static void
+alone(void)
+{
+    int       a, b, c;
+    quota_t  *q;
+
+    q = quota_new(2, 100, 60);
+    a = quota_take(q, 1, 0);
+    b = quota_take(q, 2, 5);
+    c = quota_take(q, 3, 0);
+    ok(a == 0 && b == 1 && c == -1, "two slots");
+
+    ok(quota_ask(q, a, 60) == QUOTA_FREE, "all that an owner may have");
+    ok(quota_ask(q, a, 1) == QUOTA_OWNER, "and no more");
+    ok(quota_ask(q, b, 35) == QUOTA_FREE, "all there is");
+    ok(quota_ask(q, b, 1) == QUOTA_ALL, "and no more");
+    ok(quota_running(q, 0) == 100 && quota_running(q, 2) == 40,
+       "what was refused does not count");
+
+    quota_give(q, a);
+    quota_rest(q, 60);
+    ok(quota_ask(q, b, 1) == QUOTA_ALL, "what rests counts for all");
+    quota_rest(q, 0);
+    quota_rest_owner(q, 2, 20);
+    ok(quota_ask(q, b, 1) == QUOTA_OWNER, "and for its owner");
+    quota_rest_owner(q, 1, 20);
+    quota_rest_owner(q, 2, 19);
+    ok(quota_ask(q, b, 1) == QUOTA_FREE, "no other one's");
+
+    quota_set(q, b, 7);
+    ok(quota_running(q, 0) == 7, "what there is at last");
+    a = quota_take(q, 2, 50);
+    ok(quota_running(q, 2) == 57 && quota_ask(q, a, 51) == QUOTA_OWNER,
+       "two of one owner are one sum");
+
+    quota_free(q);
+}
+
+
+/* As many as there is room for, by bits of a size of its own. */
+
+static void
+take(quota_t *q, int slot, unsigned bit)
+{
+    for ( ; bit > 0; bit /= 2) {
+        while (quota_ask(q, slot, bit) == QUOTA_FREE) {
+            /* void */
+        }
+    }
+
+    _exit(0);
+}
+
+
+static void
+together(void)
+{
+    int       slot;
+    quota_t  *q;
+    unsigned  i, n;
+    uint64_t  sum;
+
+    q = quota_new(PROCESSES, QUOTA, QUOTA);
+
+    for (i = 0, n = 0; i < PROCESSES; i++) {
+        slot = quota_take(q, 1 + i % 2, 0);
+
+        if (fork() == 0) {
+            take(q, slot, 64 + i);
+        }
+    }
+
+    while (wait(NULL) > 0) {
+        n++;
+    }
+
+    sum = quota_running(q, 0);
+    ok(n == PROCESSES && sum <= QUOTA && sum > QUOTA - 100,
+       "%u at once took %llu of %d", n, (unsigned long long) sum, QUOTA);
+
+    quota_free(q);
+}
+
+
+int
+main(void)
+{
+    alone();
+    together();
+
+    return tap_done();
+}
