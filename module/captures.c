@@ -1,6 +1,6 @@
 /*
- * module/captures.c: GET /v1/captures and GET /v1/captures/{id}. What there
- * is comes from the registry, by copies, and for the list from all other
+ * module/captures.c: GET /v1/captures, GET and DELETE /v1/captures/{id}. What
+ * there is comes from the registry, by copies, and for the list from all other
  * nodes: those that do not answer as they should are named in it.
  *
  * Somebody else's capture is not there, for whoever is no admin of its
@@ -232,4 +232,34 @@ ngx_pcap_api_list_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     }
 
     return ngx_pcap_api_answer(ctx, NGX_HTTP_OK, doc);
+}
+
+
+ngx_int_t
+ngx_pcap_api_stop_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    json_t                    *doc;
+    ngx_int_t                  rc;
+    ngx_pcap_api_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
+
+    rc = ngx_pcap_api_row_stop(pmcf->zone, ctx);
+    if (rc == NGX_DECLINED) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
+                                   "there is no running capture %*s",
+                                   (size_t) NGX_PCAP_API_ID_LEN,
+                                   ctx->stop_id);
+    }
+
+    if (rc == NGX_OK) {
+        (void) ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_STOP);
+    }
+
+    doc = json_object();
+    json_object_set_new(doc, "id", json_stringn((char *) ctx->stop_id,
+                                                NGX_PCAP_API_ID_LEN));
+    json_object_set_new(doc, "state", json_string("stopping"));
+
+    return ngx_pcap_api_answer(ctx, NGX_HTTP_ACCEPTED, doc);
 }

@@ -13,9 +13,28 @@
 #include <jansson.h>
 
 
-/* module/request.c: the phases */
+/* module/route.c: what a request is about */
+
+extern const ngx_pcap_api_phase_t  ngx_pcap_api_capture_phases[];
+extern const ngx_pcap_api_phase_t  ngx_pcap_api_store_phases[];
+extern const ngx_pcap_api_phase_t  ngx_pcap_api_status_phases[];
+
+/*
+ * path is what is below the location: the phases begin, as start() or
+ * take_over() say, or it is refused.
+ */
+ngx_int_t ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path);
+
+/* module/request.c: how it runs */
 
 ngx_int_t ngx_pcap_api_handler(ngx_http_request_t *r);
+/*
+ * Begins ctx->phase: behind a look at rate and token, and with the body, or at
+ * once. NGX_DONE, or the refusal's status.
+ */
+ngx_int_t ngx_pcap_api_start(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_take_over(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
 /* Runs main soon, from the posted requests; safe from any handler. */
 void ngx_pcap_api_post(ngx_pcap_api_ctx_t *ctx);
 
@@ -403,11 +422,13 @@ ngx_int_t ngx_pcap_api_file_phase(ngx_http_request_t *r,
 ngx_int_t ngx_pcap_api_remove_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
-/* module/captures.c: lists and shows captures */
+/* module/captures.c: lists, shows and stops captures */
 
 ngx_int_t ngx_pcap_api_list_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_show_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_stop_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
 /* module/peers.c: the other nodes of this API */

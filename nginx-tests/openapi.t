@@ -15,7 +15,8 @@ use PcapTest::StoreLab;
 
 my $doc = decode_json(slurp("$FindBin::Bin/../docs/openapi.json"));
 my $store = store_for();
-my $lab = hosts_lab(nginx => { store => $store, pcap => 'pcap_api_static fake fake/0 '
+my $lab = hosts_lab(nginx => { store => $store, pcap =>
+    'pcap_api_static fake fake/0 '
     . '127.1.0.1:9595 tls_name=pcap-agent;' });
 my $nginx = $lab->{nginx};
 my $fake = PcapTest::Fake->new(certs => $lab->{certs}, port => 9595,

@@ -122,14 +122,15 @@ like(detail($url, 416, 'behind its end', headers => [ [ Range =>
 # curl takes up a half
 my $half = work_dir() . '/half.pcapng';
 my $ca = $nginx->{certs}->file('ca.crt');
+my $at = "https://localhost:$nginx->{port}$url";
 
 spew($half, substr $body, 0, int(length($body) / 2));
 is(system('curl', '-sS', '-f', '--cacert', $ca, '-C', '-', '-H',
     'Authorization: bearer good', '-o', $half,
-    "https://localhost:$nginx->{port}$url"), 0, 'curl -C -');
+    $at), 0, 'curl -C -');
 is(sha256_hex(slurp($half)), sha256_hex($body), 'has all of it');
 
-my $head = `curl -sSI --cacert $ca -H 'Authorization: bearer good' https://localhost:$nginx->{port}$url`;
+my $head = `curl -sSI --cacert $ca -H 'Authorization: bearer good' $at`;
 
 like($head, qr{^HTTP/2 200}, 'HEAD');
 like($head, qr/^content-length: ${\length $body}\r$/mi, 'HEAD: the length');
@@ -142,7 +143,7 @@ is($line->{sha256}, sha256_hex($body), 'audit: of which bytes');
 is((audited('start', $id))[0]{stored}, 1, 'audit: it was to be stored');
 is((audited('end', $id))[0]{end_reason}, 'max_packets', 'audit: its end');
 
-# --- who may -------------------------------------------------------------------
+# --- who may -----------------------------------------------------------------
 
 like(detail($url, 404, 'somebody else', token => 'eve'), qr/no stored/,
     'no file for him');
@@ -203,7 +204,7 @@ my $gone = `date -d '$end->{stored}{gone}' +%s`;
 cmp_ok($gone - $expires, '<=', 1, 'short: to the second');
 cmp_ok($gone, '>=', $expires, 'short: not before');
 
-# --- while it runs ----------------------------------------------------------------
+# --- while it runs -----------------------------------------------------------
 
 $doc = stored($nginx, 'long');
 $id = $doc->{id};
@@ -261,7 +262,7 @@ $nginx->{pcap} =~ s/ pcap_api_max_captures_per_user 1;//;
 $nginx->{limits} = undef;
 ok($nginx->reload(), 'as many as before');
 
-# --- what is killed --------------------------------------------------------------
+# --- what is killed ----------------------------------------------------------
 
 # Asks for a capture; its id, when some of it is in its file.
 sub begun

@@ -259,7 +259,7 @@ is($answer->{stored}{file_url}, "/v1/captures/$id/file", 'file_url');
 ok($answer->{own}, 'own');
 ok(!exists $answer->{env} && !exists $answer->{grant}, 'nothing secret');
 
-# --- the way back ----------------------------------------------------------------
+# --- the way back ------------------------------------------------------------
 
 my $path = "/v1/grants/$doc->{grant}";
 
@@ -345,7 +345,7 @@ is($c->{status}, 202, 'it can be stopped');
 ok(defined wait_exit($pid, 10), 'and ends');
 like(slurp($file), qr/X-Pcap-Status: stopped\r\n/, 'with its trailers');
 
-# --- what does not work ---------------------------------------------------------
+# --- what does not work ------------------------------------------------------
 
 for my $case ([ '429 No', 429, qr/your quota/ ], [ '507 No', 507,
     qr/your quota/ ], [ '503 No', 503, qr/your quota/ ],
@@ -384,7 +384,7 @@ close $listener;
 unlink $socket;
 refused_with(\%usual, 503, qr/store failed/, 'no store');
 
-# --- a grant has its time ---------------------------------------------------------
+# --- a grant has its time ----------------------------------------------------
 
 $listener = IO::Socket::UNIX->new(Local => $socket, Listen => 8);
 chmod 0777, $socket;

@@ -14,8 +14,8 @@ use PcapTest;
 
 
 # Connects and sends. Options: port, method, headers ([name, value] pairs),
-# token, form or json (a body), version, rcvbuf, addr, local, ca, half (the end of the
-# request is held back until finish_request()).
+# token, form or json (a body), version, rcvbuf, addr, local, ca, half (the end
+# of the request is held back until finish_request()).
 sub new
 {
     my ($class, $path, %o) = @_;
