@@ -233,7 +233,7 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
 
     /* the store, module/store_conf.c */
 
-    ngx_pcap_api_row("pcap_api_store", NGX_CONF_TAKE23,
+    ngx_pcap_api_row("pcap_api_store", NGX_CONF_2MORE,
         ngx_pcap_api_store, store, NULL),
     ngx_pcap_api_row("pcap_api_store_retention", NGX_CONF_TAKE1,
         ngx_pcap_api_limit_slot, store.retention,

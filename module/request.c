@@ -435,7 +435,8 @@ ngx_pcap_api_finalize(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
 
 
 ngx_int_t
-ngx_pcap_api_redirect(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri)
+ngx_pcap_api_redirect(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri,
+    ngx_str_t *args)
 {
     ngx_http_request_t  *r;
 
@@ -444,7 +445,7 @@ ngx_pcap_api_redirect(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri)
     ngx_pcap_api_abort_all(ctx);
     ngx_pcap_api_stop_events(ctx);
 
-    (void) ngx_http_internal_redirect(r, uri, NULL);
+    (void) ngx_http_internal_redirect(r, uri, args);
     ngx_http_finalize_request(r, NGX_DONE);
 
     return NGX_DONE;
@@ -539,7 +540,9 @@ ngx_pcap_api_cleanup(void *data)
     }
 
     json_decref(ctx->stored.record);
+    json_decref(ctx->stored.url);
     ctx->stored.record = NULL;
+    ctx->stored.url = NULL;
 
     if (ctx->header_sent) {
         ngx_pcap_api_log_end(ctx);

@@ -51,10 +51,12 @@ void ngx_pcap_api_give_slot(ngx_pcap_api_ctx_t *ctx);
 /* Ends the request: nothing of ctx may be touched after it. */
 void ngx_pcap_api_finalize(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc);
 /*
- * As finalize: the internal location uri answers it, with the headers that
- * were added. A phase ends with `return ngx_pcap_api_redirect(...)`.
+ * As finalize: the internal location uri answers it (args may be NULL), with
+ * the headers that were added. A phase ends with
+ * `return ngx_pcap_api_redirect(...)`.
  */
-ngx_int_t ngx_pcap_api_redirect(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri);
+ngx_int_t ngx_pcap_api_redirect(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri,
+    ngx_str_t *args);
 
 /* module/reply.c: JSON and problem documents */
 
@@ -416,7 +418,7 @@ ngx_int_t ngx_pcap_api_stored_list_ask(ngx_pcap_api_ctx_t *ctx);
  */
 const char *ngx_pcap_api_stored_list(ngx_pcap_api_ctx_t *ctx,
     json_t *captures, ngx_uint_t *more);
-/* As phases, behind forward: the file goes out, or goes for good. */
+/* module/file.c; as phases, behind forward: it goes out, or goes for good. */
 ngx_int_t ngx_pcap_api_file_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_remove_phase(ngx_http_request_t *r,

@@ -21,6 +21,8 @@
 typedef struct {
     ngx_str_t                  uri;          /* location that asks it */
     ngx_str_t                  files;        /* that of its files */
+    ngx_str_t                  objects;      /* that of S3; empty: none */
+    ngx_uint_t                 redirect;     /* 1: to S3, not through us */
     ngx_uint_t                 user;         /* may take grants */
     uint64_t                   retention;    /* ms; and at most: */
     uint64_t                   max_retention;
@@ -43,10 +45,12 @@ typedef struct {
     ngx_pcap_api_store_ask_t   ask;
     uint64_t                   retention;    /* ms, of one to be stored */
     json_t                    *record;       /* of one that is; or NULL */
+    json_t                    *url;          /* of its object; or NULL */
     u_char                     key[32];      /* digest of its grant */
     unsigned                   granted:1;    /* this one runs by a grant */
     unsigned                   asked:1;
     unsigned                   removing:1;
+    unsigned                   url_asked:1;
     unsigned                   wiped:1;      /* the token has run out */
 } ngx_pcap_api_stored_t;
 

@@ -1,7 +1,8 @@
 /*
  * module/store_conf.c: the directives of the store.
  *
- *     pcap_api_store URI files=URI [user=NAME];
+ *     pcap_api_store URI files=URI [objects=URI] [download=proxy|redirect]
+ *                    [user=NAME];
  *
  * The limits of retention are in ms, as all times of limits_conf.c.
  */
@@ -63,10 +64,55 @@ ngx_pcap_api_store_user(ngx_conf_t *cf, ngx_str_t *name, ngx_uint_t *user)
 }
 
 
+/* "NAME=VALUE" */
+static char *
+ngx_pcap_api_store_parameter(ngx_conf_t *cf,
+    ngx_pcap_api_store_conf_t *store, ngx_str_t *value)
+{
+    u_char     *p;
+    ngx_str_t   name, s;
+
+    p = ngx_strlchr(value->data, value->data + value->len, '=');
+
+    name = *value;
+    name.len = p ? (size_t) (p - value->data) : 0;
+    s.data = p ? p + 1 : value->data + value->len;
+    s.len = value->data + value->len - s.data;
+
+    if (name.len == 5 && ngx_strncmp(name.data, "files", 5) == 0) {
+        return ngx_pcap_api_store_uri(cf, "files", &s, &store->files, 1);
+    }
+
+    if (name.len == 7 && ngx_strncmp(name.data, "objects", 7) == 0) {
+        return ngx_pcap_api_store_uri(cf, "objects", &s, &store->objects, 1);
+    }
+
+    if (name.len == 4 && ngx_strncmp(name.data, "user", 4) == 0) {
+        return ngx_pcap_api_store_user(cf, &s, &store->user);
+    }
+
+    if (ngx_strcmp(value->data, "download=redirect") == 0) {
+        store->redirect = 1;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value->data, "download=proxy") == 0) {
+        store->redirect = 0;
+        return NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\", "
+                       "allowed are files=URI, objects=URI, download=proxy, "
+                       "download=redirect and user=NAME", value);
+
+    return NGX_CONF_ERROR;
+}
+
+
 char *
 ngx_pcap_api_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_str_t                  *value, s;
+    ngx_str_t                  *value;
     ngx_uint_t                  i;
     ngx_pcap_api_store_conf_t  *store;
 
@@ -86,31 +132,9 @@ ngx_pcap_api_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     for (i = 2; i < cf->args->nelts; i++) {
-        s = value[i];
-
-        if (ngx_strncmp(s.data, "files=", 6) == 0) {
-            s.data += 6;
-            s.len -= 6;
-
-            if (ngx_pcap_api_store_uri(cf, "files", &s, &store->files, 1)
-                != NGX_CONF_OK)
-            {
-                return NGX_CONF_ERROR;
-            }
-
-        } else if (ngx_strncmp(s.data, "user=", 5) == 0) {
-            s.data += 5;
-            s.len -= 5;
-
-            if (ngx_pcap_api_store_user(cf, &s, &store->user) != NGX_CONF_OK)
-            {
-                return NGX_CONF_ERROR;
-            }
-
-        } else {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter "
-                               "\"%V\", files=URI and user=NAME are allowed",
-                               &value[i]);
+        if (ngx_pcap_api_store_parameter(cf, store, &value[i])
+            != NGX_CONF_OK)
+        {
             return NGX_CONF_ERROR;
         }
     }
@@ -130,6 +154,8 @@ ngx_pcap_api_store_merge(ngx_conf_t *cf, ngx_pcap_api_store_conf_t *conf,
     if (conf->uri.len == 0) {
         conf->uri = prev->uri;
         conf->files = prev->files;
+        conf->objects = prev->objects;
+        conf->redirect = prev->redirect;
         conf->user = prev->user;
     }
 

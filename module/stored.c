@@ -1,14 +1,10 @@
 /*
- * module/stored.c: captures that the store has, or had: in the list, shown,
- * downloaded and removed. What the store says of one is a record; who may do
- * what with it is decided here.
- *
- * To read a file is a right of its own: its owner has it, and who holds
- * pcap_api_store_reader_scope; an admin may list and remove, but not read.
- * For everybody else it is not there.
+ * module/stored.c: captures that the store has, or had: in the list, and shown.
+ * What the store says of one is a record; who may see it is decided here. For
+ * everybody else it is not there.
  */
 
-#include "ngx_pcap_api_module.h"
+#include "module/stored.h"
 
 
 /* Nothing else than what the store calls its files. */
@@ -74,24 +70,35 @@ ngx_pcap_api_record_fits(json_t *rec)
 }
 
 
-static const char *
+const char *
 ngx_pcap_api_record_text(json_t *rec, const char *name)
 {
     return json_string_value(json_object_get(rec, name));
 }
 
 
-static uint64_t
+uint64_t
 ngx_pcap_api_record_number(json_t *rec, const char *name)
 {
     return (uint64_t) json_integer_value(json_object_get(rec, name));
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_pcap_api_record_is(json_t *rec, const char *state)
 {
     return ngx_strcmp(ngx_pcap_api_record_text(rec, "state"), state) == 0;
+}
+
+
+ngx_uint_t
+ngx_pcap_api_record_is_object(json_t *rec)
+{
+    const char  *place;
+
+    place = ngx_pcap_api_record_text(rec, "place");
+
+    return place != NULL && ngx_strcmp(place, "s3") == 0;
 }
 
 
@@ -124,8 +131,7 @@ ngx_pcap_api_record_is_own(ngx_pcap_api_ctx_t *ctx, json_t *rec)
 }
 
 
-/* His own, or of his environment and he holds that scope. */
-static ngx_uint_t
+ngx_uint_t
 ngx_pcap_api_record_for(ngx_pcap_api_ctx_t *ctx, json_t *rec,
     ngx_str_t *scope)
 {
@@ -187,6 +193,14 @@ ngx_pcap_api_stored_part(ngx_pcap_api_ctx_t *ctx, json_t *rec)
     ngx_pcap_api_stored_time(doc, rec, "expires");
     ngx_pcap_api_stored_time(doc, rec, "gone");
 
+    if (ctx->stored.url != NULL) {
+        json_object_set(doc, "download_url",
+                        json_object_get(ctx->stored.url, "url"));
+        ngx_pcap_api_json_time(doc, "download_expires",
+             ngx_pcap_api_record_number(ctx->stored.url, "expires") * 1000,
+             0);
+    }
+
     if (!ngx_pcap_api_record_is(rec, "failed")
         && !ngx_pcap_api_record_is(rec, "gone")
         && ngx_pcap_api_capture_path(ctx,
@@ -237,7 +251,7 @@ ngx_pcap_api_stored_json(ngx_pcap_api_ctx_t *ctx, json_t *rec)
 
 /* --- one --- */
 
-static ngx_int_t
+ngx_int_t
 ngx_pcap_api_record_none(ngx_pcap_api_ctx_t *ctx)
 {
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
@@ -246,24 +260,21 @@ ngx_pcap_api_record_none(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-static ngx_int_t
-ngx_pcap_api_record_ask(ngx_pcap_api_ctx_t *ctx, const char *method)
+ngx_int_t
+ngx_pcap_api_record_ask(ngx_pcap_api_ctx_t *ctx, const char *method,
+    const char *tail)
 {
-    char  uri[sizeof("/captures/") + NGX_PCAP_API_ID_LEN];
+    char  uri[sizeof("/captures//url") + NGX_PCAP_API_ID_LEN];
 
-    (void) ngx_snprintf((u_char *) uri, sizeof(uri), "/captures/%*s%Z",
-                        (size_t) NGX_PCAP_API_ID_LEN, ctx->stop_id);
+    (void) ngx_snprintf((u_char *) uri, sizeof(uri), "/captures/%*s%s%Z",
+                        (size_t) NGX_PCAP_API_ID_LEN, ctx->stop_id, tail);
 
     return ngx_pcap_api_store_ask(ctx, method, uri, NULL) == NGX_OK
            ? NGX_AGAIN : NGX_ERROR;
 }
 
 
-/*
- * That of ctx->stop_id into ctx->stored.record: NGX_OK, NGX_AGAIN, or a
- * refusal: 404, 503.
- */
-static ngx_int_t
+ngx_int_t
 ngx_pcap_api_record_get(ngx_pcap_api_ctx_t *ctx)
 {
     json_t      *rec;
@@ -278,7 +289,7 @@ ngx_pcap_api_record_get(ngx_pcap_api_ctx_t *ctx)
     }
 
     if (!ctx->stored.asked) {
-        return ngx_pcap_api_record_ask(ctx, "GET");
+        return ngx_pcap_api_record_ask(ctx, "GET", "");
     }
 
     if (ngx_pcap_api_store_wait(ctx) != NGX_OK) {
@@ -315,11 +326,76 @@ ngx_pcap_api_record_get(ngx_pcap_api_ctx_t *ctx)
 
 
 ngx_int_t
+ngx_pcap_api_record_url(ngx_pcap_api_ctx_t *ctx)
+{
+    json_t      *doc;
+    const char  *why;
+
+    if (ctx->stored.url != NULL) {
+        return NGX_OK;
+    }
+
+    if (!ctx->stored.url_asked) {
+        ctx->stored.url_asked = 1;
+        return ngx_pcap_api_record_ask(ctx, "GET", "/url");
+    }
+
+    if (ngx_pcap_api_store_wait(ctx) != NGX_OK) {
+        return NGX_AGAIN;
+    }
+
+    doc = ngx_pcap_api_store_answer(ctx, &why);
+
+    if (why == NULL
+        && (ctx->stored.ask.fetch.status != NGX_HTTP_OK
+            || json_string_length(json_object_get(doc, "url")) == 0
+            || json_integer_value(json_object_get(doc, "expires")) <= 0))
+    {
+        why = "it has no URL of the object";
+    }
+
+    if (why != NULL) {
+        json_decref(doc);
+        return ngx_pcap_api_store_failed(ctx, why);
+    }
+
+    ctx->stored.url = doc;
+
+    return NGX_OK;
+}
+
+
+/* Where the file may be had without us, for those who may read it. */
+static ngx_int_t
+ngx_pcap_api_stored_url(ngx_pcap_api_ctx_t *ctx)
+{
+    json_t                     *rec;
+    ngx_pcap_api_store_conf_t  *conf;
+
+    rec = ctx->stored.record;
+    conf = &ctx->conf->store;
+
+    if (!conf->redirect || !ngx_pcap_api_record_is_object(rec)
+        || ngx_pcap_api_record_is(rec, "gone")
+        || !ngx_pcap_api_record_for(ctx, rec, &conf->reader_scope))
+    {
+        return NGX_OK;
+    }
+
+    return ngx_pcap_api_record_url(ctx) == NGX_AGAIN ? NGX_AGAIN : NGX_OK;
+}
+
+
+ngx_int_t
 ngx_pcap_api_stored_show(ngx_pcap_api_ctx_t *ctx, json_t **doc)
 {
     ngx_int_t  rc;
 
     rc = ngx_pcap_api_record_get(ctx);
+
+    if (rc == NGX_OK) {
+        rc = ngx_pcap_api_stored_url(ctx);
+    }
 
     if (rc == NGX_OK && *doc == NULL) {
         *doc = ngx_pcap_api_stored_json(ctx, ctx->stored.record);
@@ -427,237 +503,4 @@ ngx_pcap_api_stored_list(ngx_pcap_api_ctx_t *ctx, json_t *captures,
     ngx_pcap_api_fetch_drop(&ctx->stored.ask.fetch);
 
     return why;
-}
-
-
-/* --- its file --- */
-
-/* It has one: NGX_OK; or why it has none. */
-static ngx_int_t
-ngx_pcap_api_file_there(ngx_pcap_api_ctx_t *ctx, json_t *rec)
-{
-    u_char    when[64];
-    size_t    len;
-    uint64_t  gone;
-
-    if (ngx_pcap_api_record_is(rec, "waiting")
-        || ngx_pcap_api_record_is(rec, "running"))
-    {
-        ctx->retry_after = 5;
-
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_CONFLICT,
-                                   "capture %*s is still being written",
-                                   (size_t) NGX_PCAP_API_ID_LEN,
-                                   ctx->stop_id);
-    }
-
-    if (ngx_pcap_api_record_is(rec, "gone")) {
-        gone = ngx_pcap_api_record_number(rec, "gone");
-        len = ngx_pcap_api_time(when, sizeof(when), gone * 1000000000);
-
-        return ngx_pcap_api_refuse(ctx, NGX_PCAP_API_GONE,
-                                   "the file of capture %*s was removed at "
-                                   "%*s", (size_t) NGX_PCAP_API_ID_LEN,
-                                   ctx->stop_id, len, when);
-    }
-
-    if (ngx_pcap_api_record_is(rec, "failed")
-        || *ngx_pcap_api_record_text(rec, "file") == '\0')
-    {
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
-                                   "capture %*s has no file: %s",
-                                   (size_t) NGX_PCAP_API_ID_LEN,
-                                   ctx->stop_id,
-                                   ngx_pcap_api_record_text(rec, "detail"));
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_pcap_api_file_header(ngx_pcap_api_ctx_t *ctx, const char *name,
-    const char *fmt, const char *text)
-{
-    size_t      len;
-    ngx_str_t   value;
-
-    len = ngx_strlen(fmt) + ngx_strlen(text);
-
-    value.data = ngx_pnalloc(ctx->request->pool, len);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.len = ngx_snprintf(value.data, len, fmt, text) - value.data;
-
-    return ngx_pcap_api_add_header(ctx->request, name, &value);
-}
-
-
-/* What nginx's own handler of files does not know. */
-static ngx_int_t
-ngx_pcap_api_file_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
-    json_t *rec)
-{
-    const char  *file, *dot;
-
-    file = ngx_pcap_api_record_text(rec, "file");
-    dot = file + NGX_PCAP_API_ID_LEN;
-
-    if (ngx_strcmp(dot, ".pcapng") == 0) {
-        ngx_str_set(&r->headers_out.content_type, "application/x-pcapng");
-
-    } else {
-        ngx_str_set(&r->headers_out.content_type,
-                    "application/vnd.tcpdump.pcap");
-    }
-
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-
-    if (ngx_pcap_api_add_header(r, "X-Vcap-Request-Id", &ctx->request_id)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ngx_pcap_api_file_header(ctx, "Content-Disposition",
-                                 "attachment; filename=\"%s\"", file)
-        != NGX_OK
-        || ngx_pcap_api_file_header(ctx, "Cache-Control", "%s",
-                                    "private, no-store")
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_pcap_api_file_header(ctx, "X-Pcap-Sha256", "%s",
-                                ngx_pcap_api_record_text(rec, "sha256"));
-}
-
-
-ngx_int_t
-ngx_pcap_api_file_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
-{
-    u_char      *p;
-    json_t      *rec;
-    ngx_int_t    rc;
-    ngx_str_t    uri, *files;
-    const char  *file;
-
-    if (ngx_pcap_api_peer_of(ctx, ctx->stop_id) != NULL) {
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_IMPLEMENTED,
-                                   "capture %*s is of node %ui: its file can "
-                                   "be had there only",
-                                   (size_t) NGX_PCAP_API_ID_LEN, ctx->stop_id,
-                                   ngx_pcap_api_node_of(ctx->stop_id));
-    }
-
-    rc = ngx_pcap_api_record_get(ctx);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    rec = ctx->stored.record;
-
-    if (!ngx_pcap_api_record_for(ctx, rec, &ctx->conf->store.reader_scope)) {
-        return ngx_pcap_api_record_none(ctx);
-    }
-
-    rc = ngx_pcap_api_file_there(ctx, rec);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    if (ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_DOWNLOAD) != NGX_OK) {
-        return ngx_pcap_api_unaudited(ctx, "downloaded");
-    }
-
-    files = &ctx->conf->store.files;
-    file = ngx_pcap_api_record_text(rec, "file");
-
-    uri.len = files->len + ngx_strlen(file);
-    uri.data = ngx_pnalloc(r->pool, uri.len);
-
-    if (uri.data == NULL
-        || ngx_pcap_api_file_headers(r, ctx, rec) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(uri.data, files->data, files->len);
-    ngx_memcpy(p, file, ngx_strlen(file));
-
-    return ngx_pcap_api_redirect(ctx, &uri);
-}
-
-
-/* The second question: the store has removed it, or not. */
-static ngx_int_t
-ngx_pcap_api_remove_done(ngx_pcap_api_ctx_t *ctx)
-{
-    json_t      *doc;
-    ngx_uint_t   status;
-    const char  *why;
-
-    if (ngx_pcap_api_store_wait(ctx) != NGX_OK) {
-        return NGX_AGAIN;
-    }
-
-    doc = ngx_pcap_api_store_answer(ctx, &why);
-    json_decref(doc);
-    status = ctx->stored.ask.fetch.status;
-
-    if (why != NULL) {
-        return ngx_pcap_api_store_failed(ctx, why);
-    }
-
-    switch (status) {
-
-    case NGX_HTTP_OK:
-        return ngx_pcap_api_answer(ctx, NGX_HTTP_NO_CONTENT, NULL);
-
-    case NGX_HTTP_NOT_FOUND:
-        return ngx_pcap_api_record_none(ctx);
-
-    case NGX_HTTP_CONFLICT:
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_CONFLICT,
-                                   "capture %*s is still being written: "
-                                   "stop it first",
-                                   (size_t) NGX_PCAP_API_ID_LEN,
-                                   ctx->stop_id);
-
-    default:
-        return ngx_pcap_api_store_failed(ctx, "it does not remove the file");
-    }
-}
-
-
-ngx_int_t
-ngx_pcap_api_remove_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
-{
-    ngx_int_t  rc;
-
-    if (ctx->stored.removing) {
-        return ngx_pcap_api_remove_done(ctx);
-    }
-
-    rc = ngx_pcap_api_record_get(ctx);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    if (!ngx_pcap_api_record_for(ctx, ctx->stored.record,
-                                 &ctx->conf->admin_scope))
-    {
-        return ngx_pcap_api_record_none(ctx);
-    }
-
-    if (ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_REMOVE) != NGX_OK) {
-        return ngx_pcap_api_unaudited(ctx, "removed");
-    }
-
-    ctx->stored.removing = 1;
-
-    return ngx_pcap_api_record_ask(ctx, "DELETE");
 }
