@@ -12,83 +12,19 @@ use IO::Select;
 use IO::Socket::UNIX;
 use JSON::PP;
 use PcapTest::Lab;
+use PcapTest::StoreStub;
 use POSIX qw(setgid setuid);
 use Time::HiRes qw(time);
 
 
-my $folder = work_dir() . '/files';
-my $socket = work_dir() . '/store.sock';
-my $api = work_dir() . '/api.sock';
-
-mkdir $folder;
-chmod 0755, work_dir(), $folder;
-
-my $listener = IO::Socket::UNIX->new(Local => $socket, Listen => 8)
-    or die "$socket: $!\n";
-
-chmod 0777, $socket;
-
-my $lab = lab(fakes => 2, nginx => { workers => 2, store => { socket =>
-    $socket, folder => $folder, api => $api },
+my $stub = PcapTest::StoreStub->new();
+my $lab = lab(fakes => 2, nginx => { workers => 2, store => $stub,
     server => 'location = /metrics { pcap_api_metrics on; }',
     allow => [ qr/connect\(\) to unix:/ ],
     pcap => 'pcap_api_store_max_retention 2d; pcap_api_trusted_routers'
     . ' 127.0.0.1; pcap_api_max_duration 1h;' },
     script => sub { $_[0]->usual(2) });
 my ($nginx, $fake) = @$lab{qw(nginx fake)};
-
-# One request of nginx to the store: a hash of what it said.
-sub asked
-{
-    my $ready = IO::Select->new($listener);
-
-    return undef if !$ready->can_read(limit(5));
-
-    my $s = $listener->accept();
-    my $text = '';
-
-    while (1) {
-        my ($len) = $text =~ /^(\d+):/;
-
-        last if defined $len && length $text >= length($len) + $len + 2;
-        return undef if !sysread $s, $text, 65536, length $text;
-    }
-
-    $text =~ s/^\d+://;
-    $text =~ s/,$//;
-
-    my @pairs = split /\0/, $text, -1;
-    my %h = (@pairs[0 .. $#pairs - ($#pairs % 2 ? 0 : 1)], socket => $s,
-        first => $pairs[0], raw => $text);
-
-    $h{doc} = eval { decode_json($h{PCAP_BODY}) } if $h{PCAP_BODY};
-
-    return \%h;
-}
-
-
-sub say_it
-{
-    my ($h, $status, $doc) = @_;
-
-    my $body = ref $doc ? encode_json($doc) : $doc;
-
-    syswrite $h->{socket}, "Status: $status\r\nContent-Type: application/json"
-        . "\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
-    close delete $h->{socket};
-}
-
-
-sub record
-{
-    my ($doc, %o) = @_;
-
-    return { id => $doc->{id}, owner => $doc->{owner}, state => 'waiting',
-        created => int(time()), ended => 0, expires => 0, gone => 0,
-        bytes => 0, lost => 0, packets => 0, dropped => 0, status => '',
-        detail => '', sha256 => '', file => '', about => $doc->{about}, %o };
-}
-
 
 my %usual = (resolver => 'static', target => 'demo', options =>
     { duration => '20s', filter => 'tcp port 80', reason => 'ticket 7',
@@ -123,7 +59,7 @@ sub by_socket
 {
     my ($path, %o) = @_;
 
-    my $s = IO::Socket::UNIX->new(Peer => $api) or return "no socket: $!";
+    my $s = IO::Socket::UNIX->new(Peer => $stub->{api}) or return "no socket: $!";
 
     syswrite $s, ($o{method} || 'GET') . " $path HTTP/1.1\r\nHost: localhost"
         . "\r\nConnection: close\r\n" . ($o{head} || '') . "\r\n";
@@ -218,13 +154,13 @@ is($c->{status}, 415, 'a form is not taken');
 $c = $nginx->fetch('/v1/captures?x=1', json => encode_json(\%usual));
 is($c->{status}, 400, 'options in the query neither');
 
-ok(!IO::Select->new($listener)->can_read(0.1), 'the store was not asked');
+ok(!$stub->pending(0.1), 'the store was not asked');
 
 # --- what the store is told --------------------------------------------------
 
 $c = post(\%usual, headers => [ [ 'X-Forwarded-For', '192.0.2.77' ] ]);
 
-my $h = asked();
+my $h = $stub->asked();
 my $doc = $h->{doc};
 
 is($h->{REQUEST_METHOD} . ' ' . $h->{REQUEST_URI}, 'POST /captures',
@@ -288,7 +224,7 @@ like(slurp($other), qr{^HTTP/1\.1 404 }, 'once, and never again');
 
 # it is a capture as any other: shown, with what the store says of it
 $c = $nginx->get("/v1/captures/$id", no_wait => 1);
-$h = asked();
+$h = $stub->asked();
 is("$h->{REQUEST_METHOD} $h->{REQUEST_URI}", "GET /captures/$id",
     'the store is asked about it');
 say_it($h, '200 OK', record($doc, state => 'running', bytes => 5));
@@ -301,14 +237,14 @@ is_deeply($answer->{limits}, { duration_s => 20 }, 'with his limits');
 
 # without the store it is known all the same
 $c = $nginx->get("/v1/captures/$id", no_wait => 1);
-$h = asked();
+$h = $stub->asked();
 close delete $h->{socket};
 $c->read_end(5);
 is($c->{status}, 200, 'shown without the store');
 
 # the list: both, once
 $c = $nginx->get('/v1/captures', no_wait => 1);
-$h = asked();
+$h = $stub->asked();
 like($h->{REQUEST_URI}, qr{^/captures\?owner=$doc->{owner}$},
     'the list: of the owner');
 say_it($h, '200 OK', { captures => [ record($doc, state => 'running'),
@@ -333,7 +269,7 @@ is("$old->{state} $old->{status} $old->{ended}",
     'ended limit 2023-11-14T22:13:20Z', 'and how it ended');
 
 $c = $nginx->get('/v1/captures', no_wait => 1);
-$h = asked();
+$h = $stub->asked();
 close delete $h->{socket};
 $c->read_end(5);
 $answer = decode_json($c->{body});
@@ -353,7 +289,7 @@ for my $case ([ '429 No', 429, qr/your quota/ ], [ '507 No', 507,
     qr/does not take/ ])
 {
     $c = post(\%usual);
-    $h = asked();
+    $h = $stub->asked();
     say_it($h, $case->[0], { detail => 'your quota' });
     $c->read_end(5);
     is($c->{status}, $case->[1], "$case->[0] of the store");
@@ -367,29 +303,27 @@ for my $case ([ 'garbage', 'garbage' ], [ 'an array', [] ], [ 'another one',
     { id => 'a' x 32 } ])
 {
     $c = post(\%usual);
-    $h = asked();
+    $h = $stub->asked();
     say_it($h, '201 Created', $case->[1]);
     $c->read_end(5);
     is($c->{status}, 503, "$case->[0]: 503") or diag($c->{body});
 }
 
 $c = post(\%usual);
-$h = asked();
+$h = $stub->asked();
 syswrite $h->{socket}, "Status: 201 Created\r\nContent-Length: 100\r\n\r\n{";
 close delete $h->{socket};
 $c->read_end(5);
 is($c->{status}, 503, 'cut: 503');
 
-close $listener;
-unlink $socket;
+$stub->close();
 refused_with(\%usual, 503, qr/store failed/, 'no store');
 
 # --- a grant has its time ----------------------------------------------------
 
-$listener = IO::Socket::UNIX->new(Local => $socket, Listen => 8);
-chmod 0777, $socket;
+$stub->listen();
 $c = post(\%usual);
-$h = asked();
+$h = $stub->asked();
 say_it($h, '201 Created', record($h->{doc}));
 $c->read_end(5);
 

@@ -52,7 +52,7 @@ our $LIMITS = 'pcap_api_max_captures_per_user 200;'
 # credentials); check (the line with the token check); uaa_port; workers;
 # level; limits (lines instead of those above); allow (list of patterns that
 # the error log may hold); conns; store (a PcapTest::Store, or what has its
-# socket, folder and api).
+# socket, folder and api); store_args (more of pcap_api_store).
 sub new
 {
     my ($class, %o) = @_;
@@ -109,7 +109,8 @@ sub store_lines
     my $store = $self->{store} or return ('', '', '');
 
     return ("listen unix:$store->{api};",
-        'pcap_api_store /_pcap_store files=/_pcap_files/;', <<EOF_CONF);
+        'pcap_api_store /_pcap_store files=/_pcap_files/ '
+        . ($self->{store_args} || '') . ';', <<EOF_CONF);
         location = /_pcap_store {
             internal;
             scgi_pass unix:$store->{socket};
