@@ -210,10 +210,25 @@ for my $name ('uaa-client', 'uaa-client-staging') {
     spew("$dir/$name.conf", 'proxy_set_header Authorization "Basic eDp5";');
 }
 
+# the store's, with the lines that stand in its comments, S3 among them
+my $store = slurp(root_dir() . '/examples/pcap-api-store.conf');
+my ($listen) = $store =~ /^#     (listen .*;)$/m;
+my ($include) = $store =~ /^#     (include .*;)$/m;
+my ($directive) = $store =~ /^#     (pcap_api_store .*;)$/m;
+
+$store =~ s{/run/pcap-api|/run/pcap-store|/etc/ssl/certs}{$dir}g;
+$store =~ s{https://s3\.example\.com/}{https://127.0.0.1/};
+$store =~ s{^# (location /_pcap_objects.*?^# \})}{$1 =~ s/^# //mgr}emsg;
+like($store, qr/^    proxy_pass +https/m, 'the location of objects');
+spew("$dir/pcap-api-store.conf", $store);
+spew("$dir/ca-certificates.crt", slurp($certs->file('front.crt')));
+
 for my $name ('pcap-api.conf', 'pcap-api-bosh.conf', 'pcap-api-cf.conf') {
     my $text = slurp(root_dir() . "/examples/$name");
 
-    $text =~ s{/etc/pcap|/var/log/nginx}{$dir}g;
+    $text =~ s/^( +location \/v1\/)/    $listen\n    $include\n$1/m;
+    $text =~ s/^( +pcap_api +on;)/$1 $directive/m;
+    $text =~ s{/etc/pcap|/var/log/nginx|/run/pcap-api}{$dir}g;
     $text =~ s{\buaa\.example\.com/}{127.0.0.1/}g;
     spew("$dir/$name", 'load_module ' . tool('module') . ";\npid $dir/pid;\n"
         . "error_log $dir/log;\nevents {}\nhttp {\n$text}\n");
@@ -249,6 +264,17 @@ config_says('a client token with keys',
     pcap => "$issuer pcap_api_client_token /_x;");
 config_says('a client token that is no URI', qr/pcap_api_client_token.*URI/s,
     pcap => 'pcap_api_client_token x;');
+# what is kept
+config_says("retention $_", qr/allowed is 1s to 30d/,
+    pcap => "pcap_api_store_retention $_;") for qw(0 999ms 31d off);
+config_says("unattended $_", qr/allowed is 1s to 1d/,
+    pcap => "pcap_api_store_unattended $_;") for qw(0 999ms 25h);
+config_says('retention above its maximum', qr/is more than/,
+    pcap => 'pcap_api_store_retention 2d; pcap_api_store_max_retention 1d;');
+config_says('a store without files', qr/needs files=URI/,
+    pcap => 'pcap_api_store /_x user=root;');
+config_says('two stores', qr/duplicate/, pcap => 'pcap_api_store /_x'
+    . ' files=/_f/; pcap_api_store /_x files=/_f/;');
 config_says('valid soon', qr/pcap_api_token_keys_valid/, check => $keys,
     pcap => "$issuer pcap_api_token_keys_valid soon;");
 config_says('valid 1d', undef, check => $keys,
