@@ -59,7 +59,8 @@ sub by_socket
 {
     my ($path, %o) = @_;
 
-    my $s = IO::Socket::UNIX->new(Peer => $stub->{api}) or return "no socket: $!";
+    my $s = IO::Socket::UNIX->new(Peer => $stub->{api})
+        or return "no socket: $!";
 
     syswrite $s, ($o{method} || 'GET') . " $path HTTP/1.1\r\nHost: localhost"
         . "\r\nConnection: close\r\n" . ($o{head} || '') . "\r\n";
