@@ -221,6 +221,17 @@ ngx_pcap_api_row_texts(ngx_pcap_api_ctx_t *ctx,
 }
 
 
+/* There is none before its targets are resolved. */
+static void
+ngx_pcap_api_row_label(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row)
+{
+    if (ctx->label.len) {
+        row->label_len = ngx_min(ctx->label.len, NGX_PCAP_API_LABEL_LEN);
+        ngx_memcpy(row->label, ctx->label.data, row->label_len);
+    }
+}
+
+
 ngx_int_t
 ngx_pcap_api_row_preview(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row)
 {
@@ -242,8 +253,7 @@ ngx_pcap_api_row_preview(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_row_t *row)
     row->filter = texts[5];
     row->reason = texts[6];
     row->user_id = texts[7];
-    row->label_len = ngx_min(ctx->label.len, NGX_PCAP_API_LABEL_LEN);
-    ngx_memcpy(row->label, ctx->label.data, row->label_len);
+    ngx_pcap_api_row_label(ctx, row);
 
     return NGX_OK;
 }
@@ -353,10 +363,7 @@ ngx_pcap_api_row_targets_phase(ngx_http_request_t *r,
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    if (ctx->label.len) {
-        row->label_len = ngx_min(ctx->label.len, NGX_PCAP_API_LABEL_LEN);
-        ngx_memcpy(row->label, ctx->label.data, row->label_len);
-    }
+    ngx_pcap_api_row_label(ctx, row);
 
     t = ngx_pcap_api_shm_alloc(shpool, ngx_pcap_api_shm(pmcf->zone), len);
 
