@@ -19,6 +19,25 @@ name_is_plain(char c)
 }
 
 
+int
+name_is_harmless(const char *s, size_t len)
+{
+    size_t  i;
+
+    if (len == 0 || len >= NAME_MAX_GIVEN || s[0] == '.' || s[0] == '-') {
+        return 0;
+    }
+
+    for (i = 0; i < len; i++) {
+        if (!name_is_plain(s[i])) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 size_t
 name_default(char dst[NAME_MAX_LEN], const char *kind, const char *target,
     time_t when, unsigned attempt, const char *ending)

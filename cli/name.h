@@ -21,4 +21,14 @@ size_t name_default(char dst[NAME_MAX_LEN], const char *kind,
     const char *target, time_t when, unsigned attempt, const char *ending);
 
 
+/* A name that a server gives to a file, with its NUL. */
+#define NAME_MAX_GIVEN  128
+
+/*
+ * Can a file be called s (len bytes), whoever gave that name: letters, digits,
+ * ".", "_" and "-", neither "." nor "-" in front, and not too long?
+ */
+int name_is_harmless(const char *s, size_t len);
+
+
 #endif /* CLI_NAME_H */

@@ -11,6 +11,11 @@
 #include "pcapx/valid.h"
 #include "reply.h"
 #include "text.h"
+#include "wipe.h"
+
+
+/* A presigned URL with a session token has about 2 kB. */
+#define REPLY_MAX_REDIRECT  8192
 
 
 void
@@ -24,6 +29,7 @@ void
 reply_free(reply_t *r)
 {
     free(r->body);
+    wipe_free(r->redirect);
     memset(r, 0, sizeof(reply_t));
 }
 
@@ -73,6 +79,163 @@ reply_type(reply_t *r, const char *s, size_t len)
 }
 
 
+/* RFC 9110 8.8.3; a weak one says nothing about bytes. */
+static void
+reply_etag(reply_t *r, const char *s, size_t len)
+{
+    size_t  i;
+
+    if (len < 2 || len >= sizeof(r->etag) || s[0] != '"'
+        || s[len - 1] != '"')
+    {
+        return;
+    }
+
+    for (i = 1; i < len - 1; i++) {
+        if (s[i] <= ' ' || s[i] > '~' || s[i] == '"') {
+            return;
+        }
+    }
+
+    memcpy(r->etag, s, len);
+    r->etag[len] = '\0';
+}
+
+
+void
+reply_sha256(char dst[REPLY_SHA256_LEN + 1], const char *s, size_t len)
+{
+    char    c;
+    size_t  i;
+
+    dst[0] = '\0';
+
+    if (len != REPLY_SHA256_LEN) {
+        return;
+    }
+
+    for (i = 0; i < len; i++) {
+        c = s[i] >= 'A' && s[i] <= 'F' ? (char) (s[i] | 0x20) : s[i];
+
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+            dst[0] = '\0';
+            return;
+        }
+
+        dst[i] = c;
+    }
+
+    dst[len] = '\0';
+}
+
+
+/* "bytes FIRST-LAST/TOTAL" (RFC 9110 14.4); other forms are not asked for. */
+static void
+reply_range(reply_t *r, const char *s, size_t len)
+{
+    uint64_t     last;
+    const char  *dash, *slash, *end;
+
+    end = s + len;
+    dash = memchr(s, '-', len);
+    slash = memchr(s, '/', len);
+
+    if (!text_has_prefix(s, len, "bytes ") || dash == NULL || slash == NULL
+        || dash > slash)
+    {
+        return;
+    }
+
+    s += sizeof("bytes ") - 1;
+
+    r->has_range = text_number(s, (size_t) (dash - s), &r->range_first) == 0
+                   && text_number(dash + 1, (size_t) (slash - dash) - 1,
+                                  &last) == 0
+                   && text_number(slash + 1, (size_t) (end - slash) - 1,
+                                  &r->range_total) == 0
+                   && r->range_first <= last && last < r->range_total;
+}
+
+
+/* Only a name that can do no harm as a file's. */
+static void
+reply_file(reply_t *r, const char *s, size_t len)
+{
+    size_t       n;
+    const char  *p, *end;
+
+    static const char  name[] = "filename=\"";
+
+    p = memmem(s, len, name, sizeof(name) - 1);
+    if (p == NULL) {
+        return;
+    }
+
+    p += sizeof(name) - 1;
+    end = memchr(p, '"', len - (size_t) (p - s));
+    n = end != NULL ? (size_t) (end - p) : 0;
+
+    if (name_is_harmless(p, n)) {
+        memcpy(r->file, p, n);
+        r->file[n] = '\0';
+    }
+}
+
+
+static void
+reply_redirect(reply_t *r, const char *s, size_t len)
+{
+    size_t  i;
+
+    text_clean(r->location, sizeof(r->location), s, len);
+    wipe_free(r->redirect);
+    r->redirect = NULL;
+
+    for (i = 0; i < len; i++) {
+        if (s[i] <= ' ' || s[i] > '~') {
+            return;
+        }
+    }
+
+    if (len <= REPLY_MAX_REDIRECT) {
+        r->redirect = strndup(s, len);
+    }
+}
+
+
+static int
+reply_is_field(const char *name, size_t len, const char *field)
+{
+    return strlen(field) == len && strncasecmp(name, field, len) == 0;
+}
+
+
+/* What is said of a file. */
+static void
+reply_file_value(reply_t *r, const char *name, size_t name_len,
+    const char *s, size_t len)
+{
+    if (reply_is_field(name, name_len, "content-length")) {
+        r->has_length = text_number(s, len, &r->length) == 0;
+
+    } else if (reply_is_field(name, name_len, "content-range")) {
+        reply_range(r, s, len);
+
+    } else if (reply_is_field(name, name_len, "etag")) {
+        reply_etag(r, s, len);
+
+    } else if (reply_is_field(name, name_len, "x-pcap-sha256")) {
+        reply_sha256(r->sha256, s, len);
+
+    } else if (reply_is_field(name, name_len, "content-disposition")) {
+        reply_file(r, s, len);
+
+    } else if (reply_is_field(name, name_len, "location")) {
+        reply_redirect(r, s, len);
+    }
+}
+
+
 static void
 reply_head_value(reply_t *r, const char *name, size_t name_len,
     const char *s, size_t len)
@@ -113,9 +276,7 @@ reply_head_value(reply_t *r, const char *name, size_t name_len,
         return;
     }
 
-    if (name_len == 8 && strncasecmp(name, "location", 8) == 0) {
-        text_clean(r->location, sizeof(r->location), s, len);
-    }
+    reply_file_value(r, name, name_len, s, len);
 }
 
 

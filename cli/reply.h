@@ -10,8 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "name.h"
 #include "verdict.h"
 
+
+#define REPLY_SHA256_LEN  64     /* in hex */
 
 typedef struct {
     long         status;           /* 0: no answer yet */
@@ -19,6 +22,14 @@ typedef struct {
     char         capture_id[33];   /* "" or 32 hex digits */
     char         request_id[65];   /* "" or [0-9A-Fa-f-] */
     char         location[200];    /* clean text, for a message only */
+    char        *redirect;         /* the same as it came, owned, wiped: it
+                                      may hold a signature; NULL: none */
+    char         etag[128];        /* a strong one with its quotes, or "" */
+    char         sha256[REPLY_SHA256_LEN + 1]; /* X-Pcap-Sha256, or "" */
+    char         file[NAME_MAX_GIVEN]; /* of Content-Disposition, or "" */
+    uint64_t     length;           /* Content-Length, when has_length */
+    uint64_t     range_first;      /* Content-Range, when has_range */
+    uint64_t     range_total;
     uint64_t     retry_after_s;    /* as it came, when has_retry_after */
     trailers_t   trailers;
     char        *body;             /* owned */
@@ -26,6 +37,8 @@ typedef struct {
     unsigned     in_head:1;
     unsigned     got_head:1;       /* the final answer's head is complete */
     unsigned     has_retry_after:1;
+    unsigned     has_length:1;
+    unsigned     has_range:1;      /* with first and total */
 } reply_t;
 
 
@@ -45,6 +58,10 @@ void reply_header(reply_t *r, const char *line, size_t len);
  * CLI_MAX_REPLY_BYTES or memory is out.
  */
 int reply_body(reply_t *r, const char *p, size_t len);
+
+/* s as a SHA-256 in lower case hex, "" when it is none. */
+void reply_sha256(char dst[REPLY_SHA256_LEN + 1], const char *s,
+    size_t len);
 
 int reply_is(const reply_t *r, const char *media_type);
 
