@@ -17,6 +17,7 @@
 #define TERM_NAME_MAX     40
 #define TERM_COLUMNS      80
 #define TERM_LINES        24
+#define TERM_MAX_LEFT     (100 * 3600 - 1)   /* seconds */
 
 
 void
@@ -148,5 +149,71 @@ term_draw(term_t *t, stats_t *st, uint64_t now_ms)
     }
 
     fflush(t->msg->f);
+    t->drawn_ms = now_ms;
+}
+
+
+void
+term_load_row(char *dst, size_t max, size_t width, const term_load_t *l)
+{
+    char      name[STATS_MAX_NAME + 1], done[16], total[16], rate[16];
+    char      left[32], of[64];
+    uint64_t  s;
+
+    (void) text_clean(name, sizeof(name), l->name, strlen(l->name));
+    (void) text_cut(name, TERM_NAME_MAX);
+    text_bytes(done, l->done);
+    text_bytes(total, l->total);
+    text_bytes(rate, l->rate);
+
+    left[0] = '\0';
+    of[0] = '\0';
+
+    if (l->total > 0 && l->done <= l->total) {
+        /* No integers: the product might not fit. */
+        snprintf(of, sizeof(of), " of %s %3u %%", total,
+                 (unsigned) ((double) l->done * 100 / (double) l->total));
+    }
+
+    if (*of != '\0' && l->rate > 0) {
+        s = (l->total - l->done) / l->rate;
+        s = s < TERM_MAX_LEFT ? s : TERM_MAX_LEFT;
+        snprintf(left, sizeof(left), "  %u:%02u:%02u left",
+                 (unsigned) (s / 3600), (unsigned) (s / 60 % 60),
+                 (unsigned) (s % 60));
+    }
+
+    snprintf(dst, max, "%s  %s%s %9s/s%s", name, done, of, rate, left);
+    text_cut(dst, width);
+}
+
+
+void
+term_load(term_t *t, term_load_t *l, uint64_t now_ms)
+{
+    char      row[TERM_ROW_MAX];
+    size_t    columns, lines;
+    uint64_t  passed, rate;
+
+    passed = now_ms - t->drawn_ms;
+
+    if (!t->live || (t->drawn_ms != 0 && passed < TERM_REDRAW_MS)) {
+        return;
+    }
+
+    if (t->drawn_ms != 0) {
+        rate = (l->came - l->shown) * 1000 / passed;
+        l->rate = l->rate > 0 ? (l->rate * 3 + rate) / 4 : rate;
+    }
+
+    l->shown = l->came;
+
+    term_size(&columns, &lines);
+    term_load_row(row, sizeof(row), columns - 1, l);
+
+    msg_wipe(t->msg);
+    fprintf(t->msg->f, "%s\n", row);
+    fflush(t->msg->f);
+    t->msg->rows = 1;
     t->drawn_ms = now_ms;
 }
