@@ -1,5 +1,5 @@
 /*
- * cli/api.c: sets up libcurl. https only, redirects are not followed (the
+ * cli/api.c: sets up libcurl. https only, redirects are not followed here (the
  * token would go with them), TLS 1.2 or later, verified unless -k was given.
  * Proxies come from the environment as libcurl reads it; the proxy does not
  * get the API's headers.
@@ -124,6 +124,10 @@ api_redact(char *line, const char *token)
 
     api_redact_value(line, "authorization");
 
+    if (strncasecmp(line, "location:", sizeof("location:") - 1) == 0) {
+        api_redact_value(line, "?");
+    }
+
     n = token != NULL ? strlen(token) : 0;
     stars = n < 3 ? n : 3;
 
@@ -233,8 +237,8 @@ api_on_document(char *p, size_t size, size_t n, void *ctx)
 }
 
 
-static int
-api_add_header(api_request_t *q, const char *line)
+int
+api_header(api_request_t *q, const char *line)
 {
     struct curl_slist  *more;
 
@@ -249,34 +253,35 @@ api_add_header(api_request_t *q, const char *line)
 }
 
 
+/* token is NULL where it is none of the server's business. */
 static int
-api_set_headers(api_request_t *q)
+api_set_headers(api_request_t *q, const char *token)
 {
     int     rc;
     char   *auth;
     size_t  len;
 
-    rc = api_add_header(q, "Accept: application/x-pcapng,"
+    rc = api_header(q, "Accept: application/x-pcapng,"
                            " application/problem+json, application/json");
 
     /* No "Expect: 100-continue": a proxy may not know it. */
     if (rc == 0) {
-        rc = api_add_header(q, "Expect:");
+        rc = api_header(q, "Expect:");
     }
 
-    if (rc != 0 || q->api->conf->token == NULL) {
+    if (rc != 0 || token == NULL) {
         return rc;
     }
 
-    len = strlen(q->api->conf->token) + sizeof("Authorization: bearer ");
+    len = strlen(token) + sizeof("Authorization: bearer ");
 
     auth = malloc(len);
     if (auth == NULL) {
         return -1;
     }
 
-    snprintf(auth, len, "Authorization: bearer %s", q->api->conf->token);
-    rc = api_add_header(q, auth);
+    snprintf(auth, len, "Authorization: bearer %s", token);
+    rc = api_header(q, auth);
 
     wipe(auth, len);
     free(auth);
@@ -357,29 +362,44 @@ api_set_transfer(api_request_t *q)
 }
 
 
+/* Takes url over. */
+static int
+api_prepare(api_request_t *q, const api_t *api, char *url, const char *token)
+{
+    q->api = api;
+    q->url = url;
+    reply_init(&q->reply);
+    q->easy = curl_easy_init();
+
+    if (q->easy == NULL || url == NULL || api_set_headers(q, token) != 0) {
+        return -1;
+    }
+
+    api_set_transfer(q);
+    api_set_tls(q);
+
+    return 0;
+}
+
+
 int
 api_request_init(api_request_t *q, const api_t *api, const char *method,
     const char *path, char *form)
 {
-    size_t  len;
+    char    *url;
+    size_t   len;
 
-    q->api = api;
     q->form = form;
-    reply_init(&q->reply);
-
     len = strlen(api->conf->url) + strlen(path) + 1;
+    url = malloc(len);
 
-    q->easy = curl_easy_init();
-    q->url = malloc(len);
-
-    if (q->easy == NULL || q->url == NULL || api_set_headers(q) != 0) {
-        return -1;
+    if (url != NULL) {
+        snprintf(url, len, "%s%s", api->conf->url, path);
     }
 
-    snprintf(q->url, len, "%s%s", api->conf->url, path);
-
-    api_set_transfer(q);
-    api_set_tls(q);
+    if (api_prepare(q, api, url, api->conf->token) != 0) {
+        return -1;
+    }
 
     if (form != NULL) {
         curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE,
@@ -389,6 +409,20 @@ api_request_init(api_request_t *q, const api_t *api, const char *method,
     }
 
     curl_easy_setopt(q->easy, CURLOPT_CUSTOMREQUEST, method);
+
+    return 0;
+}
+
+
+int
+api_request_elsewhere(api_request_t *q, const api_t *api, const char *url)
+{
+    if (api_prepare(q, api, strdup(url), NULL) != 0) {
+        return -1;
+    }
+
+    /* The address itself is the secret there. */
+    curl_easy_setopt(q->easy, CURLOPT_VERBOSE, 0L);
 
     return 0;
 }
@@ -406,7 +440,7 @@ api_request_free(api_request_t *q)
     }
 
     curl_slist_free_all(q->headers);
-    free(q->url);
+    wipe_free(q->url);
     free(q->form);
     reply_free(&q->reply);
     memset(q, 0, sizeof(api_request_t));

@@ -48,6 +48,16 @@ int api_request_init(api_request_t *q, const api_t *api, const char *method,
 void api_request_free(api_request_t *q);
 
 /*
+ * Prepares q for a GET of an absolute https URL of whatever server: without
+ * the token. Returns as api_request_init().
+ */
+int api_request_elsewhere(api_request_t *q, const api_t *api,
+    const char *url);
+
+/* Adds the header line to a prepared request. 0, or -1 without memory. */
+int api_header(api_request_t *q, const char *line);
+
+/*
  * The capture options of o as application/x-www-form-urlencoded, always with
  * format=pcapng. Returns an allocated text, or NULL with err (PCAPX_ERR_LEN
  * bytes) filled: out of memory, or longer than CLI_MAX_FORM_BYTES.
@@ -79,7 +89,8 @@ const char *api_hint(const api_request_t *q, CURLcode rc);
 
 /*
  * Takes every secret out of a line for -v, in place: the value of any
- * ...authorization header, in both spellings that curl prints, and the token
+ * ...authorization header, in both spellings that curl prints, the query of
+ * an address that is redirected to (it may be a signature), and the token
  * itself wherever it stands.
  */
 void api_redact(char *line, const char *token);

@@ -10,6 +10,7 @@
 
 
 #define ON_BOSH     (1u << OPT_CMD_BOSH)
+#define ON_RM       (1u << OPT_CMD_RM)
 
 #define NO_GATEWAY  "no SSH is used; reach Director and API by" \
                     " BOSH_ALL_PROXY=socks5://HOST:PORT, or use --ssh"
@@ -23,7 +24,7 @@ const opt_alias_t  opt_aliases[] = {
     { "group", 'g', ON_BOSH, OPT_INSTANCE, NULL },
     { "instance-group", '\0', ON_BOSH, OPT_INSTANCE, NULL },
     { NULL, 'l', ON_BOSH, OPT_SNAPLEN, NULL },
-    { "non-interactive", 'n', ON_BOSH, OPT_YES, NULL },
+    { "non-interactive", 'n', ON_BOSH | ON_RM, OPT_YES, NULL },
     { "pcap-api-url", '\0', ON_BOSH, OPT_URL, NULL },
 
     { "column", '\0', ON_BOSH, OPT_END,

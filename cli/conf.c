@@ -22,6 +22,8 @@
 #define CONF_BEARER      "bearer "
 #define CONF_BEARER_LEN  (sizeof(CONF_BEARER) - 1)
 
+#define CONF_MAX_SCALE   1000
+
 
 int
 conf_token_ok(const char *s, size_t len)
@@ -368,6 +370,26 @@ conf_free(conf_t *conf)
     free(conf->proxy);
     curl_free(conf->host);
     memset(conf, 0, sizeof(conf_t));
+}
+
+
+uint64_t
+conf_time_scale(void)
+{
+    char         err[PCAPX_ERR_LEN];
+    uint64_t     scale;
+    const char  *s;
+
+    s = getenv("PCAP_CLI_TIME_SCALE");
+
+    if (s == NULL
+        || pcapx_parse_number("scale", s, strlen(s), 1, CONF_MAX_SCALE,
+                              &scale, err) != PCAPX_OK)
+    {
+        return 1;
+    }
+
+    return scale;
 }
 
 

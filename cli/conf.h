@@ -98,6 +98,12 @@ int conf_token_ok(const char *s, size_t len);
 char *conf_url(const char *s, const char *whose, char **host, char *err);
 
 /*
+ * What the times between tries are divided by, for tests alone: 1, or what
+ * PCAP_CLI_TIME_SCALE says, see the manual page.
+ */
+uint64_t conf_time_scale(void);
+
+/*
  * Overwrites the values of --token and --client-secret in argv, so that they
  * do not stay in the process list. Both must have been copied.
  */

@@ -41,14 +41,10 @@ control_ask(api_request_t *q, const api_t *api, const char *method,
 
 
 cli_exit_t
-control_refused(const api_t *api, const api_request_t *q, size_t json)
+control_tell(const api_t *api, const api_request_t *q, size_t json)
 {
     char     text[320];
     json_t  *doc, *out;
-
-    if (q->reply.status == 401 && api->conf->again) {
-        return CLI_AGAIN;
-    }
 
     doc = problem_parse(&q->reply);
     problem_print(api->msg, &q->reply, doc, text, sizeof(text));
@@ -70,7 +66,18 @@ control_refused(const api_t *api, const api_request_t *q, size_t json)
 }
 
 
-static cli_exit_t
+cli_exit_t
+control_refused(const api_t *api, const api_request_t *q, size_t json)
+{
+    if (q->reply.status == 401 && api->conf->again) {
+        return CLI_AGAIN;
+    }
+
+    return control_tell(api, q, json);
+}
+
+
+cli_exit_t
 control_stop_one(const api_t *api, const char *id, size_t json)
 {
     char           path[API_MAX_PATH];

@@ -24,6 +24,16 @@ cli_exit_t control_ask(api_request_t *q, const api_t *api,
 cli_exit_t control_refused(const api_t *api, const api_request_t *q,
     size_t json);
 
+/* As control_refused(), where no fresh token can help: never CLI_AGAIN. */
+cli_exit_t control_tell(const api_t *api, const api_request_t *q,
+    size_t json);
+
+/*
+ * Asks the API to end the capture id, and says so. CLI_OK, or the exit code
+ * (told).
+ */
+cli_exit_t control_stop_one(const api_t *api, const char *id, size_t json);
+
 /*
  * `pcap-cli stop ID...`: CLI_OK when the API has taken every request to stop;
  * else what came of the first one that it has not taken. All are asked.

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "control.h"
 #include "list.h"
@@ -59,30 +60,94 @@ list_target(char *dst, size_t max, const json_t *doc, size_t width)
 }
 
 
-/* How it goes, or how it went. */
+/* How it goes, or how it went; of one for the storage, what is there. */
 static const char *
 list_state(char dst[LIST_MAX_TEXT], const json_t *doc)
 {
-    list_text(dst, doc, "status", 10);
+    list_text(dst, json_object_get(doc, "stored"), "state", 11);
 
-    return *dst != '\0' ? dst : list_text(dst, doc, "state", 10);
+    if (*dst == '\0') {
+        list_text(dst, doc, "status", 11);
+    }
+
+    return *dst != '\0' ? dst : list_text(dst, doc, "state", 11);
+}
+
+
+/* What only the storage knows has the size of its file. */
+static uint64_t
+list_bytes(const json_t *doc)
+{
+    return list_number(json_object_get(doc, "bytes") != NULL
+                       ? doc : json_object_get(doc, "stored"), "bytes");
+}
+
+
+/* RFC 3339 in UTC, whole seconds: the API's own form. -1: it is none. */
+static time_t
+list_time(const char *s)
+{
+    char       z;
+    struct tm  tm = { 0 };
+
+    if (sscanf(s, "%4d-%2d-%2dT%2d:%2d:%2d%c", &tm.tm_year, &tm.tm_mon,
+               &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &z) != 7
+        || z != 'Z')
+    {
+        return -1;
+    }
+
+    tm.tm_year -= 1900;
+    tm.tm_mon--;
+
+    return timegm(&tm);
+}
+
+
+void
+list_kept(char dst[8], const char *expires, time_t now)
+{
+    time_t    at;
+    uint64_t  s;
+
+    at = list_time(expires);
+    s = at > now ? (uint64_t) (at - now) : 0;
+
+    if (at == -1) {
+        snprintf(dst, 8, "-");
+
+    } else if (s >= 72 * 3600) {
+        snprintf(dst, 8, "%ud", (unsigned) (s / 86400 % 10000));
+
+    } else if (s >= 3600) {
+        snprintf(dst, 8, "%uh", (unsigned) (s / 3600));
+
+    } else {
+        snprintf(dst, 8, "%um", (unsigned) (s / 60));
+    }
 }
 
 
 static void
 list_row(const json_t *doc)
 {
-    char  id[LIST_MAX_TEXT], state[LIST_MAX_TEXT], user[LIST_MAX_TEXT];
-    char  started[LIST_MAX_TEXT], target[LIST_MAX_TEXT], bytes[16];
+    char           id[LIST_MAX_TEXT], state[LIST_MAX_TEXT], bytes[16];
+    char           started[LIST_MAX_TEXT], target[LIST_MAX_TEXT], kept[8];
+    char           user[LIST_MAX_TEXT], expires[LIST_MAX_TEXT];
+    const json_t  *stored;
 
+    stored = json_object_get(doc, "stored");
     list_target(target, sizeof(target), doc, 24);
-    text_bytes(bytes, list_number(doc, "bytes"));
+    text_bytes(bytes, list_bytes(doc));
+    list_text(expires, stored, "expires", 40);
+    list_kept(kept, json_object_get(stored, "gone") == NULL ? expires : "",
+              time(NULL));
 
-    printf("%-32s  %-8s  %-20s  %3" PRIu64 "  %10" PRIu64 "  %8s  %8" PRIu64
-           "  %-24s  %s\n", list_text(id, doc, "id", 32),
+    printf("%-32s  %-11s  %-20s  %3" PRIu64 "  %8" PRIu64 "  %8s  %7" PRIu64
+           "  %4s  %-24s  %s\n", list_text(id, doc, "id", 32),
            list_state(state, doc), list_text(started, doc, "started", 20),
            list_number(doc, "target_count"), list_number(doc, "packets"),
-           bytes, list_number(doc, "dropped"), target,
+           bytes, list_number(doc, "dropped"), kept, target,
            list_text(user, doc, "user", 32));
 }
 
@@ -175,9 +240,9 @@ list_captures(const opt_t *opt, const conf_t *conf, msg_t *msg)
         msg_note(msg, "there are no captures");
 
     } else {
-        printf("%-32s  %-8s  %-20s  %3s  %10s  %8s  %8s  %-24s  %s\n", "ID",
-               "STATE", "STARTED", "NUM", "PACKETS", "BYTES", "DROPPED",
-               "TARGET", "USER");
+        printf("%-32s  %-11s  %-20s  %3s  %8s  %8s  %7s  %4s  %-24s  %s\n",
+               "ID", "STATE", "STARTED", "NUM", "PACKETS", "BYTES",
+               "DROPPED", "KEPT", "TARGET", "USER");
 
         for (i = 0; i < json_array_size(list); i++) {
             list_row(json_array_get(list, i));
@@ -261,6 +326,36 @@ list_targets(const json_t *list)
 }
 
 
+/* What is in the storage. */
+static void
+list_stored(const json_t *doc)
+{
+    char           text[LIST_MAX_TEXT], bytes[16];
+    const json_t  *stored;
+
+    stored = json_object_get(doc, "stored");
+
+    if (!json_is_object(stored)) {
+        return;
+    }
+
+    text_bytes(bytes, list_number(stored, "bytes"));
+    printf("%-10s %s, %s (%" PRIu64 " bytes)\n", "stored",
+           list_text(text, stored, "state", 20), bytes,
+           list_number(stored, "bytes"));
+
+    if (list_number(stored, "lost")) {
+        printf("%-10s %" PRIu64 " bytes are not in the file\n", "lost",
+               list_number(stored, "lost"));
+    }
+
+    list_line(stored, "detail", "detail");
+    list_line(stored, "sha256", "sha256");
+    list_line(stored, "expires", "expires");
+    list_line(stored, "gone", "gone");
+}
+
+
 static void
 list_print(const json_t *doc)
 {
@@ -280,11 +375,12 @@ list_print(const json_t *doc)
     list_line(doc, "started", "started");
     list_line(doc, "ended", "ended");
     list_limits(doc);
-    text_bytes(text, list_number(doc, "bytes"));
+    text_bytes(text, list_bytes(doc));
     printf("%-10s %" PRIu64 ", %s, dropped %" PRIu64 ", late %" PRIu64 "\n",
            "packets", list_number(doc, "packets"), text,
            list_number(doc, "dropped"), list_number(doc, "late"));
     list_line(json_object_get(doc, "ledger"), "unknown_since", "unknown");
+    list_stored(doc);
 
     targets = json_object_get(doc, "targets");
 

@@ -19,9 +19,12 @@
 #include "cf_plugin.h"
 #include "cli.h"
 #include "control.h"
+#include "get.h"
+#include "later.h"
 #include "list.h"
 #include "passthrough.h"
 #include "pcapx/version.h"
+#include "remove.h"
 
 
 /* How this program was called. */
@@ -33,17 +36,31 @@ typedef struct {
     const char   *command;     /* of the plugin */
 } main_t;
 
+static cli_exit_t main_capture(const opt_t *opt, const conf_t *conf,
+    msg_t *msg);
+
+
 /* In the order of opt_cmd_t. */
 
 static const conf_command_t  main_commands[OPT_CMD_END] = {
-    capture_run,
-    capture_run,
+    main_capture,
+    main_capture,
+    get_run,
     list_captures,
+    remove_run,
     list_show,
-    capture_run,
+    main_capture,
     control_status,
     control_stop
 };
+
+
+static cli_exit_t
+main_capture(const opt_t *opt, const conf_t *conf, msg_t *msg)
+{
+    return opt_count(opt, OPT_STORE) ? later_run(opt, conf, msg)
+                                     : capture_run(opt, conf, msg);
+}
 
 
 /* A core would hold the token and packets. */
@@ -148,8 +165,11 @@ main_run_bosh(const opt_t *opt, msg_t *msg, const main_t *m)
 
     code = bosh_run(opt, msg, main_commands[opt->cmd], &no_api);
 
-    /* Whoever typed `bosh pcap` knew it before this program came. */
-    if (no_api && m->name == CALLED_BOSH) {
+    /*
+     * Whoever typed `bosh pcap` knew it before this program came; but it
+     * knows no storage.
+     */
+    if (no_api && m->name == CALLED_BOSH && !opt_count(opt, OPT_STORE)) {
         code = main_use_ssh(m->args, msg);
     }
 

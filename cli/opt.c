@@ -277,8 +277,8 @@ opt_take_operand(opt_t *o, const char *arg)
         }
 
         return opt_wrong(o, "there is no command \"", arg,
-                         "\"; there are: audit, bosh, cf, list, show, static,"
-                         " status, stop");
+                         "\"; there are: audit, bosh, cf, get, list, rm, show,"
+                         " static, status, stop");
     }
 
     id = opt_cmds[o->cmd].operands;
@@ -320,8 +320,8 @@ opt_finish(opt_t *o)
     }
 
     if (o->cmd == OPT_CMD_END) {
-        return opt_wrong(o, "which command? There are: audit, bosh, cf, list,"
-                         " show, static, status, stop", "", "");
+        return opt_wrong(o, "which command? There are: audit, bosh, cf, get,"
+                         " list, rm, show, static, status, stop", "", "");
     }
 
     for (i = 0; i < o->nargs; i++) {
@@ -338,12 +338,7 @@ opt_finish(opt_t *o)
                          opt_cmds[o->cmd].target, "");
     }
 
-    if (opt_count(o, OPT_TOKEN) && opt_count(o, OPT_TOKEN_FILE)) {
-        return opt_wrong(o, "--token and --token-file exclude each other",
-                         "", "");
-    }
-
-    return OPT_RUN;
+    return opt_rules(o);
 }
 
 

@@ -46,15 +46,18 @@ typedef enum {
     OPT_QUIET,
     OPT_REASON,
     OPT_RECONNECT_TIMEOUT,
+    OPT_RETENTION,
     OPT_SHA2,
     OPT_SNAPLEN,
     OPT_SSH,
+    OPT_STORE,
     OPT_TIMEOUT,
     OPT_TOKEN,
     OPT_TOKEN_FILE,
     OPT_URL,
     OPT_VERBOSE,
     OPT_VERSION,
+    OPT_WAIT,
     OPT_YES,
     OPT_END
 } opt_id_t;
@@ -106,7 +109,9 @@ extern const opt_alias_t  opt_aliases[];
 typedef enum {
     OPT_CMD_BOSH = 0,
     OPT_CMD_CF,
+    OPT_CMD_GET,
     OPT_CMD_LIST,
+    OPT_CMD_RM,
     OPT_CMD_SHOW,
     OPT_CMD_STATIC,
     OPT_CMD_STATUS,
@@ -165,6 +170,12 @@ size_t opt_count(const opt_t *o, opt_id_t id);
 
 /* The value of a single option, NULL when it was not given. */
 const char *opt_value(const opt_t *o, opt_id_t id);
+
+/*
+ * What options mean for one another: those of a capture to storage, and the
+ * token. OPT_RUN, or OPT_WRONG with o->err filled.
+ */
+opt_result_t opt_rules(opt_t *o);
 
 /* Help of the given command; of the whole program for OPT_CMD_END. */
 void opt_help(FILE *f, opt_cmd_t cmd);

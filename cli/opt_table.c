@@ -10,9 +10,9 @@
 
 
 #define ON(cmd)     (1u << OPT_CMD_##cmd)
-#define ON_ALL      (ON_CAPTURE | ON(LIST) | ON(SHOW) | ON(STATUS) | ON(STOP))
+#define ON_ALL      (ON_CAPTURE | ON_ABOUT | ON(STATUS))
 #define ON_CAPTURE  (ON(BOSH) | ON(CF) | ON(STATIC))
-#define ON_ABOUT    (ON(LIST) | ON(SHOW) | ON(STOP))
+#define ON_ABOUT    (ON(GET) | ON(LIST) | ON(RM) | ON(SHOW) | ON(STOP))
 
 
 static int opt_check_interface(const opt_def_t *def, const char *s,
@@ -87,7 +87,7 @@ const opt_def_t  opt_table[OPT_END] = {
     { "filter", 'f', OPT_SINGLE, ON_CAPTURE, 0, "filter", opt_check_filter,
       "EXPR", "capture only what matches (pcap-filter(7))" },
 
-    { "force", 'F', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
+    { "force", 'F', OPT_FLAG, ON_CAPTURE | ON(GET), 0, NULL, NULL, NULL,
       "replace FILE when it exists" },
 
     { "format", '\0', OPT_SINGLE, ON_CAPTURE, 0, NULL, opt_check_format,
@@ -127,9 +127,10 @@ const opt_def_t  opt_table[OPT_END] = {
     { "no-reconnect", '\0', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
       "end when the stream is cut, do not go on in the same file" },
 
-    { "output", 'o', OPT_SINGLE, ON_CAPTURE, 0, NULL, opt_check_nonempty,
-      "FILE", "write here, - is standard output (default: a new file named"
-              " after target and time)" },
+    { "output", 'o', OPT_SINGLE, ON_CAPTURE | ON(GET), 0, NULL,
+      opt_check_nonempty, "FILE",
+      "write here, - is standard output (default: a new file named after"
+      " target and time; of what was stored, after its id)" },
 
     { "parallel", '\0', OPT_SINGLE, ON(BOSH), 0, NULL, opt_check_count,
       "N", "no effect: the API starts all at once" },
@@ -151,6 +152,11 @@ const opt_def_t  opt_table[OPT_END] = {
       "give up when a cut stream cannot be continued for so long (default"
       " 60s)" },
 
+    { "retention", '\0', OPT_SINGLE, ON_CAPTURE, 0, NULL,
+      opt_check_duration, "TIME",
+      "with --store: keep the file for so long: 48h (default and maximum are"
+      " the API's)" },
+
     { "sha2", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
       "no effect: there are no checksums" },
 
@@ -159,6 +165,10 @@ const opt_def_t  opt_table[OPT_END] = {
 
     { "ssh", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
       "hand over to the bosh CLI's own pcap, which uses SSH" },
+
+    { "store", '\0', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
+      "capture to the API's storage, print the id and end; needs a limit"
+      " (--duration, --max-bytes, --max-packets)" },
 
     { "timeout", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_duration,
       "TIME", "give up when the API is silent for so long (default 60s)" },
@@ -179,7 +189,10 @@ const opt_def_t  opt_table[OPT_END] = {
     { "version", '\0', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
       "show the version" },
 
-    { "yes", 'y', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
+    { "wait", '\0', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
+      "with --store: wait for its end and fetch the file" },
+
+    { "yes", 'y', OPT_FLAG, ON_CAPTURE | ON(RM), 0, NULL, NULL, NULL,
       "do not ask, however many targets there are" },
 };
 
@@ -192,8 +205,14 @@ const opt_cmd_def_t  opt_cmds[OPT_CMD_END] = {
     { "cf", "APP", opt_check_app, OPT_END, 0,
       "capture containers of a Cloud Foundry app" },
 
+    { "get", "ID", opt_check_id, OPT_END, 0,
+      "fetch the file of the stored capture ID" },
+
     { "list", NULL, NULL, OPT_END, 0,
-      "your captures that run or ended lately" },
+      "your captures that run, ended lately or are stored" },
+
+    { "rm", "ID", opt_check_id, OPT_END, 1,
+      "remove the files of the stored captures ID" },
 
     { "show", "ID", opt_check_id, OPT_END, 0,
       "the capture ID and its instances" },

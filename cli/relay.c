@@ -24,7 +24,6 @@
 #define RELAY_OVERLAP_MS   10000     /* or a third of the lead */
 #define RELAY_STABLE_MS    10000     /* it was a success */
 #define RELAY_MAX_ASKED_MS 30000     /* no longer, whatever the API asks */
-#define RELAY_MAX_SCALE    1000
 
 #define RELAY_MAX_LIMIT    (UINT64_C(1) << 53)   /* the API's own bound */
 #define RELAY_LIMITS_LEN   200
@@ -47,27 +46,6 @@ static uint64_t
 relay_scaled(const relay_t *relay, uint64_t ms)
 {
     return ms / relay->scale;
-}
-
-
-/* For tests alone: PCAP_CLI_TIME_SCALE, see the manual page. */
-static uint64_t
-relay_scale(void)
-{
-    char         err[PCAPX_ERR_LEN];
-    uint64_t     scale;
-    const char  *s;
-
-    s = getenv("PCAP_CLI_TIME_SCALE");
-
-    if (s == NULL
-        || pcapx_parse_number("scale", s, strlen(s), 1, RELAY_MAX_SCALE,
-                              &scale, err) != PCAPX_OK)
-    {
-        return 1;
-    }
-
-    return scale;
 }
 
 
@@ -112,7 +90,7 @@ relay_init(capture_t *c, const char *path, char *form)
     relay = &c->relay;
     relay->form = form;
     relay->path = strdup(path);
-    relay->scale = relay_scale();
+    relay->scale = conf_time_scale();
     relay->on = !opt_count(c->opt, OPT_NO_RECONNECT);
     relay_read_limits(relay, c->opt);
 
