@@ -35,7 +35,9 @@ my $number = 0;
 # Options: certs, script, status (answer of /v1/status), cert, port, token (or
 # a list of them), delete (sub of the same kind for DELETE), put (the same for
 # a fresh token; without it, this is an older API), base_path (of a named
-# environment, in front of /v1/).
+# environment, in front of /v1/), store (sub of the same kind for everything
+# about stored captures, see PcapTest::StoreStandIn), elsewhere (the same in
+# place of all others, and without a look at the token: no API).
 sub new
 {
     my ($class, %o) = @_;
@@ -250,6 +252,8 @@ sub answer
 
     $c->event('request', %$r);
 
+    return $c->{api}{elsewhere}->($c, $r) if $c->{api}{elsewhere};
+
     my $base_path = $c->{api}{base_path} || '';
     $r->{path} =~ s{^\Q$base_path\E(?=/v1/)}{}
         or return $c->problem(404, 'Not Found', 'no such environment');
@@ -273,6 +277,9 @@ sub answer
         if !grep { $_ eq ($token || '') } @good;
 
     $r->{token} = $token;
+
+    return $c->{api}{store}->($c, $r)
+        if $c->{api}{store} && $r->{path} =~ m{^/v1/captures(?:/|$)};
 
     if ($r->{method} eq 'DELETE') {
         $r->{path} eq '/v1/captures/' . PcapTest::StandIn::ID
