@@ -72,6 +72,18 @@ ngx_pcap_api_file_header(ngx_pcap_api_ctx_t *ctx, const char *name,
 }
 
 
+static ngx_int_t
+ngx_pcap_api_file_digest(ngx_pcap_api_ctx_t *ctx, json_t *rec)
+{
+    const char  *digest;
+
+    digest = ngx_pcap_api_record_text(rec, "sha256");
+
+    return *digest == '\0' ? NGX_OK
+           : ngx_pcap_api_file_header(ctx, "X-Pcap-Sha256", "%s", digest);
+}
+
+
 /* Of any file, whoever sends it. */
 static ngx_int_t
 ngx_pcap_api_file_general(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
@@ -86,10 +98,7 @@ ngx_pcap_api_file_general(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    return *ngx_pcap_api_record_text(rec, "sha256") == '\0'
-           ? NGX_OK
-           : ngx_pcap_api_file_header(ctx, "X-Pcap-Sha256", "%s",
-                                ngx_pcap_api_record_text(rec, "sha256"));
+    return ngx_pcap_api_file_digest(ctx, rec);
 }
 
 
@@ -249,7 +258,9 @@ static ngx_int_t
 ngx_pcap_api_file_redirect(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     ngx_str_t *url)
 {
-    if (ngx_pcap_api_add_header(r, "Location", url) != NGX_OK) {
+    if (ngx_pcap_api_add_header(r, "Location", url) != NGX_OK
+        || ngx_pcap_api_file_digest(ctx, ctx->stored.record) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -137,6 +137,7 @@ $c = file($url);
 is($c->{status}, 302, 'redirected');
 is($c->header('location'), $url, 'to the URL');
 is($c->header('cache-control'), 'no-store', 'which nobody keeps');
+is($c->header('x-pcap-sha256'), 'b' x 64, 'and what the file is to be');
 
 
 # The document of the capture, with the URL when there is one.
