@@ -245,6 +245,11 @@ ngx_pcap_api_stop_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     pmcf = ngx_http_get_module_main_conf(r, ngx_pcap_api_module);
 
     rc = ngx_pcap_api_row_stop(pmcf->zone, ctx);
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_pcap_api_grant_stop(ctx); /* not yet begun */
+    }
+
     if (rc == NGX_DECLINED) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
                                    "there is no running capture %*s",

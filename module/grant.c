@@ -296,6 +296,31 @@ ngx_pcap_api_grant_find(ngx_pcap_api_shm_t *sh, u_char key[32])
 }
 
 
+/* Those of this user that nobody has taken yet; under the lock. */
+static ngx_uint_t
+ngx_pcap_api_grants_of(ngx_pcap_api_shm_t *sh, ngx_pcap_api_ctx_t *ctx,
+    u_char user_hash[32])
+{
+    ngx_uint_t             n;
+    ngx_queue_t           *q;
+    ngx_pcap_api_grant_t  *g;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&sh->grants);
+         q != ngx_queue_sentinel(&sh->grants);
+         q = ngx_queue_next(q))
+    {
+        g = ngx_queue_data(q, ngx_pcap_api_grant_t, queue);
+
+        n += ngx_memcmp(g->user_hash, user_hash, 32) == 0
+             && ngx_memcmp(g->env, ctx->conf->env, 32) == 0;
+    }
+
+    return n;
+}
+
+
 static ngx_int_t
 ngx_pcap_api_grant_digest(u_char *secret, u_char key[32])
 {
@@ -320,7 +345,8 @@ ngx_int_t
 ngx_pcap_api_grant_put(ngx_pcap_api_ctx_t *ctx,
     u_char hex[2 * NGX_PCAP_API_GRANT_LEN])
 {
-    u_char                 secret[NGX_PCAP_API_GRANT_LEN];
+    u_char                 secret[NGX_PCAP_API_GRANT_LEN], hash[32];
+    ngx_uint_t             n;
     ngx_shm_zone_t        *zone;
     ngx_slab_pool_t       *shpool;
     ngx_pcap_api_shm_t    *sh;
@@ -336,6 +362,8 @@ ngx_pcap_api_grant_put(ngx_pcap_api_ctx_t *ctx,
         return NGX_ERROR;
     }
 
+    ngx_pcap_api_user_hash(&ctx->identity, hash);
+
     zone = ngx_pcap_api_grant_zone(ctx);
     shpool = ngx_pcap_api_shpool(zone);
     sh = ngx_pcap_api_shm(zone);
@@ -343,12 +371,18 @@ ngx_pcap_api_grant_put(ngx_pcap_api_ctx_t *ctx,
     ngx_shmtx_lock(&shpool->mutex);
 
     ngx_pcap_api_grants_expire(shpool, sh);
-    g = ngx_pcap_api_shm_alloc(shpool, sh, offsetof(ngx_pcap_api_grant_t,
-                                                    data) + c.size);
+    n = ngx_pcap_api_grants_of(sh, ctx, hash);
+    g = n < NGX_PCAP_API_GRANTS
+        ? ngx_pcap_api_shm_alloc(shpool, sh,
+                                 offsetof(ngx_pcap_api_grant_t, data)
+                                 + c.size)
+        : NULL;
 
     if (g != NULL) {
         ngx_memcpy(g->key, ctx->stored.key, 32);
+        ngx_memcpy(g->id, ctx->id, NGX_PCAP_API_ID_LEN);
         ngx_memcpy(g->env, ctx->conf->env, 32);
+        ngx_memcpy(g->user_hash, hash, 32);
         g->expires = ngx_current_msec + NGX_PCAP_API_GRANT_MS;
         g->len = c.size;
 
@@ -361,6 +395,14 @@ ngx_pcap_api_grant_put(ngx_pcap_api_ctx_t *ctx,
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
+
+    if (n >= NGX_PCAP_API_GRANTS) {
+        ctx->retry_after = 10;
+
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_TOO_MANY_REQUESTS,
+                                   "%ui captures of yours wait for the store "
+                                   "already", n);
+    }
 
     if (g == NULL) {
         ctx->retry_after = 10;
@@ -396,6 +438,59 @@ ngx_pcap_api_grant_drop(ngx_pcap_api_ctx_t *ctx)
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
+}
+
+
+void
+ngx_pcap_api_grant_revoke(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pcap_api_grant_drop(ctx);
+    ngx_memcpy(ctx->stop_id, ctx->id, NGX_PCAP_API_ID_LEN);
+    (void) ngx_pcap_api_row_stop(ngx_pcap_api_grant_zone(ctx), ctx);
+}
+
+
+ngx_int_t
+ngx_pcap_api_grant_stop(ngx_pcap_api_ctx_t *ctx)
+{
+    u_char                 hash[32];
+    ngx_int_t              rc;
+    ngx_uint_t             admin;
+    ngx_queue_t           *q;
+    ngx_shm_zone_t        *zone;
+    ngx_slab_pool_t       *shpool;
+    ngx_pcap_api_shm_t    *sh;
+    ngx_pcap_api_grant_t  *g;
+
+    zone = ngx_pcap_api_grant_zone(ctx);
+    shpool = ngx_pcap_api_shpool(zone);
+    sh = ngx_pcap_api_shm(zone);
+
+    ngx_pcap_api_user_hash(&ctx->identity, hash);
+    admin = ngx_pcap_api_has_scope(&ctx->identity, &ctx->conf->admin_scope);
+    rc = NGX_DECLINED;
+
+    ngx_shmtx_lock(&shpool->mutex);
+
+    for (q = ngx_queue_head(&sh->grants);
+         q != ngx_queue_sentinel(&sh->grants);
+         q = ngx_queue_next(q))
+    {
+        g = ngx_queue_data(q, ngx_pcap_api_grant_t, queue);
+
+        if (ngx_memcmp(g->id, ctx->stop_id, NGX_PCAP_API_ID_LEN) == 0
+            && ngx_memcmp(g->env, ctx->conf->env, 32) == 0
+            && (admin || ngx_memcmp(g->user_hash, hash, 32) == 0))
+        {
+            ngx_pcap_api_grant_free(shpool, g);
+            rc = NGX_OK;
+            break;
+        }
+    }
+
+    ngx_shmtx_unlock(&shpool->mutex);
+
+    return rc;
 }
 
 

@@ -436,6 +436,37 @@ ngx_pcap_api_refuse(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status,
 }
 
 
+/* What we had said of a file that turns out not to be there. */
+static void
+ngx_pcap_api_forget_headers(ngx_http_request_t *r)
+{
+    ngx_uint_t        i, k;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static const ngx_str_t  names[] = {
+        ngx_string("X-Vcap-Request-Id"), ngx_string("Cache-Control"),
+        ngx_string("Content-Disposition"), ngx_string("X-Pcap-Sha256")
+    };
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            for (k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+                if (h[i].key.len == names[k].len
+                    && ngx_strncasecmp(h[i].key.data, names[k].data,
+                                       names[k].len)
+                       == 0)
+                {
+                    h[i].hash = 0;         /* it is not sent */
+                }
+            }
+        }
+    }
+}
+
+
 /* The target of error_page: nginx's own refusals as problem documents. */
 ngx_int_t
 ngx_pcap_api_problem_handler(ngx_http_request_t *r)
@@ -462,6 +493,8 @@ ngx_pcap_api_problem_handler(ngx_http_request_t *r)
     if (status < 400 || status > 599) {
         status = NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ngx_pcap_api_forget_headers(r);
 
     if (r->err_status) {
         r->err_status = status;

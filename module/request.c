@@ -539,6 +539,11 @@ ngx_pcap_api_cleanup(void *data)
         ngx_pcap_api_row_remove(pmcf->zone, ctx);
     }
 
+    if (ctx->stored.promised) {            /* its user does not know it */
+        ctx->stored.promised = 0;
+        ngx_pcap_api_grant_revoke(ctx);
+    }
+
     json_decref(ctx->stored.record);
     json_decref(ctx->stored.url);
     ctx->stored.record = NULL;

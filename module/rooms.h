@@ -396,8 +396,15 @@ ngx_int_t ngx_pcap_api_grant_phase(ngx_http_request_t *r,
 /* Grants ctx, which has its targets: NGX_OK with hex, or a refusal. */
 ngx_int_t ngx_pcap_api_grant_put(ngx_pcap_api_ctx_t *ctx,
     u_char hex[2 * NGX_PCAP_API_GRANT_LEN]);
-/* Takes the grant of ctx back, if it is still there. */
+/* Takes the grant of ctx->stored.key back, if it is still there. */
 void ngx_pcap_api_grant_drop(ngx_pcap_api_ctx_t *ctx);
+/* As drop; when the store has taken it already its capture is stopped. */
+void ngx_pcap_api_grant_revoke(ngx_pcap_api_ctx_t *ctx);
+/*
+ * Takes that of the capture ctx->stop_id back: NGX_OK; NGX_DECLINED: there is
+ * none, or it is not the caller's (who may be an admin).
+ */
+ngx_int_t ngx_pcap_api_grant_stop(ngx_pcap_api_ctx_t *ctx);
 /* The token has run out: it is of no more use. */
 void ngx_pcap_api_grant_wipe(ngx_pcap_api_ctx_t *ctx);
 

@@ -182,6 +182,7 @@ ngx_pcap_api_route_grant(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     }
 
     if (ngx_exiting) {
+        ngx_pcap_api_grant_drop(ctx);      /* it stands in a log now */
         ctx->retry_after = 1;
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                    "this server is draining");

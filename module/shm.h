@@ -75,7 +75,9 @@ typedef struct {
 typedef struct {
     ngx_queue_t             queue;
     u_char                  key[32];       /* digest of the secret */
+    u_char                  id[NGX_PCAP_API_ID_LEN];
     u_char                  env[32];
+    u_char                  user_hash[32];
     ngx_msec_t              expires;       /* ngx_current_msec */
     size_t                  len;
     u_char                  data[1];

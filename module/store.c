@@ -72,7 +72,7 @@ ngx_pcap_api_store_ask(ngx_pcap_api_ctx_t *ctx, const char *method,
     }
 
     ctx->stored.asked = 1;
-    ctx->deadline = ngx_current_msec + NGX_PCAP_API_STORE_MS;
+    ask->deadline = ngx_current_msec + NGX_PCAP_API_STORE_MS;
 
     return ngx_pcap_api_fetch(ctx, &ctx->conf->store.uri,
                               NGX_PCAP_API_STORE_MAX, &ask->fetch);
@@ -82,8 +82,12 @@ ngx_pcap_api_store_ask(ngx_pcap_api_ctx_t *ctx, const char *method,
 ngx_int_t
 ngx_pcap_api_store_wait(ngx_pcap_api_ctx_t *ctx)
 {
-    return ctx->stored.ask.fetch.done
-           || (ngx_msec_int_t) (ngx_current_msec - ctx->deadline) >= 0
+    ngx_pcap_api_store_ask_t  *ask;
+
+    ask = &ctx->stored.ask;
+
+    return ask->fetch.done
+           || (ngx_msec_int_t) (ngx_current_msec - ask->deadline) >= 0
            ? NGX_OK : NGX_AGAIN;
 }
 
@@ -490,6 +494,33 @@ ngx_pcap_api_store_about(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/*
+ * The name by which this server is found on the unix socket: its own, if it is
+ * one that a URL can have.
+ */
+static json_t *
+ngx_pcap_api_store_host(ngx_pcap_api_ctx_t *ctx)
+{
+    u_char                    *p;
+    ngx_str_t                  name;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    cscf = ngx_http_get_module_srv_conf(ctx->request, ngx_http_core_module);
+    name = cscf->server_name;
+
+    for (p = name.data; p < name.data + name.len; p++) {
+        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z')
+              || (*p >= '0' && *p <= '9') || *p == '-' || *p == '.'))
+        {
+            return json_string("localhost");
+        }
+    }
+
+    return name.len ? json_stringn((char *) name.data, name.len)
+                    : json_string("localhost");
+}
+
+
 static ngx_int_t
 ngx_pcap_api_store_body(ngx_pcap_api_ctx_t *ctx,
     u_char grant[2 * NGX_PCAP_API_GRANT_LEN], ngx_str_t *body)
@@ -498,7 +529,6 @@ ngx_pcap_api_store_body(ngx_pcap_api_ctx_t *ctx,
     json_t                    *doc, *about;
     u_char                     owner[NGX_PCAP_API_OWNER_LEN];
     ngx_str_t                  path;
-    ngx_http_core_srv_conf_t  *cscf;
     ngx_http_core_loc_conf_t  *clcf;
 
     about = ngx_pcap_api_store_about(ctx);
@@ -506,7 +536,6 @@ ngx_pcap_api_store_body(ngx_pcap_api_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    cscf = ngx_http_get_module_srv_conf(ctx->request, ngx_http_core_module);
     clcf = ngx_http_get_module_loc_conf(ctx->request, ngx_http_core_module);
 
     path.len = clcf->name.len + sizeof("grants/") - 1;
@@ -527,11 +556,7 @@ ngx_pcap_api_store_body(ngx_pcap_api_ctx_t *ctx,
                                      2 * NGX_PCAP_API_GRANT_LEN));
     json_object_set_new(doc, "path", json_stringn((char *) path.data,
                                                   path.len));
-    json_object_set_new(doc, "host",
-                        cscf->server_name.len
-                        ? json_stringn((char *) cscf->server_name.data,
-                                       cscf->server_name.len)
-                        : json_string("localhost"));
+    json_object_set_new(doc, "host", ngx_pcap_api_store_host(ctx));
     json_object_set_new(doc, "owner", json_stringn((char *) owner,
                                                    sizeof(owner)));
     json_object_set_new(doc, "retention",
@@ -573,14 +598,12 @@ ngx_pcap_api_store_begin(ngx_pcap_api_ctx_t *ctx)
         return rc;
     }
 
-    if (ngx_pcap_api_store_body(ctx, grant, &body) != NGX_OK
-        || ngx_pcap_api_store_ask(ctx, "POST", "/captures", &body) != NGX_OK)
-    {
-        ngx_pcap_api_grant_drop(ctx);
-        return NGX_ERROR;
-    }
+    ctx->stored.promised = 1;
 
-    return NGX_AGAIN;
+    return ngx_pcap_api_store_body(ctx, grant, &body) == NGX_OK
+           && ngx_pcap_api_store_ask(ctx, "POST", "/captures", &body)
+              == NGX_OK
+           ? NGX_AGAIN : NGX_ERROR;
 }
 
 
@@ -600,6 +623,11 @@ ngx_pcap_api_store_refused(ngx_pcap_api_ctx_t *ctx, json_t *doc)
             && status != NGX_HTTP_SERVICE_UNAVAILABLE
             && status != NGX_HTTP_INSUFFICIENT_STORAGE))
     {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "the store, asked by \"%V\", does not take a capture: "
+                      "%ui, %s", &ctx->conf->store.uri, status,
+                      detail ? detail : "without a word");
+
         return ngx_pcap_api_store_failed(ctx, "it does not take the capture");
     }
 
@@ -629,7 +657,6 @@ ngx_pcap_api_store_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     doc = ngx_pcap_api_store_answer(ctx, &why);
 
     if (why != NULL || ctx->stored.ask.fetch.status != NGX_HTTP_CREATED) {
-        ngx_pcap_api_grant_drop(ctx);
         rc = why ? ngx_pcap_api_store_failed(ctx, why)
                  : ngx_pcap_api_store_refused(ctx, doc);
         json_decref(doc);
@@ -644,6 +671,8 @@ ngx_pcap_api_store_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return ngx_pcap_api_store_failed(ctx, "its answer is not what a "
                                          "store says");
     }
+
+    ctx->stored.promised = 0;
 
     if (ngx_pcap_api_capture_path(ctx, ctx->id, "", &location) == NGX_OK) {
         (void) ngx_pcap_api_add_header(r, "Location", &location);

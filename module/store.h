@@ -13,8 +13,9 @@
 #define NGX_PCAP_API_OWNER_LEN      64       /* hex digits */
 #define NGX_PCAP_API_GRANT_LEN      32       /* random bytes */
 #define NGX_PCAP_API_GRANT_MS       10000
+#define NGX_PCAP_API_GRANTS         8        /* of a user, not yet taken */
 #define NGX_PCAP_API_STORE_MS       5000     /* to answer */
-#define NGX_PCAP_API_STORE_MAX      (16 * 1024 * 1024)
+#define NGX_PCAP_API_STORE_MAX      (4 * 1024 * 1024)
 
 /* Of a location. */
 
@@ -37,6 +38,7 @@ typedef struct {
     ngx_str_t                  method;
     ngx_str_t                  uri;
     ngx_str_t                  body;         /* JSON, or empty */
+    ngx_msec_t                 deadline;
 } ngx_pcap_api_store_ask_t;
 
 /* Of a request. */
@@ -48,6 +50,8 @@ typedef struct {
     json_t                    *url;          /* of its object; or NULL */
     u_char                     key[32];      /* digest of its grant */
     unsigned                   granted:1;    /* this one runs by a grant */
+    unsigned                   promised:1;   /* granted to the store, and
+                                                nobody told its user yet */
     unsigned                   asked:1;
     unsigned                   removing:1;
     unsigned                   url_asked:1;

@@ -25,6 +25,37 @@ ngx_pcap_api_record_file_fits(json_t *file, const char *id)
 }
 
 
+/* It becomes a header. */
+static ngx_uint_t
+ngx_pcap_api_record_digest_fits(json_t *digest)
+{
+    return json_string_length(digest) == 0
+           || (json_string_length(digest) == 64
+               && strspn(json_string_value(digest), "0123456789abcdef")
+                  == 64);
+}
+
+
+/* As a header: nothing but what a URL may hold. */
+static ngx_uint_t
+ngx_pcap_api_record_url_fits(json_t *url)
+{
+    size_t       i, len;
+    const char  *s;
+
+    s = json_string_value(url);
+    len = json_string_length(url);
+
+    for (i = 0; i < len; i++) {
+        if (s[i] <= ' ' || s[i] > '~') {
+            return 0;
+        }
+    }
+
+    return len > 8 && ngx_strncmp(s, "http", 4) == 0;
+}
+
+
 /* 1: it is a record, with all that is read below. */
 static ngx_uint_t
 ngx_pcap_api_record_fits(json_t *rec)
@@ -66,7 +97,8 @@ ngx_pcap_api_record_fits(json_t *rec)
         }
     }
 
-    return ngx_pcap_api_record_file_fits(json_object_get(rec, "file"), id);
+    return ngx_pcap_api_record_file_fits(json_object_get(rec, "file"), id)
+           && ngx_pcap_api_record_digest_fits(json_object_get(rec, "sha256"));
 }
 
 
@@ -348,7 +380,7 @@ ngx_pcap_api_record_url(ngx_pcap_api_ctx_t *ctx)
 
     if (why == NULL
         && (ctx->stored.ask.fetch.status != NGX_HTTP_OK
-            || json_string_length(json_object_get(doc, "url")) == 0
+            || !ngx_pcap_api_record_url_fits(json_object_get(doc, "url"))
             || json_integer_value(json_object_get(doc, "expires")) <= 0))
     {
         why = "it has no URL of the object";

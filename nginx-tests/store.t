@@ -178,6 +178,16 @@ ok(listed(token => 'boss')->{$id}, 'an admin lists');
 is($nginx->fetch("/v1/captures/$id", token => 'boss')->{status}, 200,
     'and sees it');
 
+# a file that somebody has taken away
+rename "$store->{folder}/$id.pcapng", "$store->{folder}/aside";
+$c = download($nginx, $id);
+like(problem_of($c, 404, 'taken away'), qr/./, 'it is said');
+is(scalar @{ $c->{fields}{$_} || [] }, 1, "taken away: one $_")
+    for qw(x-vcap-request-id cache-control);
+is($c->header($_), undef, "taken away: no $_")
+    for qw(x-pcap-sha256 content-disposition);
+rename "$store->{folder}/aside", "$store->{folder}/$id.pcapng";
+
 # --- it goes ------------------------------------------------------------------
 
 is($nginx->fetch($url, method => 'DELETE')->{status}, 204, 'removed');

@@ -24,7 +24,7 @@ my $lab = lab(fakes => 2, nginx => { workers => 2, store => $stub,
     pcap => 'pcap_api_store_max_retention 2d; pcap_api_trusted_routers'
     . ' 127.0.0.1; pcap_api_max_duration 1h;' },
     script => sub { $_[0]->usual(2) });
-my ($nginx, $fake) = @$lab{qw(nginx fake)};
+my ($nginx, $fake, $uaa) = @$lab{qw(nginx fake uaa)};
 
 my %usual = (resolver => 'static', target => 'demo', options =>
     { duration => '20s', filter => 'tcp port 80', reason => 'ticket 7',
@@ -103,6 +103,18 @@ sub as_nobody
     });
 
     return ($pid, $file);
+}
+
+
+# Nobody can have what this request has granted.
+sub grant_gone
+{
+    my ($h, $name) = @_;
+
+    my ($pid, $file) = as_nobody("/v1/grants/$h->{doc}{grant}");
+
+    wait_exit($pid, 5) // stop_child($pid, 'KILL', 5);
+    like(slurp($file), qr{^HTTP/1\.1 404 }, "$name: its grant is gone");
 }
 
 
@@ -295,9 +307,7 @@ for my $case ([ '429 No', 429, qr/your quota/ ], [ '507 No', 507,
     $c->read_end(5);
     is($c->{status}, $case->[1], "$case->[0] of the store");
     like($c->{body}, $case->[2], "$case->[0]: why");
-    ($pid, $file) = as_nobody("/v1/grants/$h->{doc}{grant}");
-    wait_exit($pid, 5) // stop_child($pid, 'KILL', 5);
-    like(slurp($file), qr{^HTTP/1\.1 404 }, 'its grant is gone');
+    grant_gone($h, $case->[0]);
 }
 
 for my $case ([ 'garbage', 'garbage' ], [ 'an array', [] ], [ 'another one',
@@ -308,6 +318,7 @@ for my $case ([ 'garbage', 'garbage' ], [ 'an array', [] ], [ 'another one',
     say_it($h, '201 Created', $case->[1]);
     $c->read_end(5);
     is($c->{status}, 503, "$case->[0]: 503") or diag($c->{body});
+    grant_gone($h, $case->[0]);
 }
 
 $c = post(\%usual);
@@ -316,6 +327,52 @@ syswrite $h->{socket}, "Status: 201 Created\r\nContent-Length: 100\r\n\r\n{";
 close delete $h->{socket};
 $c->read_end(5);
 is($c->{status}, 503, 'cut: 503');
+
+# stopped before the store has come for it
+$c = post(\%usual);
+$h = $stub->asked();
+say_it($h, '201 Created', record($h->{doc}));
+$c->read_end(5);
+$uaa->token('eve', scope => ['pcap.capture'], user_name => 'eve',
+    user_id => 'user-eve', sub => 'user-eve');
+is($nginx->fetch("/v1/captures/$h->{doc}{id}", method => 'DELETE',
+    token => 'eve')->{status}, 404, 'not yet begun: not for others to stop');
+is($nginx->fetch("/v1/captures/$h->{doc}{id}", method => 'DELETE')->{status},
+    202, 'not yet begun: stopped');
+grant_gone($h, 'not yet begun');
+
+# nobody waits for the 202 any more
+$c = post(\%usual);
+$h = $stub->asked();
+$c->vanish();
+ok(wait_for(5, sub { $nginx->access() =~ m{^499 POST /v1/captures}m }),
+    'the client has gone');
+grant_gone($h, 'its client gone');
+close delete $h->{socket};
+
+# the store has come for it, but does not say so: nobody knows of it
+$c = post(\%usual);
+$h = $stub->asked();
+($pid, $file) = as_nobody("/v1/grants/$h->{doc}{grant}");
+ok(wait_for(5, sub { -s $file }), 'taken before the answer');
+$c->read_end(10);
+is($c->{status}, 503, 'no answer: 503');
+ok(defined wait_exit($pid, 10), 'no answer: what runs is ended');
+like(slurp($file), qr/X-Pcap-Status: stopped\r\n/, 'no answer: stopped');
+close delete $h->{socket};
+
+# so many at once, and not for ever
+my @waiting = map {
+    my $c = post(\%usual);
+    [ $c, $stub->asked() ];
+} 1 .. 8;
+
+refused_with(\%usual, 429, qr/8 captures of yours wait/, 'one too many');
+
+for my $w (@waiting) {
+    say_it($w->[1], '507 No', { detail => 'full' });
+    $w->[0]->read_end(5);
+}
 
 $stub->close();
 refused_with(\%usual, 503, qr/store failed/, 'no store');
