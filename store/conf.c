@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,34 +16,13 @@
 #include <unistd.h>
 
 #include "conf.h"
+#include "conf_int.h"
 #include "log.h"
 #include "pcapx/pcapx.h"
 #include "pcapx/valid.h"
 
 
-typedef enum {
-    CONF_TEXT = 0,
-    CONF_NUMBER,
-    CONF_SIZE,
-    CONF_TIME
-} conf_type_t;
-
-/* Not set yet: no number may be that large. */
-#define CONF_UNSET     UINT64_MAX
-
 #define CONF_FLAG_LEN  48
-#define CONF_SIZE_MAX  (UINT64_C(1) << 53)             /* pcapx_parse_size() */
-#define CONF_TIME_MAX  (UINT64_C(3650) * 86400 * 1000)
-
-typedef struct {
-    const char   *key;
-    conf_type_t   type;
-    size_t        offset;
-    uint64_t      min;
-    uint64_t      max;
-    const char   *dflt;      /* as it would be written; NULL: none */
-    const char   *help;
-} conf_key_t;
 
 
 static int conf_flags(conf_t *conf, int argc, char **argv, char *err);
@@ -51,9 +31,6 @@ static const char *conf_split(const char *arg, char *name, char *err);
 static int conf_file(conf_t *conf, const char *path, char *err);
 static int conf_keys_of(conf_t *conf, json_t *root, const char *path,
     char *err);
-static int conf_json(conf_t *conf, const conf_key_t *k, const json_t *value,
-    char *err);
-static int conf_unset(conf_t *conf, const conf_key_t *k);
 static int conf_set(conf_t *conf, const conf_key_t *k, const char *value,
     char *err);
 static int conf_text(conf_t *conf, const conf_key_t *k, const char *value,
@@ -64,10 +41,7 @@ static int conf_check(conf_t *conf, char *err);
 static int conf_paths(const conf_t *conf, char *err);
 static int conf_mode(conf_t *conf, char *err);
 static int conf_users(conf_t *conf, char *err);
-static const conf_key_t *conf_find(const char *key);
-
-#define conf_field(type, conf, k)                                            \
-    ((type *) (void *) ((char *) (conf) + (k)->offset))
+static void conf_wipe(void *p);
 
 
 static const conf_key_t  conf_keys[] = {
@@ -116,15 +90,9 @@ static const conf_key_t  conf_keys[] = {
 int
 conf_load(conf_t *conf, int argc, char **argv, char *err)
 {
-    const conf_key_t  *k;
-
     memset(conf, 0, sizeof(*conf));
-
-    for (k = conf_keys; k->key; k++) {
-        if (k->type != CONF_TEXT) {
-            *conf_field(uint64_t, conf, k) = CONF_UNSET;
-        }
-    }
+    conf_clear(conf, conf_keys);
+    conf_clear(conf, conf_s3_keys);
 
     if (conf_flags(conf, argc, argv, err) != 0) {
         return -1;
@@ -134,7 +102,30 @@ conf_load(conf_t *conf, int argc, char **argv, char *err)
         return 0;
     }
 
-    for (k = conf_keys; k->key; k++) {
+    return conf_defaults(conf, conf_keys, err) == 0
+           ? conf_check(conf, err) : -1;
+}
+
+
+void
+conf_clear(conf_t *conf, const conf_key_t *keys)
+{
+    const conf_key_t  *k;
+
+    for (k = keys; k->key; k++) {
+        if (k->type != CONF_TEXT) {
+            *conf_field(uint64_t, conf, k) = CONF_UNSET;
+        }
+    }
+}
+
+
+int
+conf_defaults(conf_t *conf, const conf_key_t *keys, char *err)
+{
+    const conf_key_t  *k;
+
+    for (k = keys; k->key; k++) {
         if (k->dflt && conf_unset(conf, k)
             && conf_set(conf, k, k->dflt, err) != 0)
         {
@@ -142,7 +133,23 @@ conf_load(conf_t *conf, int argc, char **argv, char *err)
         }
     }
 
-    return conf_check(conf, err);
+    return 0;
+}
+
+
+void
+conf_drop(conf_t *conf, const conf_key_t *keys)
+{
+    char              **text;
+    const conf_key_t   *k;
+
+    for (k = keys; k->key; k++) {
+        if (k->type == CONF_TEXT) {
+            text = conf_field(char *, conf, k);
+            conf_wipe(*text);
+            *text = NULL;
+        }
+    }
 }
 
 
@@ -168,7 +175,7 @@ conf_flags(conf_t *conf, int argc, char **argv, char *err)
             return -1;
         }
 
-        k = conf_find(name);
+        k = conf_find(conf_keys, name);
 
         if (k == NULL && strcmp(name, "config") != 0) {
             snprintf(err, CONF_ERR_LEN, "--%s: unknown flag (see --help)",
@@ -261,7 +268,8 @@ conf_file(conf_t *conf, const char *path, char *err)
 
     rc = -1;
     root = NULL;
-    text = malloc(CONF_MAX_FILE + 1);
+    json_set_alloc_funcs(malloc, conf_wipe);       /* a secret may be in it */
+    text = calloc(1, CONF_MAX_FILE + 1);
     f = fopen(path, "re");
 
     if (f == NULL || text == NULL) {
@@ -290,14 +298,27 @@ conf_file(conf_t *conf, const char *path, char *err)
 out:
 
     json_decref(root);
+    json_set_alloc_funcs(malloc, free);
 
     if (f != NULL) {
         fclose(f);
     }
 
-    free(text);
+    conf_wipe(text);
 
     return rc;
+}
+
+
+/* Leaves nothing behind. */
+
+static void
+conf_wipe(void *p)
+{
+    if (p != NULL) {
+        explicit_bzero(p, malloc_usable_size(p));
+        free(p);
+    }
 }
 
 
@@ -309,7 +330,15 @@ conf_keys_of(conf_t *conf, json_t *root, const char *path, char *err)
     const conf_key_t  *k;
 
     json_object_foreach(root, key, value) {
-        k = conf_find(key);
+        if (strcmp(key, "s3") == 0) {
+            if (conf_s3_object(conf, value, err) != 0) {
+                return -1;
+            }
+
+            continue;
+        }
+
+        k = conf_find(conf_keys, key);
 
         if (k == NULL) {
             snprintf(err, CONF_ERR_LEN, "%.200s: unknown key \"%.60s\"", path,
@@ -326,10 +355,19 @@ conf_keys_of(conf_t *conf, json_t *root, const char *path, char *err)
 }
 
 
-static int
+int
 conf_json(conf_t *conf, const conf_key_t *k, const json_t *value, char *err)
 {
     uint64_t  n;
+
+    if (k->type == CONF_YES) {
+        if (json_is_boolean(value)) {
+            return conf_number(conf, k, json_is_true(value), err);
+        }
+
+        snprintf(err, CONF_ERR_LEN, "%s: must be true or false", k->key);
+        return -1;
+    }
 
     if (json_is_string(value) && k->type != CONF_NUMBER) {
         return conf_set(conf, k, json_string_value(value), err);
@@ -360,7 +398,7 @@ conf_json(conf_t *conf, const conf_key_t *k, const json_t *value, char *err)
 }
 
 
-static int
+int
 conf_unset(conf_t *conf, const conf_key_t *k)
 {
     return k->type == CONF_TEXT
@@ -417,7 +455,7 @@ conf_text(conf_t *conf, const conf_key_t *k, const char *value, char *err)
     }
 
     text = conf_field(char *, conf, k);
-    free(*text);
+    conf_wipe(*text);
     *text = strdup(value);
 
     if (*text == NULL) {
@@ -457,7 +495,8 @@ static int
 conf_check(conf_t *conf, char *err)
 {
     if (conf_paths(conf, err) != 0 || conf_mode(conf, err) != 0
-        || conf_users(conf, err) != 0)
+        || conf_users(conf, err) != 0
+        || (conf->s3.wanted && conf_s3_check(conf, err) != 0))
     {
         return -1;
     }
@@ -483,7 +522,8 @@ conf_paths(const conf_t *conf, char *err)
     static const char  *const names[] = { "listen", "api", "folder" };
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        path = *conf_field(char *const, conf, conf_find(names[i]));
+        path = *conf_field(char *const, conf, conf_find(conf_keys,
+                                                        names[i]));
 
         /* unix(7): a longer path of a socket would be cut */
 
@@ -591,12 +631,12 @@ conf_folder(const conf_t *conf, char *err)
 }
 
 
-static const conf_key_t *
-conf_find(const char *key)
+const conf_key_t *
+conf_find(const conf_key_t *keys, const char *key)
 {
     const conf_key_t  *k;
 
-    for (k = conf_keys; k->key; k++) {
+    for (k = keys; k->key; k++) {
         if (strcmp(k->key, key) == 0) {
             return k;
         }
@@ -609,31 +649,33 @@ conf_find(const char *key)
 void
 conf_help(void)
 {
-    const conf_key_t  *k;
-
     printf("usage: pcap-store --config FILE [--check] [--KEY VALUE]...\n\n"
            "Keys of the JSON file, each also a flag:\n\n");
 
-    for (k = conf_keys; k->key; k++) {
-        printf("  %-24s %s%s%s%s\n", k->key, k->help, k->dflt ? " (" : "",
-               k->dflt ? k->dflt : "", k->dflt ? ")" : "");
-    }
-
+    conf_print(conf_keys);
+    printf("\nKeys of the object \"s3\" in that file, no flags:\n\n");
+    conf_print(conf_s3_keys);
     printf("\n  --check                  say what is wrong, and end\n"
            "  --version                print the version\n");
 }
 
 
 void
-conf_free(conf_t *conf)
+conf_print(const conf_key_t *keys)
 {
     const conf_key_t  *k;
 
-    for (k = conf_keys; k->key; k++) {
-        if (k->type == CONF_TEXT) {
-            free(*conf_field(char *, conf, k));
-        }
+    for (k = keys; k->key; k++) {
+        printf("  %-24s %s%s%s%s\n", k->key, k->help, k->dflt ? " (" : "",
+               k->dflt ? k->dflt : "", k->dflt ? ")" : "");
     }
+}
 
+
+void
+conf_free(conf_t *conf)
+{
+    conf_drop(conf, conf_keys);
+    conf_drop(conf, conf_s3_keys);
     memset(conf, 0, sizeof(*conf));
 }

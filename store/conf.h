@@ -10,10 +10,33 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "s3.h"
+
 
 #define CONF_ERR_LEN       512
 #define CONF_MAX_FILE      65536
 #define CONF_MAX_CAPTURES  1024
+
+/* Where captures go that have a better place than this disk. */
+
+typedef struct {
+    char      *endpoint;
+    char      *public_endpoint;          /* NULL: endpoint */
+    char      *region;
+    char      *bucket;
+    char      *prefix;                   /* of keys */
+    char      *access_key;
+    char      *secret_key;               /* also when it was in a file */
+    char      *secret_key_file;
+    char      *session_token;            /* NULL: none */
+    char      *style;
+    char      *ca_file;                  /* NULL: the system's */
+    uint64_t   stall;                    /* milliseconds */
+    uint64_t   retry;
+    uint64_t   lifecycle_days;           /* 0: no rule is written */
+    uint64_t   allow_http;
+    unsigned   wanted:1;                 /* there is such an object */
+} conf_s3_t;
 
 typedef struct {
     char      *listen;                   /* unix socket that nginx asks */
@@ -33,6 +56,7 @@ typedef struct {
     gid_t      gid;
     uid_t      peer_uid;                 /* peer_user, found */
     int        level;                    /* log_level, parsed */
+    conf_s3_t  s3;
     unsigned   check:1;                  /* --check was given */
     unsigned   help:1;
     unsigned   version:1;
@@ -53,6 +77,12 @@ int conf_load(conf_t *conf, int argc, char **argv, char *err);
  * into it. 0, or -1 with a sentence in err.
  */
 int conf_folder(const conf_t *conf, char *err);
+
+/* How S3 is asked: what points into *conf, and lives no longer. */
+s3_conf_t conf_s3(const conf_t *conf);
+
+/* Wipes the keys to S3 from this process, which has no need of them. */
+void conf_forget(const conf_t *conf);
 
 /* Prints the usage, made of the same table as the parser. */
 void conf_help(void);
