@@ -33,6 +33,14 @@ cut_init(cut_t *c)
 }
 
 
+void
+cut_resume(cut_t *c, cut_kind_t kind)
+{
+    cut_init(c);
+    c->kind = kind;
+}
+
+
 int
 cut_feed(cut_t *c, const uint8_t *p, size_t len)
 {

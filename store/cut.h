@@ -39,6 +39,9 @@ typedef struct {
 /* Starts at the first byte of a stream. */
 void cut_init(cut_t *c);
 
+/* Goes on behind a block of a stream of that kind; offset begins at 0. */
+void cut_resume(cut_t *c, cut_kind_t kind);
+
 /*
  * Follows len further bytes, cut into calls at will. Returns 0, or -1 when
  * this cannot be a capture of our API: c->err says why, c->whole stays where

@@ -381,6 +381,8 @@ fetch_body(char *p, size_t size, size_t n, void *data)
         return 0;
     }
 
+    quota_wrote(ctx->f->quota, ctx->f->slot, sink_written(ctx->sink));
+
     return n;
 }
 
@@ -458,6 +460,8 @@ fetch_tick(fetch_ctx_t *ctx)
             fetch_full(ctx, err);
             return;
         }
+
+        quota_wrote(ctx->f->quota, ctx->f->slot, sink_written(ctx->sink));
     }
 
     if (bytes != ctx->told && now - ctx->told_ms >= FETCH_REPORT_MS) {

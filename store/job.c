@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "fetch.h"
 #include "store.h"
 #include "text.h"
@@ -29,8 +29,6 @@ static int job_fork(store_t *s, job_t *job, const job_order_t *order);
 static void job_child(const store_t *s, const job_t *job,
     const job_order_t *order, int report, pid_t parent)
     __attribute__((noreturn));
-static void job_signals(job_kind_t kind);
-static void job_fds(int *folder, int *report);
 static int job_valid(const job_t *job, const job_report_t *r);
 static void job_take(job_t *job, const job_report_t *r);
 static void job_ended(store_t *s, job_t *job, int status);
@@ -160,11 +158,7 @@ job_fork(store_t *s, job_t *job, const job_order_t *order)
 }
 
 
-/*
- * All that is the store's goes: signals, connections, the records. Of SQLite
- * only descriptors are closed: its handle is never touched here, and POSIX
- * locks are the parent's alone.
- */
+/* SIGTERM is waited for by a capture, and ends what can be begun anew. */
 
 static void
 job_child(const store_t *s, const job_t *job, const job_order_t *order,
@@ -173,15 +167,10 @@ job_child(const store_t *s, const job_t *job, const job_order_t *order,
     int      folder;
     fetch_t  f;
 
-    if (prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0
-        || getppid() != parent)
-    {
-        _exit(1);
-    }
-
     folder = s->folder;
-    job_signals(job->kind);
-    job_fds(&folder, &report);
+    child_begin(parent, job->kind == JOB_FETCH ? SIGTERM : 0, &folder,
+                &report);
+    conf_forget(s->conf);
 
     memset(&f, 0, sizeof(f));
     f.conf = s->conf;
@@ -195,53 +184,6 @@ job_child(const store_t *s, const job_t *job, const job_order_t *order,
     f.order = order;
 
     _exit(job->kind == JOB_RECOVER ? fetch_recover(&f) : fetch_run(&f));
-}
-
-
-/* SIGTERM is waited for by a capture, and ends what can be begun anew. */
-
-static void
-job_signals(job_kind_t kind)
-{
-    sigset_t           set;
-    struct sigaction   sa;
-
-    memset(&sa, 0, sizeof(sa));
-    sa.sa_handler = SIG_IGN;
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGHUP, &sa, NULL);
-    sa.sa_handler = SIG_DFL;
-    sigaction(SIGTERM, &sa, NULL);
-    sigaction(SIGCHLD, &sa, NULL);
-
-    sigemptyset(&set);
-
-    if (kind == JOB_FETCH) {
-        sigaddset(&set, SIGTERM);
-    }
-
-    sigprocmask(SIG_SETMASK, &set, NULL);
-}
-
-
-/* The folder stays open: its lock says that somebody still writes there. */
-
-static void
-job_fds(int *folder, int *report)
-{
-    int  high[2];
-
-    high[0] = fcntl(*folder, F_DUPFD_CLOEXEC, 16);
-    high[1] = fcntl(*report, F_DUPFD_CLOEXEC, 16);
-
-    *folder = dup3(high[0], STDERR_FILENO + 1, O_CLOEXEC);
-    *report = dup3(high[1], STDERR_FILENO + 2, O_CLOEXEC);
-
-    if (*folder == -1 || *report == -1) {
-        _exit(1);
-    }
-
-    closefrom(STDERR_FILENO + 3);
 }
 
 

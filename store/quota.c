@@ -15,6 +15,7 @@ typedef struct {
     _Atomic uint64_t   owner;        /* 0: the slot is free */
     _Atomic uint64_t   rest;         /* of this owner */
     _Atomic uint64_t   bytes;        /* of this capture */
+    _Atomic uint64_t   written;      /* of these, in its file */
 } quota_slot_t;
 
 typedef struct {
@@ -79,6 +80,7 @@ quota_take(quota_t *q, uint64_t owner, uint64_t bytes)
         if (s->owner == 0) {
             s->rest = 0;
             s->bytes = bytes;
+            s->written = 0;
             s->owner = owner;
             return (int) i;
         }
@@ -140,6 +142,20 @@ void
 quota_set(quota_t *q, int slot, uint64_t bytes)
 {
     q->map->slots[slot].bytes = bytes;
+}
+
+
+void
+quota_wrote(quota_t *q, int slot, uint64_t bytes)
+{
+    q->map->slots[slot].written = bytes;
+}
+
+
+uint64_t
+quota_written(const quota_t *q, int slot)
+{
+    return q->map->slots[slot].written;
 }
 
 

@@ -10,6 +10,9 @@
  * capture that has ended moves from its slot to what rests it is in neither,
  * and each child that asks just then may write one chunk (64 KiB at most) too
  * much.
+ *
+ * A slot also tells how far the file of its capture is written, which is less
+ * than what was asked for: whoever uploads it goes by that.
  */
 
 #ifndef STORE_QUOTA_H
@@ -51,6 +54,10 @@ quota_answer_t quota_ask(quota_t *q, int slot, uint64_t n);
 
 /* For the child: what there is at last. */
 void quota_set(quota_t *q, int slot, uint64_t bytes);
+
+/* For the child: so much is in the file and whole; for who reads it. */
+void quota_wrote(quota_t *q, int slot, uint64_t bytes);
+uint64_t quota_written(const quota_t *q, int slot);
 
 /* What runs: of this owner (0: of all). */
 uint64_t quota_running(const quota_t *q, uint64_t owner);

@@ -15,11 +15,12 @@
 #include "records.h"
 
 
-#define RECORDS_VERSION  2           /* PRAGMA user_version */
+#define RECORDS_VERSION  3           /* PRAGMA user_version */
 
 #define RECORDS_COLUMNS  "id, owner, state, created, ended, retention, " \
                          "expires, gone, bytes, lost, packets, dropped, " \
-                         "sha256, status, detail, file, upload, about"
+                         "sha256, status, detail, file, upload, object, " \
+                         "place, sweep, about"
 
 struct records_s {
     sqlite3       *db;
@@ -35,14 +36,16 @@ static const char  records_schema[] =
     " bytes INTEGER NOT NULL, lost INTEGER NOT NULL,"
     " packets INTEGER NOT NULL, dropped INTEGER NOT NULL,"
     " sha256 TEXT NOT NULL, status TEXT NOT NULL, detail TEXT NOT NULL,"
-    " file TEXT NOT NULL, upload TEXT NOT NULL, about TEXT NOT NULL)"
+    " file TEXT NOT NULL, upload TEXT NOT NULL, object TEXT NOT NULL,"
+    " place INTEGER NOT NULL, sweep INTEGER NOT NULL, about TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE INDEX captures_by_owner ON captures (owner, created);"
     "CREATE INDEX captures_by_expiry ON captures (expires);"
+    "CREATE INDEX captures_by_sweep ON captures (sweep) WHERE sweep != 0;"
     "CREATE TABLE parts (id TEXT NOT NULL REFERENCES captures (id)"
     " ON DELETE CASCADE, n INTEGER NOT NULL, bytes INTEGER NOT NULL,"
     " etag TEXT NOT NULL, PRIMARY KEY (id, n)) WITHOUT ROWID;"
-    "PRAGMA user_version = 2;"
+    "PRAGMA user_version = 3;"
     "COMMIT;";
 
 
@@ -180,13 +183,13 @@ records_add(records_t *r, const record_t *rec)
 {
     return records_run(r, records_bind(r,
         "INSERT INTO captures (" RECORDS_COLUMNS ")"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "ssiiiiiiiiiissssss", rec->id, rec->owner, (int64_t) rec->state,
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+        " ?)", "ssiiiiiiiiiissssssiis", rec->id, rec->owner, (int64_t) rec->state,
         rec->created, rec->ended, rec->retention, rec->expires, rec->gone,
         (int64_t) rec->bytes, (int64_t) rec->lost, (int64_t) rec->packets,
         (int64_t) rec->dropped, rec->sha256, rec->status, rec->detail,
-        rec->file, rec->upload, rec->about ? rec->about : "{}")) == 1
-        ? 0 : -1;
+        rec->file, rec->upload, rec->object, (int64_t) rec->place,
+        (int64_t) rec->sweep, rec->about ? rec->about : "{}")) == 1 ? 0 : -1;
 }
 
 
@@ -198,11 +201,12 @@ records_update(records_t *r, const record_t *rec)
     n = records_run(r, records_bind(r,
         "UPDATE captures SET state = ?, ended = ?, expires = ?, gone = ?,"
         " bytes = ?, lost = ?, packets = ?, dropped = ?, sha256 = ?,"
-        " status = ?, detail = ?, file = ? WHERE id = ?", "iiiiiiiisssss",
+        " status = ?, detail = ?, file = ?, place = ?, sweep = ?"
+        " WHERE id = ?", "iiiiiiiissssiis",
         (int64_t) rec->state, rec->ended, rec->expires, rec->gone,
         (int64_t) rec->bytes, (int64_t) rec->lost, (int64_t) rec->packets,
         (int64_t) rec->dropped, rec->sha256, rec->status, rec->detail,
-        rec->file, rec->id));
+        rec->file, (int64_t) rec->place, (int64_t) rec->sweep, rec->id));
 
     if (n == 0) {
         r->err = "there is no such row";
@@ -287,9 +291,9 @@ records_usage(records_t *r, const char *owner, uint64_t *bytes)
     int64_t  sum;
 
     rc = records_value(records_bind(r, "SELECT ifnull(sum(bytes), 0)"
-        " FROM captures WHERE (?1 IS NULL OR owner = ?1)"
-        " AND state IN (?2, ?3)", "sii", owner, (int64_t) RECORD_STORED,
-        (int64_t) RECORD_INTERRUPTED), &sum);
+        " FROM captures WHERE (owner = ?1 OR (?1 IS NULL AND place = ?4))"
+        " AND state IN (?2, ?3)", "siii", owner, (int64_t) RECORD_STORED,
+        (int64_t) RECORD_INTERRUPTED, (int64_t) RECORD_LOCAL), &sum);
 
     if (rc == 0) {
         *bytes = (uint64_t) sum;
@@ -327,17 +331,37 @@ records_active(records_t *r, record_fn fn, void *data)
 
 
 int
+records_local(records_t *r, record_fn fn, void *data)
+{
+    return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS
+        " FROM captures WHERE state IN (?, ?) AND place = ? AND file != ''"
+        " ORDER BY created, id", "iii", (int64_t) RECORD_STORED,
+        (int64_t) RECORD_INTERRUPTED, (int64_t) RECORD_LOCAL), fn, data);
+}
+
+
+int
+records_sweep(records_t *r, unsigned max, record_fn fn, void *data)
+{
+    return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS
+        " FROM captures WHERE sweep != 0 LIMIT ?", "i", (int64_t) max), fn,
+        data);
+}
+
+
+int
 records_forget(records_t *r, int64_t before)
 {
     return records_run(r, records_bind(r,
-        "DELETE FROM captures WHERE (state = ? AND gone < ?)"
-        " OR (state = ? AND ended < ?)", "iiii", (int64_t) RECORD_GONE, before,
+        "DELETE FROM captures WHERE ((state = ? AND gone < ?)"
+        " OR (state = ? AND ended < ?)) AND sweep = 0", "iiii", (int64_t) RECORD_GONE, before,
         (int64_t) RECORD_FAILED, before)) < 0 ? -1 : 0;
 }
 
 
 int
-records_upload(records_t *r, const char *id, const char *upload)
+records_upload(records_t *r, const char *id, const char *object,
+    const char *upload)
 {
     int  n;
 
@@ -351,8 +375,9 @@ records_upload(records_t *r, const char *id, const char *upload)
                                     id));
 
     if (n >= 0) {
-        n = records_run(r, records_bind(r, "UPDATE captures SET upload = ?"
-                                        " WHERE id = ?", "ss", upload, id));
+        n = records_run(r, records_bind(r, "UPDATE captures SET upload = ?,"
+                                        " object = ? WHERE id = ?", "sss",
+                                        upload, object, id));
     }
 
     if (n == 0) {
@@ -515,7 +540,10 @@ records_row(sqlite3_stmt *st, record_t *rec)
     records_text(st, 14, rec->detail, sizeof(rec->detail));
     records_text(st, 15, rec->file, sizeof(rec->file));
     records_text(st, 16, rec->upload, sizeof(rec->upload));
-    rec->about = (char *) sqlite3_column_text(st, 17);
+    records_text(st, 17, rec->object, sizeof(rec->object));
+    rec->place = (record_place_t) sqlite3_column_int(st, 18);
+    rec->sweep = sqlite3_column_int(st, 19);
+    rec->about = (char *) sqlite3_column_text(st, 20);
 }
 
 

@@ -21,6 +21,8 @@
 #define RECORD_DETAIL_MAX  512       /* bytes of why it ended */
 #define RECORD_FILE_MAX    63        /* of a name in the folder */
 #define RECORD_UPLOAD_MAX  1024      /* bytes of an upload's id */
+#define RECORD_OBJECT_MAX  640       /* bytes of an object's key */
+#define RECORD_ETAG_MAX    128
 #define RECORDS_ERR_LEN    256
 
 typedef enum {
@@ -31,6 +33,11 @@ typedef enum {
     RECORD_FAILED,                   /* there is no file */
     RECORD_GONE                      /* there was one, at gone it went */
 } record_state_t;
+
+typedef enum {
+    RECORD_LOCAL = 0,                /* in the folder */
+    RECORD_S3                        /* a whole object; not in the folder */
+} record_place_t;
 
 typedef struct {
     char             id[RECORD_ID_LEN + 1];
@@ -50,6 +57,10 @@ typedef struct {
     char             detail[RECORD_DETAIL_MAX + 1];   /* or empty */
     char             file[RECORD_FILE_MAX + 1];       /* or empty */
     char             upload[RECORD_UPLOAD_MAX + 1];   /* or empty */
+    char             object[RECORD_OBJECT_MAX + 1];   /* or empty: nothing
+                                      * of it was ever sent to S3 */
+    record_place_t   place;          /* of what is whole */
+    int              sweep;          /* object and upload are to be deleted */
     char            *about;          /* JSON; see record_free() */
 } record_t;
 
@@ -79,8 +90,8 @@ const char *records_error(const records_t *r);
 int records_add(records_t *r, const record_t *rec);
 
 /*
- * Writes all but id, owner, created, retention, upload and about of rec's
- * row. 0, or -1: error, or there is no such row.
+ * Writes all but id, owner, created, retention, upload, object and about of
+ * rec's row. 0, or -1: error, or there is no such row.
  */
 int records_update(records_t *r, const record_t *rec);
 
@@ -107,8 +118,9 @@ int records_due(records_t *r, int64_t now, record_fn fn, void *data);
 int records_next(records_t *r, int64_t *when);
 
 /*
- * What the files of this owner (NULL: of all) take that are not written any
- * more. 0 or -1.
+ * What captures take that are not written any more: those of this owner,
+ * wherever they are; with NULL those of all in the folder, for that is the
+ * disk. 0 or -1.
  */
 int records_usage(records_t *r, const char *owner, uint64_t *bytes);
 
@@ -121,11 +133,24 @@ int records_files(records_t *r, unsigned *n);
  */
 int records_active(records_t *r, record_fn fn, void *data);
 
-/* Forgets rows that have been gone or failed since before that. 0 or -1. */
+/* Rows that have ended and whose files are in the folder. 0 or -1. */
+int records_local(records_t *r, record_fn fn, void *data);
+
+/* Rows of which something is to be deleted in S3, so many. 0 or -1. */
+int records_sweep(records_t *r, unsigned max, record_fn fn, void *data);
+
+/*
+ * Forgets rows that have been gone or failed since before that, and have left
+ * nothing in S3. 0 or -1.
+ */
 int records_forget(records_t *r, int64_t before);
 
-/* Notes an upload that has begun; parts of an earlier one go. 0 or -1. */
-int records_upload(records_t *r, const char *id, const char *upload);
+/*
+ * Notes the key of an object and its upload, if one has begun ("" if not);
+ * parts of an earlier one go. 0 or -1.
+ */
+int records_upload(records_t *r, const char *id, const char *object,
+    const char *upload);
 
 /* Notes a part of an upload, n from 1; again: replaces it. 0 or -1. */
 int records_part(records_t *r, const char *id, unsigned n, uint64_t bytes,

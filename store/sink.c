@@ -219,6 +219,13 @@ sink_bytes(const sink_t *s)
 }
 
 
+uint64_t
+sink_written(const sink_t *s)
+{
+    return s->written;
+}
+
+
 /* What is whole goes into the file; the rest moves to the front. */
 
 static int

@@ -53,6 +53,9 @@ int sink_sync(sink_t *s, char err[SINK_ERR_LEN]);
 /* Bytes that have been taken and are whole. */
 uint64_t sink_bytes(const sink_t *s);
 
+/* Of these, bytes that are in the file. */
+uint64_t sink_written(const sink_t *s);
+
 /*
  * Ends the file: on the disk and with its own name, then the sink is gone. 0
  * with what there is in *result, also when an earlier write has failed, or -1

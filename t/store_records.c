@@ -125,11 +125,11 @@ newer(void)
     sqlite3  *db;
 
     ok(sqlite3_open(path, &db) == SQLITE_OK
-       && sqlite3_exec(db, "PRAGMA user_version = 3", NULL, NULL, NULL)
+       && sqlite3_exec(db, "PRAGMA user_version = 4", NULL, NULL, NULL)
           == SQLITE_OK, "a newer version");
     sqlite3_close(db);
-    refused("a newer version", path, "of version 3, this program knows "
-            "version 2");
+    refused("a newer version", path, "of version 4, this program knows "
+            "version 3");
 }
 
 
@@ -214,10 +214,10 @@ uploads(records_t *r)
        && strcmp(text, "1=\"a\" 2=\"c\" ") == 0 && n == 2 && bytes == 40,
        "in their order, the last of each (%s)", text);
 
-    ok(records_upload(r, ID("2"), "next") == 0
+    ok(records_upload(r, ID("2"), "k", "next") == 0
        && records_parts(r, ID("2"), note_part, text, &n, &bytes) == 0
        && n == 0, "another upload has none yet");
-    n = records_upload(r, ID("9"), "x") == -1;
+    n = records_upload(r, ID("9"), "k", "x") == -1;
     ok(n && strcmp(records_error(r), "there is no such row") == 0,
        "an upload of nothing: %s", records_error(r));
 
