@@ -18,6 +18,12 @@
 #define API_MAX_LIST_BYTES  (16 << 20)
 #define API_OWNER_LEN       64
 
+typedef enum {
+    API_SHOW = 0,
+    API_REMOVE,
+    API_URL
+} api_want_t;
+
 typedef struct {
     store_t   *store;
     json_t    *list;
@@ -31,7 +37,8 @@ typedef struct {
 static void api_dispatch(store_t *s, const scgi_t *req, api_t *a);
 static void api_list(store_t *s, const char *query, api_t *a);
 static void api_list_one(void *data, const record_t *rec);
-static void api_one(store_t *s, const char *id, int removes, api_t *a);
+static void api_one(store_t *s, const char *path, int removes, api_t *a);
+static void api_known(store_t *s, const char *id, api_want_t want, api_t *a);
 static void api_remove(store_t *s, record_t *rec, api_t *a);
 static void api_status(store_t *s, api_t *a);
 static char *api_print(api_t *a, size_t *len);
@@ -164,33 +171,55 @@ api_list_one(void *data, const record_t *rec)
 
     l->n++;
 
-    if (json_array_append_new(l->list, api_record(rec)) != 0) {
+    if (json_array_append_new(l->list, api_record(l->store, rec)) != 0) {
         l->failed = 1;
     }
 }
 
 
+/* "ID" or "ID/url". */
+
 static void
-api_one(store_t *s, const char *id, int removes, api_t *a)
+api_one(store_t *s, const char *path, int removes, api_t *a)
+{
+    int     url;
+    char    id[RECORD_ID_LEN + 1];
+
+    snprintf(id, sizeof(id), "%s", path);
+    url = strlen(path) > RECORD_ID_LEN;
+
+    if (!text_is_hex(id, RECORD_ID_LEN)
+        || (url && strcmp(path + RECORD_ID_LEN, "/url") != 0))
+    {
+        (void) api_refuse(a, 404, "there is no such capture");
+        return;
+    }
+
+    if (url && removes) {
+        (void) api_refuse(a, 405, "there is no such request");
+        return;
+    }
+
+    api_known(s, id, url ? API_URL : removes ? API_REMOVE : API_SHOW, a);
+}
+
+
+static void
+api_known(store_t *s, const char *id, api_want_t want, api_t *a)
 {
     int        rc;
     job_t     *job;
     record_t   rec;
 
-    if (!text_is_hex(id, RECORD_ID_LEN)) {
-        (void) api_refuse(a, 404, "there is no such capture");
-        return;
-    }
-
     job = job_find(s, id);
 
     if (job != NULL) {
-        if (removes) {
-            (void) api_refuse(a, 409, "the capture is still written");
+        if (want == API_SHOW) {
+            a->body = api_record(s, &job->rec);
             return;
         }
 
-        a->body = api_record(&job->rec);
+        (void) api_refuse(a, 409, "the capture is still written");
         return;
     }
 
@@ -203,11 +232,15 @@ api_one(store_t *s, const char *id, int removes, api_t *a)
         return;
     }
 
-    if (removes) {
+    switch (want) {
+    case API_REMOVE:
         api_remove(s, &rec, a);
-
-    } else {
-        a->body = api_record(&rec);
+        break;
+    case API_URL:
+        api_url(s, &rec, a);
+        break;
+    default:
+        a->body = api_record(s, &rec);
     }
 
     record_free(&rec);
@@ -224,7 +257,7 @@ api_remove(store_t *s, record_t *rec, api_t *a)
         return;
     }
 
-    a->body = api_record(rec);
+    a->body = api_record(s, rec);
 }
 
 
@@ -250,19 +283,28 @@ api_status(store_t *s, api_t *a)
 }
 
 
+/* That it is not in S3 yet is no row's business: it is true for a while. */
+
 json_t *
-api_record(const record_t *rec)
+api_record(const store_t *s, const record_t *rec)
 {
-    json_t  *about;
+    char         text[RECORD_DETAIL_MAX + 1], detail[RECORD_DETAIL_MAX + 1];
+    json_t      *about;
+    const char  *why;
 
     static const char  *const states[] = {
         "waiting", "running", "stored", "interrupted", "failed", "gone"
     };
 
     about = json_loads(rec->about, 0, NULL);
+    why = rec->state == RECORD_GONE ? NULL : upload_why(s, rec->id);
+    snprintf(text, sizeof(text), "%.255s%s%s%.220s", rec->detail,
+             why && rec->detail[0] ? "; " : "", why ? "not yet in S3: " : "",
+             why ? why : "");
+    text_clean(detail, sizeof(detail), why ? text : rec->detail);
 
     return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:s,"
-                     "s:s,s:s,s:o}", "id", rec->id, "owner", rec->owner,
+                     "s:s,s:s,s:s,s:o}", "id", rec->id, "owner", rec->owner,
                      "state", states[rec->state], "created",
                      (json_int_t) rec->created, "ended",
                      (json_int_t) rec->ended, "expires",
@@ -272,8 +314,9 @@ api_record(const record_t *rec)
                      (json_int_t) rec->lost, "packets",
                      (json_int_t) rec->packets, "dropped",
                      (json_int_t) rec->dropped, "status", rec->status,
-                     "detail", rec->detail, "sha256", rec->sha256, "file",
-                     rec->file, "about", about ? about : json_object());
+                     "detail", detail, "sha256", rec->sha256, "file",
+                     rec->file, "place", rec->place == RECORD_S3 ? "s3"
+                     : "local", "about", about ? about : json_object());
 }
 
 

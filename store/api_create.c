@@ -254,7 +254,7 @@ create_begin(store_t *s, record_t *rec, const job_order_t *order, api_t *a)
     }
 
     a->status = 201;
-    a->body = api_record(rec);
+    a->body = api_record(s, rec);
 
     if (job_start(s, rec, order) == 0) {
         return;

@@ -1,5 +1,5 @@
 /*
- * store/api_int.h: between api.c and api_create.c. An answer is built up in
+ * store/api_int.h: between api.c, api_create.c and api_url.c. An answer is built up in
  * one struct: its status and a JSON object.
  */
 
@@ -22,7 +22,10 @@ int api_refuse(api_t *a, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* A record as it is shown. NULL: no memory. */
-json_t *api_record(const record_t *rec);
+json_t *api_record(const store_t *s, const record_t *rec);
+
+/* GET /captures/ID/url: of a capture that has ended. */
+void api_url(const store_t *s, const record_t *rec, api_t *a);
 
 /* POST /captures. */
 void api_create(store_t *s, const char *body, api_t *a);

@@ -30,9 +30,9 @@ static void job_child(const store_t *s, const job_t *job,
     const job_order_t *order, int report, pid_t parent)
     __attribute__((noreturn));
 static int job_valid(const job_t *job, const job_report_t *r);
-static void job_take(job_t *job, const job_report_t *r);
+static void job_take(store_t *s, job_t *job, const job_report_t *r);
 static void job_ended(store_t *s, job_t *job, int status);
-static void job_end(job_t *job, const job_report_t *r);
+static void job_end(store_t *s, job_t *job, const job_report_t *r);
 static void job_write(store_t *s, job_t *job);
 static void job_free(store_t *s, job_t *job);
 
@@ -235,7 +235,7 @@ job_listen(store_t *s, job_t *job)
         }
 
         if (n == sizeof(r) && !job->final && job_valid(job, &r)) {
-            job_take(job, &r);
+            job_take(s, job, &r);
             continue;
         }
 
@@ -272,7 +272,7 @@ job_valid(const job_t *job, const job_report_t *r)
 /* The last word counts when the process has ended: all of it at once. */
 
 static void
-job_take(job_t *job, const job_report_t *r)
+job_take(store_t *s, job_t *job, const job_report_t *r)
 {
     if (r->state != RECORD_RUNNING) {
         job->final = 1;
@@ -282,6 +282,7 @@ job_take(job_t *job, const job_report_t *r)
 
     if (job->rec.state != RECORD_RUNNING) {
         job->written_ms = 0;
+        upload_begin(s, job);
     }
 
     job->rec.state = RECORD_RUNNING;
@@ -322,7 +323,7 @@ job_ended(store_t *s, job_t *job, int status)
     }
 
     if (job->final) {
-        job_end(job, &job->last);
+        job_end(s, job, &job->last);
         job_write(s, job);
         return;
     }
@@ -344,7 +345,7 @@ job_ended(store_t *s, job_t *job, int status)
         job->last.state = RECORD_FAILED;
         snprintf(job->last.detail, sizeof(job->last.detail), "what was left "
                  "of it could not be ended: that process was killed, too");
-        job_end(job, &job->last);
+        job_end(s, job, &job->last);
         job_write(s, job);
         return;
     }
@@ -360,7 +361,7 @@ job_ended(store_t *s, job_t *job, int status)
 /* Retention counts from the end, however long a capture ran. */
 
 static void
-job_end(job_t *job, const job_report_t *r)
+job_end(store_t *s, job_t *job, const job_report_t *r)
 {
     record_t  *rec;
 
@@ -380,6 +381,7 @@ job_end(job_t *job, const job_report_t *r)
     rec->ended = store_now();
     rec->expires = r->state == RECORD_FAILED ? 0
                    : rec->ended + rec->retention;
+    upload_settle(s, rec);
 }
 
 
@@ -413,6 +415,7 @@ job_write(store_t *s, job_t *job)
         s->next_due = job->rec.expires;
     }
 
+    upload_end(s, &job->rec);
     job_free(s, job);
 }
 

@@ -48,7 +48,7 @@ typedef struct {
     int64_t             stop_ms;     /* by then all must have ended */
     conn_t              conns[SERVER_MAX_CONNS];
     unsigned            nfds;
-    struct pollfd       fds[1 + SERVER_MAX_CONNS + CONF_MAX_CAPTURES];
+    struct pollfd       fds[2 + SERVER_MAX_CONNS + 2 * CONF_MAX_CAPTURES];
 } server_t;
 
 
@@ -159,10 +159,13 @@ server_run(store_t *s, int listener, server_signals_t *flags)
 
     do {
         rc = server_turn(v);
-    } while (rc == 0 && !(s->stopping && job_count(s, NULL) == 0)
+    } while (rc == 0 && !(s->stopping && job_count(s, NULL) == 0
+                          && upload_count(s) == 0)
              && !(s->stopping && store_ms() >= v->stop_ms));
 
     job_signal(s, SIGKILL);
+    upload_signal(s, SIGKILL);
+    sweep_stop(s);
 
     for (i = 0; i < SERVER_MAX_CONNS; i++) {
         conn_close(&v->conns[i]);
@@ -213,9 +216,14 @@ server_turn(server_t *v)
         }
     }
 
+    upload_listen(v->store);
+    sweep_listen(v->store);
+
     if (v->flags->child) {
         v->flags->child = 0;
         job_reap(v->store);
+        upload_reap(v->store);
+        sweep_reap(v->store);
     }
 
     store_tick(v->store);
@@ -263,6 +271,16 @@ server_gather(server_t *v)
         if (job->kind != JOB_FREE && job->fd != -1) {
             server_watch(v, job->fd, POLLIN);
         }
+    }
+
+    for (i = 0; i < v->store->nuploads; i++) {
+        if (v->store->uploads[i].fd != -1 && !v->store->uploads[i].held) {
+            server_watch(v, v->store->uploads[i].fd, POLLIN);
+        }
+    }
+
+    if (v->store->sweeper.fd != -1) {
+        server_watch(v, v->store->sweeper.fd, POLLIN);
     }
 
     return n;
@@ -334,6 +352,8 @@ server_stop(server_t *v)
     close(v->listener);
     v->listener = -1;
     job_signal(v->store, SIGTERM);
+    upload_signal(v->store, SIGTERM);
+    sweep_stop(v->store);
 }
 
 

@@ -36,6 +36,7 @@ typedef struct {
 
 static int store_lock(store_t *s, char *err);
 static int store_recover(store_t *s, char *err);
+static int store_due(const store_t *s);
 static void store_expire(store_t *s, int64_t now);
 static void store_strangers(const store_t *s);
 static void store_note(void *data, const record_t *rec);
@@ -135,13 +136,13 @@ store_recover(store_t *s, char *err)
     s->jobs = calloc(n, sizeof(*s->jobs));
     s->quota = quota_new(n, s->conf->max_bytes, s->conf->max_bytes_per_user);
 
-    if (s->jobs == NULL || s->quota == NULL) {
+    s->njobs = s->jobs ? n : 0;
+
+    if (s->jobs == NULL || s->quota == NULL || upload_open(s) != 0) {
         snprintf(err, STORE_ERR_LEN, "out of memory");
         store_rows_free(&rows);
         return -1;
     }
-
-    s->njobs = n;
 
     for (i = 0; i < rows.n; i++) {
         snprintf(rows.recs[i].detail, sizeof(rows.recs[i].detail),
@@ -170,6 +171,7 @@ store_close(store_t *s)
     }
 
     free(s->jobs);
+    upload_close(s);
     quota_free(s->quota);
     records_close(s->records);
 
@@ -186,6 +188,8 @@ store_tick(store_t *s)
 
     now = store_now();
     job_tick(s);
+    upload_tick(s);
+    sweep_tick(s);
 
     if (now >= s->next_due) {
         store_expire(s, now);
@@ -207,6 +211,20 @@ store_tick(store_t *s)
 
 int
 store_timeout(const store_t *s)
+{
+    int  least, other;
+
+    least = store_due(s);
+    other = upload_timeout(s);
+    least = other != -1 && other < least ? other : least;
+    other = sweep_timeout(s);
+
+    return other != -1 && other < least ? other : least;
+}
+
+
+static int
+store_due(const store_t *s)
 {
     int64_t          left;
     unsigned         i;
@@ -283,6 +301,7 @@ store_remove(store_t *s, record_t *rec)
         return -1;
     }
 
+    upload_drop(s, rec);
     rec->state = RECORD_GONE;
     rec->gone = store_now();
     rec->file[0] = '\0';

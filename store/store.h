@@ -12,6 +12,8 @@
 #include "log.h"
 #include "quota.h"
 #include "records.h"
+#include "sweep.h"
+#include "upload.h"
 
 
 #define STORE_ERR_LEN  512
@@ -24,6 +26,10 @@ typedef struct store_s {
     int             folder;          /* locked while we or a child live */
     job_t          *jobs;
     unsigned        njobs;           /* places, not all taken */
+    upload_t       *uploads;
+    unsigned        nuploads;        /* places; 0: there is no S3 */
+    int             scan;            /* something may want a free place */
+    sweep_t         sweeper;
     uint64_t        owners;          /* number that was given out last */
     int64_t         next_due;        /* s: a retention is over */
     int64_t         next_forget;
@@ -49,15 +55,18 @@ void store_tick(store_t *s);
 int store_timeout(const store_t *s);
 
 /*
- * A file goes: *rec, whose row it is, becomes gone. 0, or -1 (logged): it is
- * as it was.
+ * A file goes: *rec, whose row it is, becomes gone. What is in S3 is deleted
+ * later (sweep.h). 0, or -1 (logged): it is as it was.
  */
 int store_remove(store_t *s, record_t *rec);
 
 /* The sums of what rests are counted anew; owner: whose have changed. */
 void store_count(store_t *s, const char *owner);
 
-/* What files take: of all, those that are written included. 0 or -1. */
+/*
+ * What captures take, those that are written included: of an owner wherever
+ * they are, of all in the folder. 0 or -1.
+ */
 int store_bytes(const store_t *s, const char *owner, uint64_t *bytes);
 
 /* Seconds since 1970; milliseconds of a clock that nobody sets. */
