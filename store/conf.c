@@ -41,7 +41,7 @@ static int conf_check(conf_t *conf, char *err);
 static int conf_paths(const conf_t *conf, char *err);
 static int conf_mode(conf_t *conf, char *err);
 static int conf_users(conf_t *conf, char *err);
-static void conf_wipe(void *p);
+static void conf_wipe(void *p) __attribute__((noinline));
 
 
 static const conf_key_t  conf_keys[] = {
@@ -310,7 +310,7 @@ out:
 }
 
 
-/* Leaves nothing behind. */
+/* Leaves nothing behind. Inlined, its size would be known, and checked. */
 
 static void
 conf_wipe(void *p)
