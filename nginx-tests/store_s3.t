@@ -91,12 +91,12 @@ sub holds
 # Parts of a running capture, so many are in S3.
 sub wait_parts
 {
-    my ($n) = @_;
+    my ($n, $id) = @_;
 
     my $upload;
 
     ok(wait_for(30, sub {
-        ($upload) = $s3->uploads();
+        ($upload) = $s3->uploads($id);
         return $upload && scalar(my @parts = $s3->parts($upload)) >= $n;
     }), "$n parts are in S3") or diag($s3->asked(), slurp($store->{log}));
 
@@ -181,7 +181,7 @@ sub test_large
     my $body = capture($ann, { parts => [ $head, ($mib) x 30, 'hold',
         ($mib) x 3 ] }, about());
     my $id = $store->begin($body);
-    my $upload = wait_parts(3);
+    my $upload = wait_parts(3, $id);
 
     is(record($id)->{state}, 'running', 'large: while it runs');
     is(record($id)->{place}, 'local', 'large: and is here');
@@ -200,7 +200,7 @@ sub test_away
         ($mib) x 20 ] });
     my $id = $store->begin($body);
 
-    wait_parts(1);
+    wait_parts(1, $id);
     $s3->stop();
     go($body);
     ok(wait_for(20, sub {
@@ -238,8 +238,7 @@ sub test_lies
             ($mib) x 9 ] }));
 
         holds(in_s3($id, 40), $head . data($mib) x 9, "$op: $how");
-        is_deeply([ $s3->uploads() ], [], "$op: $how: nothing is left")
-            if $how ne 'gone';
+        is_deeply([ $s3->uploads() ], [], "$op: $how: nothing is left");
         $s3->fault($op);
     }
 }
@@ -251,7 +250,7 @@ sub test_killed_uploader
         ($mib) x 10 ] });
     my $id = $store->begin($body);
 
-    wait_parts(2);
+    wait_parts(2, $id);
 
     # it is younger than the process of the capture
     my ($pid) = sort { $b <=> $a } children($store->{pid});
@@ -263,7 +262,8 @@ sub test_killed_uploader
     holds(in_s3($id), $head . data($mib) x 30, 'killed uploader');
     is($s3->count("^begin 200 pcap/$id"), 1,
         'killed uploader: it went on with the same upload');
-    is($s3->count("^part 200 pcap/$id"), 4, 'killed uploader: no part twice');
+    cmp_ok($s3->count("^part 200 pcap/$id"), '<=', 5,
+        'killed uploader: no part that was noted twice');
 }
 
 
@@ -272,7 +272,7 @@ sub test_killed_store
     my $body = capture($ann, { parts => [ $head, ($mib) x 20, 'hold' ] });
     my $id = $store->begin($body);
 
-    wait_parts(2);
+    wait_parts(2, $id);
     $store->kill(all => 1);
     $store->start();
 
@@ -285,7 +285,8 @@ sub test_killed_store
         'killed store');
     is($s3->count("^begin 200 pcap/$id"), 1,
         'killed store: it went on with the same upload');
-    is($s3->count("^part 200 pcap/$id"), 3, 'killed store: no part twice');
+    cmp_ok($s3->count("^part 200 pcap/$id"), '<=', 4,
+        'killed store: no part that was noted twice');
 }
 
 
@@ -295,7 +296,7 @@ sub test_lost_file
     my $body = capture($ann, { parts => [ $head, ($mib) x 20, 'hold' ] });
     my $id = $store->begin($body);
 
-    wait_parts(2);
+    wait_parts(2, $id);
     ok(wait_for(10, sub { record($id)->{bytes} > 20 << 20 }), 'all is here');
     $store->kill(all => 1);
     unlink "$store->{folder}/$id.part" or die "$id.part: $!\n";
@@ -318,11 +319,11 @@ sub test_lost_file
 # A whole file is removed by somebody before it is in S3.
 sub test_stolen
 {
-    my $body = capture($ann, { parts => [ $head, ($mib) x 10, 'hold',
+    my $body = capture($ann, { parts => [ $head, ($mib) x 20, 'hold',
         ($mib) x 10 ] });
     my $id = $store->begin($body);
 
-    wait_parts(1);
+    wait_parts(2, $id);
     $s3->stop();
     go($body);
     $store->wait_state($id, 'stored');
@@ -334,7 +335,7 @@ sub test_stolen
     my $rec = in_s3($id, 30);
 
     is($rec->{state}, 'interrupted', 'stolen');
-    holds($rec, substr($head . data($mib) x 20, 0, $rec->{bytes}), 'stolen');
+    holds($rec, substr($head . data($mib) x 30, 0, $rec->{bytes}), 'stolen');
 }
 
 
@@ -371,7 +372,7 @@ sub test_remove_uploading
         ($mib) x 10 ] });
     my $id = $store->begin($body);
 
-    wait_parts(1);
+    wait_parts(1, $id);
     $s3->fault('part', how => 'hang');
     go($body);
     $store->wait_state($id, 'stored');
@@ -379,7 +380,10 @@ sub test_remove_uploading
     my ($status, $rec) = $store->request('DELETE', "/captures/$id");
 
     is("$status $rec->{state}", '200 gone', 'removed while it is uploaded');
-    ok(wait_for(10, sub { !$s3->uploads() }), 'no upload is left');
+    ok(wait_for(10, sub { !(my @left = $s3->uploads()) }),
+        'no upload is left')
+        or diag($s3->uploads(), substr(slurp($store->{log}), -1500),
+        substr($s3->asked(), -500));
     is($store->files() =~ /\Q$id\E/ || 0, 0, 'and no file');
     ok(!grep({ /\Q$id\E/ } $s3->objects()), 'and no object');
     $s3->fault('part');

@@ -1,6 +1,6 @@
 /*
- * store/api_int.h: between api.c, api_create.c and api_url.c. An answer is built up in
- * one struct: its status and a JSON object.
+ * store/api_int.h: between api.c, api_create.c and api_url.c. An answer is
+ * built up in one struct: its status and a JSON object.
  */
 
 #ifndef STORE_API_INT_H

@@ -263,7 +263,6 @@ conf_s3_secret_file(conf_t *conf, char *err)
     struct stat  st;
 
     rc = -1;
-    n = -1;
     path = conf->s3.secret_key_file;
     fd = open(path, O_RDONLY | O_CLOEXEC);
 

@@ -184,8 +184,8 @@ records_add(records_t *r, const record_t *rec)
     return records_run(r, records_bind(r,
         "INSERT INTO captures (" RECORDS_COLUMNS ")"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-        " ?)", "ssiiiiiiiiiissssssiis", rec->id, rec->owner, (int64_t) rec->state,
-        rec->created, rec->ended, rec->retention, rec->expires, rec->gone,
+        " ?)", "ssiiiiiiiiiissssssiis", rec->id, rec->owner,
+        (int64_t) rec->state, rec->created, rec->ended, rec->retention, rec->expires, rec->gone,
         (int64_t) rec->bytes, (int64_t) rec->lost, (int64_t) rec->packets,
         (int64_t) rec->dropped, rec->sha256, rec->status, rec->detail,
         rec->file, rec->upload, rec->object, (int64_t) rec->place,
@@ -354,8 +354,8 @@ records_forget(records_t *r, int64_t before)
 {
     return records_run(r, records_bind(r,
         "DELETE FROM captures WHERE ((state = ? AND gone < ?)"
-        " OR (state = ? AND ended < ?)) AND sweep = 0", "iiii", (int64_t) RECORD_GONE, before,
-        (int64_t) RECORD_FAILED, before)) < 0 ? -1 : 0;
+        " OR (state = ? AND ended < ?)) AND sweep = 0", "iiii",
+        (int64_t) RECORD_GONE, before, (int64_t) RECORD_FAILED, before)) < 0 ? -1 : 0;
 }
 
 

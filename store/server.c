@@ -164,8 +164,6 @@ server_run(store_t *s, int listener, server_signals_t *flags)
              && !(s->stopping && store_ms() >= v->stop_ms));
 
     job_signal(s, SIGKILL);
-    upload_signal(s, SIGKILL);
-    sweep_stop(s);
 
     for (i = 0; i < SERVER_MAX_CONNS; i++) {
         conn_close(&v->conns[i]);
@@ -352,8 +350,7 @@ server_stop(server_t *v)
     close(v->listener);
     v->listener = -1;
     job_signal(v->store, SIGTERM);
-    upload_signal(v->store, SIGTERM);
-    sweep_stop(v->store);
+    upload_hurry(v->store);
 }
 
 

@@ -39,6 +39,8 @@ static int store_recover(store_t *s, char *err);
 static int store_due(const store_t *s);
 static void store_expire(store_t *s, int64_t now);
 static void store_strangers(const store_t *s);
+static void store_doubled(const store_t *s, const record_t *rec,
+    const char *name);
 static void store_note(void *data, const record_t *rec);
 static void store_rows_free(store_rows_t *rows);
 
@@ -172,6 +174,7 @@ store_close(store_t *s)
 
     free(s->jobs);
     upload_close(s);
+    sweep_close(s);
     quota_free(s->quota);
     records_close(s->records);
 
@@ -401,11 +404,23 @@ store_strangers(const store_t *s)
                      entry->d_name);
             break;
         case 1:
+            store_doubled(s, &rec, entry->d_name);
             record_free(&rec);
         }
     }
 
     closedir(dir);
+}
+
+
+/* A store was killed between the note that it is in S3 and its removal. */
+
+static void
+store_doubled(const store_t *s, const record_t *rec, const char *name)
+{
+    if (rec->place == RECORD_S3 && unlinkat(s->folder, name, 0) != 0) {
+        log_error(s->log, "%s cannot be removed: %s", name, strerror(errno));
+    }
 }
 
 

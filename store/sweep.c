@@ -298,9 +298,11 @@ sweep_timeout(const store_t *s)
 
 
 void
-sweep_stop(const store_t *s)
+sweep_close(store_t *s)
 {
     if (s->sweeper.pid > 0) {
-        kill(s->sweeper.pid, SIGTERM);
+        kill(s->sweeper.pid, SIGKILL);
+        (void) waitpid(s->sweeper.pid, NULL, 0);
+        s->sweeper.pid = 0;
     }
 }

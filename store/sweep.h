@@ -34,8 +34,8 @@ void sweep_tick(struct store_s *s);
 /* Milliseconds until it is due; -1: it is not. */
 int sweep_timeout(const struct store_s *s);
 
-/* Ends the process. */
-void sweep_stop(const struct store_s *s);
+/* Ends the process; the next store does the rest. */
+void sweep_close(struct store_s *s);
 
 
 #endif /* STORE_SWEEP_H */

@@ -86,6 +86,15 @@ upload_open(store_t *s)
 void
 upload_close(store_t *s)
 {
+    unsigned  i;
+
+    for (i = 0; i < s->nuploads; i++) {
+        if (s->uploads[i].pid > 0) {
+            kill(s->uploads[i].pid, SIGKILL);
+            (void) waitpid(s->uploads[i].pid, NULL, 0);
+        }
+    }
+
     free(s->uploads);
 }
 
@@ -763,16 +772,13 @@ upload_count(const store_t *s)
 
 
 void
-upload_signal(const store_t *s, int signo)
+upload_hurry(const store_t *s)
 {
-    unsigned         i;
-    const upload_t  *up;
+    unsigned  i;
 
     for (i = 0; i < s->nuploads; i++) {
-        up = &s->uploads[i];
-
-        if (up->pid > 0 && (signo == SIGKILL || up->why[0])) {
-            kill(up->pid, signo);
+        if (s->uploads[i].pid > 0 && s->uploads[i].why[0]) {
+            kill(s->uploads[i].pid, SIGTERM);
         }
     }
 }

@@ -66,6 +66,7 @@ typedef struct {
 /* Makes places, if S3 is configured. 0, or -1: no memory. */
 int upload_open(struct store_s *s);
 
+/* Ends what there is of them. */
 void upload_close(struct store_s *s);
 
 /* A capture runs: its job. */
@@ -103,8 +104,8 @@ int upload_timeout(const struct store_s *s);
 /* How many processes there are that have not failed last. */
 unsigned upload_count(const struct store_s *s);
 
-/* Ends those that only wait, by SIGTERM, or all by SIGKILL. */
-void upload_signal(const struct store_s *s, int signo);
+/* Ends those that only wait for S3 to come back. */
+void upload_hurry(const struct store_s *s);
 
 
 #endif /* STORE_UPLOAD_H */

@@ -95,8 +95,9 @@ uploader_part_size(unsigned n)
 int
 uploader_run(const uploader_t *u)
 {
+    int               rc;
     uploader_ctx_t   *ctx;
-    uploader_step_t   rc;
+    uploader_step_t   step;
 
     ctx = calloc(1, sizeof(*ctx));
     if (ctx == NULL) {
@@ -106,24 +107,26 @@ uploader_run(const uploader_t *u)
     ctx->u = u;
     ctx->fd = -1;
 
-    if (uploader_setup(ctx) != 0) {
-        return 1;
-    }
+    rc = uploader_setup(ctx);
 
-    do {
-        rc = uploader_step(ctx);
+    for (step = UPLOADER_ON; rc == 0 && step != UPLOADER_DONE; ) {
+        step = uploader_step(ctx);
 
-        if (rc == UPLOADER_FAILED) {
+        if (step == UPLOADER_FAILED) {
             uploader_fail(ctx);
         }
-    } while (rc != UPLOADER_DONE);
+    }
 
     s3_close(ctx->s3);
     free(ctx->parts);
-    close(ctx->fd);
+
+    if (ctx->fd != -1) {
+        close(ctx->fd);
+    }
+
     free(ctx);
 
-    return 0;
+    return rc != 0;
 }
 
 

@@ -136,12 +136,13 @@ sub object_head
 }
 
 
-# Ids of the uploads that are under way; the numbers of the parts of one.
+# Ids of the uploads that are under way, those of this capture; the numbers of the parts of one.
 sub uploads
 {
-    my ($self) = @_;
+    my ($self, $capture) = @_;
 
-    return map { s{.*/}{}r } grep { !-e "$_/done" }
+    return map { s{.*/}{}r } grep { !-e "$_/done"
+            && (!$capture || slurp("$_/key") =~ /$capture/) }
         sort glob "$self->{dir}/uploads/*";
 }
 
@@ -257,6 +258,7 @@ sub answer
 
     if (!$status && $fault && $fault ne 'lost') {
         ($status, $text, @headers) = $self->faulty($fault);
+        $self->op_abort($r) if $fault eq 'gone';
     }
 
     if (!$status) {
