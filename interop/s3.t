@@ -17,56 +17,16 @@ use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/../nginx-tests/lib";
 
 use Digest::SHA ();
-use File::Path qw(make_path);
 use File::Temp qw(tempdir);
 use Test::More;
 use Time::HiRes qw(time);
 
 use Bosh;
+use S3Servers;
 
 my $root = root();
 my $client = build() . '/s3_client';
-my @pids;
-my $EMPTY = Digest::SHA::sha256_hex('');
 my $MIB = 1 << 20;
-
-# Version, port, and how each is started in a folder of its own.
-my @SERVERS = (
-    { name => 'minio', scheme => 'https', port => 9000,
-        region => 'eu-central-1',
-        module => 'github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c',
-        env => { MINIO_ROOT_USER => 'pcap', MINIO_ROOT_PASSWORD =>
-            'secret-secret', MINIO_SITE_REGION => 'eu-central-1',
-            MINIO_BROWSER => 'off', MINIO_UPDATE => 'off' },
-        command => sub { my ($dir) = @_;
-            return ('server', '--quiet', '--certs-dir', "$dir/certs",
-                '--address', '127.0.0.1:9000', "$dir/data") } },
-    { name => 'versitygw', scheme => 'http', port => 10000,
-        region => 'us-east-1',
-        module => 'github.com/versity/versitygw/cmd/versitygw@v1.7.0',
-        env => { ROOT_ACCESS_KEY => 'pcap', ROOT_SECRET_KEY =>
-            'secret-secret' },
-        command => sub { my ($dir) = @_;
-            return ('--port', '127.0.0.1:10000', 'posix', '--sidecar',
-                "$dir/sidecar", "$dir/data") } },
-);
-
-
-# Builds what is missing; why a server cannot be had stands in {why}.
-sub fetch
-{
-    for my $s (@SERVERS) {
-        my $bin = build() . "/bin/$s->{name}";
-        next if -x $bin;
-
-        my ($text, $status) = Bosh::go('install', $s->{module});
-        $s->{why} = "$s->{module}: " . Bosh::reason($text)
-            if $status || !-x $bin;
-    }
-
-    return grep { !$_->{why} } @SERVERS;
-}
-
 
 # What needs the network comes first; then this begins again without it.
 if (!$ENV{INTEROP_INSIDE}) {
@@ -80,73 +40,10 @@ if (!$ENV{INTEROP_INSIDE}) {
     die $text if $status;
 
     $ENV{INTEROP_INSIDE} = 1;
-    $ENV{INTEROP_WHY} = join "\n", map { $_->{why} || '' } @SERVERS;
+    $ENV{INTEROP_WHY} = join "\n", map { $_->{why} || '' } servers();
     exec 'unshare', '--net', '--mount', '--pid', '--fork', '--kill-child',
         '--mount-proc', $^X, "$FindBin::Bin/$FindBin::Script"
         or die "unshare: $!\n";
-}
-
-
-sub begin
-{
-    my ($s) = @_;
-
-    my $pid = fork();
-    die "fork: $!\n" if !defined $pid;
-
-    if ($pid == 0) {
-        %ENV = (%ENV, %{ $s->{env} });
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>>', "$s->{dir}/log" or die "log: $!\n";
-        open STDERR, '>&', \*STDOUT;
-        exec build() . "/bin/$s->{name}", $s->{command}->($s->{dir})
-            or die "$s->{name}: $!\n";
-    }
-
-    $s->{pid} = $pid;
-    push @pids, $pid;
-
-    my $end = time() + 30;
-
-    while (time() < $end) {
-        return 1 if curl($s, '-o', '/dev/null', '-w', '%{http_code}',
-            "$s->{url}/") =~ /^[234]/;
-        select undef, undef, undef, 0.1;
-    }
-
-    return 0;
-}
-
-
-sub end
-{
-    my ($s) = @_;
-
-    kill 'KILL', $s->{pid};
-    waitpid $s->{pid}, 0;
-    @pids = grep { $_ != $s->{pid} } @pids;
-}
-
-
-# What curl says, errors among it.
-sub curl
-{
-    my ($s, @args) = @_;
-
-    my ($text) = run_words('curl', '-sS', '-m', '60', '--noproxy', '*',
-        $s->{ca} ? ('--cacert', $s->{ca}) : (), @args);
-
-    return $text;
-}
-
-
-# A request that curl signs.
-sub signed
-{
-    my ($s, @args) = @_;
-
-    return curl($s, '--aws-sigv4', "aws:amz:$s->{region}:s3", '--user',
-        'pcap:secret-secret', '-H', "x-amz-content-sha256: $EMPTY", @args);
 }
 
 
@@ -408,21 +305,7 @@ sub run_server
 {
     my ($s) = @_;
 
-    $s->{dir} = tempdir(CLEANUP => 1);
-    $s->{url} = "$s->{scheme}://localhost:$s->{port}";
-    make_path(map { "$s->{dir}/$_" } qw(data sidecar certs));
-
-    if ($s->{scheme} eq 'https') {
-        my ($text, $status) = run_words("$root/examples/make-keys",
-            "$s->{dir}/keys", 'server', 'localhost');
-        die $text if $status;
-
-        system('cp', "$s->{dir}/keys/localhost.crt",
-            "$s->{dir}/certs/public.crt") == 0
-            && system('cp', "$s->{dir}/keys/localhost.key",
-                "$s->{dir}/certs/private.key") == 0 or die "keys\n";
-        $s->{ca} = "$s->{dir}/keys/ca.crt";
-    }
+    prepare($s, tempdir(CLEANUP => 1));
 
     if (!ok(begin($s), "$s->{name} runs")) {
         diag(run_words('tail', '-5', "$s->{dir}/log"));
@@ -446,13 +329,15 @@ sub run_server
 system('ip', 'link', 'set', 'lo', 'up') == 0 or die "lo\n";
 my @why = split /\n/, $ENV{INTEROP_WHY}, -1;
 
-for my $i (0 .. $#SERVERS) {
+my @servers = servers();
+
+for my $i (0 .. $#servers) {
     SKIP: {
         skip($why[$i], 1) if $why[$i];
-        eval { run_server($SERVERS[$i]); 1 } or fail($@);
+        eval { run_server($servers[$i]); 1 } or fail($@);
     }
 }
 
-END { kill 'KILL', @pids if @pids }
+END { end_all() }
 
 done_testing();
