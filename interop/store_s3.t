@@ -285,6 +285,21 @@ sub test_secret
 }
 
 
+# MinIO has rules, versitygw none; neither of them has what aborts uploads.
+sub test_rule
+{
+    my $logged = wait_for(10, sub {
+        slurp($store->{log}) =~ /s3: the bucket has (a rule now|no rule)/ && $1
+    });
+
+    is($logged, $s->{ca} ? 'a rule now' : 'no rule',
+        "$s->{name}: its rule, or that there is none")
+        or diag(slurp($store->{log}));
+    like(bucket('?lifecycle='), qr{<ID>pcap-store</ID>.*<Days>31</Days>}s,
+        "$s->{name}: the rule") if $s->{ca};
+}
+
+
 sub run_server
 {
     ($s) = @_;
@@ -318,6 +333,7 @@ sub run_server
 
     my $id = test_small();
 
+    test_rule();
     test_large();
     test_away();
     test_killed();

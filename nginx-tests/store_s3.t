@@ -403,6 +403,52 @@ sub test_retention
 }
 
 
+# What the start says of the bucket, and the rule that it writes.
+sub test_bucket
+{
+    my $rule = sub { slurp("$s3->{dir}/lifecycle") };
+    my $logged = sub {
+        my ($what) = @_;
+        ok(wait_for(10, sub { slurp($store->{log}) =~ /$what/ }),
+            "the log says: $what") or diag(slurp($store->{log}));
+    };
+
+    $logged->('the bucket captures is there');
+    $logged->('s3.allow_http: ');
+    $logged->('encrypts nothing');
+    $logged->('has a rule now');
+    like($rule->(), qr{<ID>pcap-store</ID>.*<Prefix>pcap/</Prefix>
+        .*<Days>31</Days>.*<DaysAfterInitiation>1<}x, 'the rule');
+    unlike(slurp($store->{log}), qr/is public/, 'it is not public');
+
+    # rules of others stay; with ours alone it is brought up to date
+    my $ours = $rule->();
+    my $theirs = $ours =~ s{(<Rule>.*</Rule>)}{$1<Rule><ID>x</ID></Rule>}r;
+
+    spew("$s3->{dir}/lifecycle", $theirs);
+    spew("$s3->{dir}/public", 'true');
+    $store->stop();
+    $store->{conf}{s3}{lifecycle_days} = 7;
+    $store->start();
+    $logged->('has rules of others');
+    $logged->('the bucket is public');
+    is($rule->(), $theirs, 'rules of others stay');
+    spew("$s3->{dir}/lifecycle", $ours);
+    $store->stop();
+    $store->start();
+    $logged->('after 7 days');
+    like($rule->(), qr{<Days>7</Days>}, 'ours has other days now');
+    $store->stop();
+    delete $store->{conf}{s3}{lifecycle_days};
+    $store->{conf}{s3}{bucket} = 'nothing';
+    $store->start();
+    $logged->('bucket cannot be used now: .*404');
+    $store->stop();
+    $store->{conf}{s3}{bucket} = 'captures';
+    $store->start();
+}
+
+
 # A wrong secret: nothing is lost, and the right one mends it.
 sub test_secret
 {
@@ -441,6 +487,7 @@ sub test_secret
 
 my $id = test_small();
 
+test_bucket();
 test_urls($id);
 test_large();
 test_away();

@@ -65,6 +65,14 @@ typedef struct {
     char       etag[S3_ETAG_MAX + 1];
 } s3_part_t;
 
+/* The rule of a bucket that deletes what is ours. */
+
+typedef enum {
+    S3_RULE_THERE = 0,               /* as it should be */
+    S3_RULE_WRITTEN,                 /* now */
+    S3_RULE_OTHERS                   /* there are others; they stay as is */
+} s3_rule_t;
+
 /* Why a request has failed. */
 
 typedef struct {
@@ -122,10 +130,26 @@ int s3_size(s3_t *s, const char *key, uint64_t *size, s3_error_t *e);
 /* Removes an object; one that is not there is no error. */
 int s3_delete(s3_t *s, const char *key, s3_error_t *e);
 
+/* Is the bucket there, and may we use it? */
+int s3_bucket(s3_t *s, s3_error_t *e);
+
+/* May anybody read it, by its policy? */
+int s3_bucket_public(s3_t *s, int *is_public, s3_error_t *e);
+
+/* Does it encrypt by default? */
+int s3_bucket_encrypted(s3_t *s, int *encrypted, s3_error_t *e);
+
+/*
+ * Sees to the rule "pcap-store": what begins with prefix, of letters, digits
+ * and - _ . /, goes after so many days, and uploads that do not end after one.
+ */
+int s3_lifecycle(s3_t *s, const char *prefix, unsigned days, s3_rule_t *rule,
+    s3_error_t *e);
+
 /*
  * The URL, with the public endpoint, of a GET that anybody may make for so many
- * seconds; the download is called file_name. The
- * caller's to free; NULL: no memory.
+ * seconds; the download is called file_name. The caller's to free; NULL: no
+ * memory.
  */
 char *s3_url(s3_t *s, const char *key, const char *file_name,
     unsigned expires);

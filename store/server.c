@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "bucket.h"
 #include "server.h"
 
 
@@ -222,6 +223,7 @@ server_turn(server_t *v)
         job_reap(v->store);
         upload_reap(v->store);
         sweep_reap(v->store);
+        bucket_reap(v->store);
     }
 
     store_tick(v->store);

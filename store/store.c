@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bucket.h"
 #include "store.h"
 #include "text.h"
 
@@ -158,6 +159,7 @@ store_recover(store_t *s, char *err)
     }
 
     store_rows_free(&rows);
+    bucket_begin(s);
 
     return 0;
 }
@@ -175,6 +177,7 @@ store_close(store_t *s)
     free(s->jobs);
     upload_close(s);
     sweep_close(s);
+    bucket_close(s);
     quota_free(s->quota);
     records_close(s->records);
 

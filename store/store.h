@@ -30,6 +30,7 @@ typedef struct store_s {
     unsigned        nuploads;        /* places; 0: there is no S3 */
     int             scan;            /* something may want a free place */
     sweep_t         sweeper;
+    pid_t           bucket;          /* looks at it; 0: no more */
     uint64_t        owners;          /* number that was given out last */
     int64_t         next_due;        /* s: a retention is over */
     int64_t         next_forget;

@@ -607,7 +607,7 @@ sub op_get_policystatus
 {
     my ($self) = @_;
 
-    return (200, '<PolicyStatus><IsPublic>' . ($self->{public} || 'false')
+    return (200, '<PolicyStatus><IsPublic>' . (slurp("$self->{dir}/public") || 'false')
         . '</IsPublic></PolicyStatus>');
 }
 
