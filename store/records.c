@@ -185,7 +185,8 @@ records_add(records_t *r, const record_t *rec)
         "INSERT INTO captures (" RECORDS_COLUMNS ")"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
         " ?)", "ssiiiiiiiiiissssssiis", rec->id, rec->owner,
-        (int64_t) rec->state, rec->created, rec->ended, rec->retention, rec->expires, rec->gone,
+        (int64_t) rec->state, rec->created, rec->ended, rec->retention,
+        rec->expires, rec->gone,
         (int64_t) rec->bytes, (int64_t) rec->lost, (int64_t) rec->packets,
         (int64_t) rec->dropped, rec->sha256, rec->status, rec->detail,
         rec->file, rec->upload, rec->object, (int64_t) rec->place,

@@ -136,7 +136,8 @@ sub object_head
 }
 
 
-# Ids of the uploads that are under way, those of this capture; the numbers of the parts of one.
+# Ids of the uploads that are under way, those of this capture; the numbers of
+# the parts of one.
 sub uploads
 {
     my ($self, $capture) = @_;
@@ -607,7 +608,9 @@ sub op_get_policystatus
 {
     my ($self) = @_;
 
-    return (200, '<PolicyStatus><IsPublic>' . (slurp("$self->{dir}/public") || 'false')
+    my $public = slurp("$self->{dir}/public") || 'false';
+
+    return (200, "<PolicyStatus><IsPublic>$public"
         . '</IsPublic></PolicyStatus>');
 }
 
