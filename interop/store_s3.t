@@ -324,7 +324,7 @@ sub run_server
     }
 
     $store = PcapTest::Store->new(api => $api, errors =>
-        qr/upload ended, by signal 9|SignatureDoesNotMatch|not yet in S3/,
+        qr/upload ended, by signal 9|SignatureDoesNotMatch|cannot be used now/,
         conf => { s3 => { endpoint => $s->{url}, bucket => 'captures',
             region => $s->{region}, access_key => 'pcap',
             secret_key => 'secret-secret', retry => '2s', stall => '10s',

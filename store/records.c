@@ -356,7 +356,8 @@ records_forget(records_t *r, int64_t before)
     return records_run(r, records_bind(r,
         "DELETE FROM captures WHERE ((state = ? AND gone < ?)"
         " OR (state = ? AND ended < ?)) AND sweep = 0", "iiii",
-        (int64_t) RECORD_GONE, before, (int64_t) RECORD_FAILED, before)) < 0 ? -1 : 0;
+        (int64_t) RECORD_GONE, before, (int64_t) RECORD_FAILED, before))
+        < 0 ? -1 : 0;
 }
 
 
