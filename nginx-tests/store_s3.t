@@ -244,6 +244,58 @@ sub test_lies
 }
 
 
+sub test_small_lies
+{
+    for my $how (qw(503 redirect lost close hang etag)) {
+        $s3->fault('put', how => $how, times => 1);
+
+        my $id = $store->begin(capture($ann, { parts => [ $head,
+            [ 3, 100 ] ] }));
+
+        holds(in_s3($id, 30), $head . data([ 3, 100 ]), "put: $how");
+    }
+}
+
+
+# The process that reads what was captured has no key to what is stored.
+sub test_memory
+{
+    my $body = capture($ann, { parts => [ $head, [ 1, 10 ], 'hold' ] });
+    my $id = $store->begin($body);
+
+    $store->wait_state($id, 'running');
+
+    my ($fetch, $uploader) = sort { $a <=> $b } children($store->{pid});
+    my $secret = $PcapTest::S3::SECRET;
+
+    ok(find_in($uploader, $secret), 'an upload has the secret');
+    ok(!find_in($fetch, $secret), 'a capture has it not');
+    go($body);
+    in_s3($id);
+}
+
+
+sub find_in
+{
+    my ($pid, $text) = @_;
+
+    no warnings 'portable';
+
+    open my $mem, '<:raw', "/proc/$pid/mem" or die "mem: $!\n";
+
+    for my $line (split /\n/, slurp("/proc/$pid/maps")) {
+        my ($from, $to) = map { hex } $line =~ /^(\w+)-(\w+) rw/ or next;
+        my $got = '';
+
+        sysseek $mem, $from, 0;
+        sysread $mem, $got, $to - $from or next;
+        return 1 if index($got, $text) >= 0;
+    }
+
+    return 0;
+}
+
+
 sub test_killed_uploader
 {
     my $body = capture($ann, { parts => [ $head, ($mib) x 20, 'hold',
@@ -488,10 +540,12 @@ sub test_secret
 my $id = test_small();
 
 test_bucket();
+test_memory();
 test_urls($id);
 test_large();
 test_away();
 test_lies();
+test_small_lies();
 test_killed_uploader();
 test_killed_store();
 test_lost_file();

@@ -277,6 +277,7 @@ conf_file(conf_t *conf, const char *path, char *err)
         goto out;
     }
 
+    (void) setvbuf(f, NULL, _IONBF, 0);            /* no copy of it */
     n = fread(text, 1, CONF_MAX_FILE + 1, f);
 
     if (ferror(f) || n > CONF_MAX_FILE) {

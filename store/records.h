@@ -136,7 +136,10 @@ int records_active(records_t *r, record_fn fn, void *data);
 /* Rows that have ended and whose files are in the folder. 0 or -1. */
 int records_local(records_t *r, record_fn fn, void *data);
 
-/* Rows of which something is to be deleted in S3, so many. 0 or -1. */
+/*
+ * Rows of which something is to be deleted in S3: so many, any of them, so
+ * that some that cannot be do not keep the others from it. 0 or -1.
+ */
 int records_sweep(records_t *r, unsigned max, record_fn fn, void *data);
 
 /*

@@ -227,6 +227,48 @@ uploads(records_t *r)
 }
 
 
+/* Where captures are, and what is left behind elsewhere. */
+
+static void
+places(records_t *r)
+{
+    record_t  rec;
+    found_t   f;
+    uint64_t  all, ann;
+
+    memset(&f, 0, sizeof(f));
+    ok(records_get(r, ID("1"), &rec) == 1 && rec.place == RECORD_LOCAL
+       && rec.sweep == 0 && rec.object[0] == '\0', "in the folder at first");
+    ok(records_local(r, note, &f) == 0 && strcmp(f.ids, "1") == 0,
+       "one that could go to S3 (%s)", f.ids);
+
+    rec.place = RECORD_S3;
+    ok(records_upload(r, rec.id, "pcap/x", "up") == 0
+       && records_update(r, &rec) == 0, "it went there");
+    record_free(&rec);
+    ok(records_get(r, ID("1"), &rec) == 1 && rec.place == RECORD_S3
+       && strcmp(rec.object, "pcap/x") == 0 && strcmp(rec.upload, "up") == 0,
+       "and that is known");
+
+    memset(&f, 0, sizeof(f));
+    ok(records_local(r, note, &f) == 0 && f.n == 0, "no other could");
+    ok(records_usage(r, NULL, &all) == 0 && all == 0
+       && records_usage(r, "ann", &ann) == 0 && ann == 100,
+       "it is no more on the disk, but still its owner's");
+
+    rec.sweep = 1;
+    ok(records_update(r, &rec) == 0
+       && records_sweep(r, 5, note, &f) == 0 && strcmp(f.ids, "1") == 0,
+       "it is to be deleted");
+
+    rec.sweep = 0;
+    rec.place = RECORD_LOCAL;
+    ok(records_update(r, &rec) == 0
+       && records_upload(r, rec.id, "", "") == 0, "as before");
+    record_free(&rec);
+}
+
+
 /* All that an end tells. */
 
 static void
@@ -296,6 +338,7 @@ main(void)
     refused("twice at once", path, "locked");
 
     lists(r);
+    places(r);
     uploads(r);
     retention(r);
 
