@@ -29,7 +29,7 @@ my $api = serve_grants("$work/api.sock");
 my $s3 = PcapTest::S3->new();
 my $store = PcapTest::Store->new(api => $api, conf => { s3 => $s3->conf(),
     max_captures_per_user => 20 },
-    errors => qr/upload ended, by signal 9|403|404|NoSuch/);
+    errors => qr/upload ended, by signal 9|403|404|NoSuch|no answer/);
 
 
 sub about
@@ -501,6 +501,40 @@ sub test_bucket
 }
 
 
+# S3 is away: more captures wait than there are places, and the disk has an
+# end. When it is back all is uploaded, and there is room again.
+sub test_queue
+{
+    $s3->stop();
+    $store->stop();
+    $store->{conf}{max_captures} = 2;
+    $store->{conf}{max_bytes} = 3 << 20;
+    $store->start();
+
+    my @ids;
+
+    for (1 .. 5) {
+        push @ids, $store->begin(capture($ann, { parts => [ $head,
+            [ 3, 100 ] ] }));
+        $store->wait_state($ids[-1], 'stored');
+    }
+
+    my $id = $store->begin(capture($ann, { parts => [ $head,
+        ($mib) x 5 ] }));
+    my $rec = $store->wait_state($id, 'stored');
+
+    is($rec->{status}, 'limit', 'the disk is full: a limit');
+    like($rec->{detail}, qr/max_bytes of this store/, 'and which');
+    $s3->start();
+    in_s3($_, 40) for @ids, $id;
+    is(($store->request('GET', '/status'))[1]{bytes}, 0, 'there is room');
+    in_s3($store->begin(capture($ann, { parts => [ $head, [ 3, 100 ] ] })));
+    $store->stop();
+    delete @{ $store->{conf} }{qw(max_captures max_bytes)};
+    $store->start();
+}
+
+
 # A wrong secret: nothing is lost, and the right one mends it.
 sub test_secret
 {
@@ -553,5 +587,6 @@ test_stolen();
 test_remove($id);
 test_remove_uploading();
 test_retention();
+test_queue();
 test_secret();
 finish();
