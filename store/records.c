@@ -345,8 +345,8 @@ int
 records_sweep(records_t *r, unsigned max, record_fn fn, void *data)
 {
     return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS
-        " FROM captures WHERE sweep != 0 ORDER BY random() LIMIT ?", "i", (int64_t) max), fn,
-        data);
+        " FROM captures WHERE sweep != 0 ORDER BY random() LIMIT ?", "i",
+        (int64_t) max), fn, data);
 }
 
 
