@@ -271,8 +271,14 @@ ngx_pcap_api_stored_json(ngx_pcap_api_ctx_t *ctx, json_t *rec)
     json_object_set_new(doc, "state", json_string(state));
     json_object_set_new(doc, "own",
                     json_boolean(ngx_pcap_api_record_is_own(ctx, rec)));
-    json_object_set(doc, "packets", json_object_get(rec, "packets"));
-    json_object_set(doc, "dropped", json_object_get(rec, "dropped"));
+
+    /* without a verdict nobody has counted them */
+
+    if (*ngx_pcap_api_record_text(rec, "status") != '\0') {
+        json_object_set(doc, "packets", json_object_get(rec, "packets"));
+        json_object_set(doc, "dropped", json_object_get(rec, "dropped"));
+    }
+
     ngx_pcap_api_stored_time(doc, rec, "ended");
     ngx_pcap_api_stored_text(doc, rec, "status");
     json_object_set_new(doc, "stored", ngx_pcap_api_stored_part(ctx, rec));

@@ -21,7 +21,7 @@ my $ann = 'a' x 64;
 my $bob = 'b' x 64;
 my $api = serve_grants("$work/api.sock");
 my $store = PcapTest::Store->new(api => $api,
-    errors => qr/its process ended without a word, by signal 9/);
+    errors => qr/its process ended without a word, by signal 9|what was left/);
 
 
 sub test_good
@@ -175,6 +175,51 @@ sub test_child_killed
 }
 
 
+# What is left cannot be read for a while: it is neither lost nor forgotten.
+sub test_not_recovered
+{
+    for my $case ('mended', 'removed', 'too old') {
+        my $body = capture($ann, { parts => [ $head, [ 900, 5000 ], 'hold' ] });
+
+        $body->{retention} = 4 if $case eq 'too old';
+
+        my $id = $store->begin($body);
+        my $part = "$store->{folder}/$id.part";
+
+        ok(wait_for(5, sub { -s $part }), "$case: it is written");
+        chmod 0, $part;
+        kill('KILL', $store->captures());
+
+        my $rec = $store->wait_state($id, 'interrupted');
+
+        like($rec->{detail}, qr/could not be ended yet: .*denied/,
+            "$case: why");
+        is("$rec->{file}", '', "$case: no file yet");
+
+        if ($case eq 'mended') {
+            chmod 0600, $part;
+            ok(wait_for(20, sub {
+                (undef, $rec) = $store->request('GET', "/captures/$id");
+                return $rec->{file};
+            }), "$case: ended later");
+            $store->whole($rec, $case);
+
+        } elsif ($case eq 'removed') {
+            is(($store->request('DELETE', "/captures/$id"))[0], 200,
+                "$case: DELETE");
+            $rec = $store->wait_state($id, 'gone');
+
+        } else {
+            $rec = $store->wait_state($id, 'gone', 15);
+            cmp_ok($rec->{gone} - $rec->{created}, '<=', 6,
+                "$case: when its time was over");
+        }
+
+        ok(!-e $part, "$case: nothing is left") if $case ne 'mended';
+    }
+}
+
+
 sub test_killed
 {
     my $body = capture($ann, { parts => [ $head, [ 9, 5000 ], 'hold' ] });
@@ -237,7 +282,7 @@ sub test_stop
 
     $store->holds($rec, $head . data([ 9, 500 ]), 'stopped');
     is("$rec->{state}, $rec->{status}, $rec->{detail}",
-        'stored, , the store was stopped', 'and that is said');
+        'interrupted, , the store was stopped', 'and that is said');
     (undef, $rec) = $store->request('GET', "/captures/$waits->{id}");
     is("$rec->{state}, $rec->{detail}", 'failed, the store was stopped',
         'one that had not begun has failed');
@@ -370,6 +415,7 @@ test_cut();
 test_refused();
 test_garbage();
 test_child_killed();
+test_not_recovered();
 test_killed();
 test_stop();
 test_lists();

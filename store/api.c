@@ -15,7 +15,8 @@
 
 
 #define API_MAX_LIST        1000
-#define API_MAX_LIST_BYTES  (16 << 20)
+#define API_MAX_LIST_BYTES  (1 << 20)
+#define API_RECORD_BYTES    768      /* as JSON, about how many */
 #define API_OWNER_LEN       64
 
 typedef enum {
@@ -162,7 +163,7 @@ api_list_one(void *data, const record_t *rec)
     l = data;
     job = job_find(l->store, rec->id);
     rec = job ? &job->rec : rec;
-    l->bytes += strlen(rec->about) + sizeof(*rec) / 2;
+    l->bytes += strlen(rec->about) + API_RECORD_BYTES;
 
     if (l->n == API_MAX_LIST || l->bytes > API_MAX_LIST_BYTES) {
         l->truncated = 1;
@@ -219,8 +220,19 @@ api_known(store_t *s, const char *id, api_want_t want, api_t *a)
             return;
         }
 
-        (void) api_refuse(a, 409, "the capture is still written");
-        return;
+        if (want != API_REMOVE || job_drop(s, job) != 0) {
+            (void) api_refuse(a, 409, "the capture is still written");
+            return;
+        }
+
+        /* its row may not be writable: it has gone all the same */
+
+        job = job_find(s, id);
+
+        if (job != NULL) {
+            a->body = api_record(s, &job->rec);
+            return;
+        }
     }
 
     rc = records_get(s->records, id, &rec);

@@ -17,6 +17,7 @@
 #define CREATE_MAX_RETENTION  (INT64_C(3650) * 86400)
 #define CREATE_MAX_ABOUT      32768  /* bytes: a thousand are a list */
 #define CREATE_MIN_FREE       (UINT64_C(64) << 20)
+#define CREATE_OLD_RECORDS    200    /* of an owner, that have no file */
 
 #define CREATE_LETTERS        "ABCDEFGHIJKLMNOPQRSTUVWXYZ"                   \
                               "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -253,6 +254,7 @@ create_begin(store_t *s, record_t *rec, const job_order_t *order, api_t *a)
         return;
     }
 
+    (void) records_trim(s->records, rec->owner, CREATE_OLD_RECORDS);
     a->status = 201;
     a->body = api_record(s, rec);
 

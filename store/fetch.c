@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fetch.h"
@@ -72,6 +73,7 @@ static void fetch_close(fetch_ctx_t *ctx);
 static void fetch_refused(fetch_ctx_t *ctx, CURLcode rc);
 static void fetch_filed(const fetch_t *f, const sink_result_t *result,
     job_report_t *r);
+static int64_t fetch_left_at(const fetch_t *f);
 static int fetch_left(const fetch_t *f);
 static void fetch_detail(job_report_t *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -514,13 +516,21 @@ fetch_close(fetch_ctx_t *ctx)
 
     r = &ctx->report;
 
-    if (sink_close(ctx->sink, &result, err) != 0
-        && sink_recover(ctx->f->conf->folder, ctx->f->id, &result, again) != 0)
-    {
+    r->state = ctx->stopped ? RECORD_INTERRUPTED : RECORD_STORED;
+
+    /* what comes from memory now may never have come to the disk */
+
+    if (sink_close(ctx->sink, &result, err) != 0) {
         log_error(&ctx->f->log, "the file cannot be ended: %s", err);
-        fetch_detail(r, "%s", err);
-        r->lost = ctx->lost;
-        return;
+        fetch_detail(r, "the file may not be whole: %s", err);
+        r->state = RECORD_INTERRUPTED;
+
+        if (sink_recover(ctx->f->conf->folder, ctx->f->id, &result, again)
+            != 0)
+        {
+            r->lost = ctx->lost;
+            return;
+        }
     }
 
     result.lost += ctx->lost;
@@ -529,7 +539,6 @@ fetch_close(fetch_ctx_t *ctx)
         fetch_full(ctx, result.why);
     }
 
-    r->state = RECORD_STORED;
     fetch_filed(ctx->f, &result, r);
 
     if (result.lost && r->detail[0] == '\0') {
@@ -615,6 +624,7 @@ fetch_recover(const fetch_t *f)
 
     memset(&r, 0, sizeof(r));
     r.state = RECORD_FAILED;
+    r.ended = fetch_left_at(f);
     fetch_detail(&r, "%s", f->detail);
 
     if (!fetch_left(f)) {
@@ -623,6 +633,7 @@ fetch_recover(const fetch_t *f)
 
     if (sink_recover(f->conf->folder, f->id, &result, err) != 0) {
         log_error(&f->log, "what was left cannot be ended: %s", err);
+        r.state = RECORD_INTERRUPTED;      /* to be tried again */
         fetch_detail(&r, "%s; %s", f->detail, err);
         return fetch_tell(f, &r);
     }
@@ -631,6 +642,21 @@ fetch_recover(const fetch_t *f)
     fetch_filed(f, &result, &r);
 
     return fetch_tell(f, &r);
+}
+
+
+/* When it was written last, which is when it ended; 0: nobody knows. */
+
+static int64_t
+fetch_left_at(const fetch_t *f)
+{
+    char         name[64];
+    struct stat  st;
+
+    snprintf(name, sizeof(name), "%s.part", f->id);
+
+    return fstatat(f->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+           ? (int64_t) st.st_mtim.tv_sec : 0;
 }
 
 

@@ -20,6 +20,8 @@
 
 
 #define JOB_WRITE_MS  1000
+#define JOB_AGAIN_MS  1000           /* doubled each time, up to */
+#define JOB_LONGEST   6              /* so many times: a minute */
 
 _Static_assert(sizeof(job_report_t) < 4096, "PIPE_BUF: it must come whole");
 
@@ -33,6 +35,9 @@ static int job_valid(const job_t *job, const job_report_t *r);
 static void job_take(store_t *s, job_t *job, const job_report_t *r);
 static void job_ended(store_t *s, job_t *job, int status);
 static void job_end(store_t *s, job_t *job, const job_report_t *r);
+static void job_again(job_t *job);
+static int job_overdue(const job_t *job);
+static void job_progress(store_t *s, int64_t now);
 static void job_write(store_t *s, job_t *job);
 static void job_free(store_t *s, job_t *job);
 
@@ -322,6 +327,14 @@ job_ended(store_t *s, job_t *job, int status)
         job->fd = -1;
     }
 
+    if (job->final && !s->stopping && job->last.file[0] == '\0'
+        && job->last.state == RECORD_INTERRUPTED)
+    {
+        job->kind = JOB_RECOVER;
+        job_again(job);
+        return;
+    }
+
     if (job->final) {
         job_end(s, job, &job->last);
         job_write(s, job);
@@ -341,12 +354,7 @@ job_ended(store_t *s, job_t *job, int status)
               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 
     if (job->kind == JOB_RECOVER) {
-        memset(&job->last, 0, sizeof(job->last));
-        job->last.state = RECORD_FAILED;
-        snprintf(job->last.detail, sizeof(job->last.detail), "what was left "
-                 "of it could not be ended: that process was killed, too");
-        job_end(s, job, &job->last);
-        job_write(s, job);
+        job_again(job);
         return;
     }
 
@@ -355,6 +363,66 @@ job_ended(store_t *s, job_t *job, int status)
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     job->kind = JOB_RECOVER;
     (void) job_fork(s, job, NULL);
+}
+
+
+/*
+ * What is left cannot be ended now: its row says that it runs, so that the
+ * next store tries, too; users see that it is interrupted.
+ */
+
+static void
+job_again(job_t *job)
+{
+    job->rec.state = RECORD_INTERRUPTED;
+    snprintf(job->rec.detail, sizeof(job->rec.detail), "what was left of it "
+             "could not be ended yet%s%.300s", job->final ? ": " : "",
+             job->final ? job->last.detail : "");
+    job->final = 0;
+    job->dirty = 0;
+    job->again_ms = store_ms() + (JOB_AGAIN_MS << job->fails);
+    job->fails += job->fails < JOB_LONGEST;
+}
+
+
+int
+job_drop(store_t *s, job_t *job)
+{
+    if (job->pid > 0
+        || (job->kind != JOB_ENDED && job->kind != JOB_RECOVER)
+        || store_unlink(s, job->rec.id) != 0)
+    {
+        return -1;
+    }
+
+    upload_drop(s, &job->rec);
+    quota_set(s->quota, job->slot, 0);
+    job->kind = JOB_ENDED;
+    job->rec.state = RECORD_GONE;
+    job->rec.gone = store_now();
+    job->rec.ended = job->rec.ended ? job->rec.ended : job->rec.gone;
+    job->rec.file[0] = '\0';
+    job->dirty = 1;
+    job_write(s, job);
+
+    return 0;
+}
+
+
+/* Its time is over, and it cannot go the usual way. */
+
+static int
+job_overdue(const job_t *job)
+{
+    int64_t  end;
+
+    end = job->rec.ended ? job->rec.ended : job->rec.created;
+
+    return job->pid == 0 && job->rec.state != RECORD_GONE
+           && job->rec.state != RECORD_FAILED
+           && ((job->kind == JOB_ENDED && job->dirty)
+               || (job->kind == JOB_RECOVER && job->fails))
+           && store_now() >= end + job->rec.retention;
 }
 
 
@@ -378,7 +446,7 @@ job_end(store_t *s, job_t *job, const job_report_t *r)
     text_clean(rec->sha256, sizeof(rec->sha256), r->sha256);
     text_clean(rec->file, sizeof(rec->file), r->file);
 
-    rec->ended = store_now();
+    rec->ended = r->ended ? r->ended : store_now();
     rec->expires = r->state == RECORD_FAILED ? 0
                    : rec->ended + rec->retention;
     upload_settle(s, rec);
@@ -407,7 +475,8 @@ job_write(store_t *s, job_t *job)
     }
 
     log_info(&log, "ended: %s, %llu bytes%s%s", job->rec.state
-             == RECORD_FAILED ? "failed" : "stored",
+             == RECORD_FAILED ? "failed" : job->rec.state == RECORD_GONE
+             ? "gone" : "stored",
              (unsigned long long) job->rec.bytes,
              job->rec.detail[0] ? ": " : "", job->rec.detail);
 
@@ -415,7 +484,10 @@ job_write(store_t *s, job_t *job)
         s->next_due = job->rec.expires;
     }
 
-    upload_end(s, &job->rec);
+    if (job->rec.state != RECORD_GONE) {
+        upload_end(s, &job->rec);
+    }
+
     job_free(s, job);
 }
 
@@ -442,19 +514,53 @@ job_tick(store_t *s)
     unsigned   i;
 
     now = store_ms();
+    job_progress(s, now);
 
     for (i = 0; i < s->njobs; i++) {
         job = &s->jobs[i];
 
-        if (job->kind == JOB_RECOVER && job->pid == 0 && !s->stopping) {
-            (void) job_fork(s, job, NULL);
+        if (job->kind == JOB_RECOVER && job->pid == 0 && !s->stopping
+            && now >= job->again_ms && job_fork(s, job, NULL) != 0)
+        {
+            job_again(job);
         }
 
-        if (job->kind != JOB_FREE && job->dirty
-            && now - job->written_ms >= JOB_WRITE_MS)
+        if (job_overdue(job)) {
+            (void) job_drop(s, job);
+
+        } else if (job->kind == JOB_ENDED && job->dirty
+                   && now - job->written_ms >= JOB_WRITE_MS)
         {
             job_write(s, job);
         }
+    }
+}
+
+
+/* How far those that run are: all in one go, which is one wait for the disk. */
+
+static void
+job_progress(store_t *s, int64_t now)
+{
+    int        begun;
+    job_t     *job;
+    unsigned   i;
+
+    begun = 0;
+
+    for (i = 0; i < s->njobs; i++) {
+        job = &s->jobs[i];
+
+        if (job->kind == JOB_FETCH && job->dirty
+            && now - job->written_ms >= JOB_WRITE_MS)
+        {
+            begun = begun || records_together(s->records, 1) == 0;
+            job_write(s, job);
+        }
+    }
+
+    if (begun && records_together(s->records, 0) != 0) {
+        log_error(s->log, "records: %s", records_error(s->records));
     }
 }
 

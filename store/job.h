@@ -33,6 +33,7 @@ typedef struct {
     uint64_t        lost;
     uint64_t        packets;
     uint64_t        dropped;
+    int64_t         ended;           /* s; 0: now */
     char            status[RECORD_STATUS_MAX + 1];
     char            detail[RECORD_DETAIL_MAX + 1];
     char            sha256[RECORD_SHA256_LEN + 1];
@@ -50,6 +51,8 @@ typedef struct {
     job_report_t   last;
     int            dirty;            /* the row is behind */
     int64_t        written_ms;       /* when the row was written */
+    int64_t        again_ms;         /* JOB_RECOVER: not before that */
+    unsigned       fails;            /* of recoveries */
 } job_t;
 
 /* Where the capture comes from. */
@@ -71,6 +74,12 @@ int job_start(struct store_s *s, record_t *rec, const job_order_t *order);
  * job_start().
  */
 int job_recover(struct store_s *s, record_t *rec);
+
+/*
+ * Removes the file of a job that has no process: its row cannot be written, or
+ * what was left of it cannot be ended. 0, or -1: it is still written.
+ */
+int job_drop(struct store_s *s, job_t *job);
 
 /* The job of this capture, or NULL. */
 job_t *job_find(const struct store_s *s, const char *id);

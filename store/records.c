@@ -17,6 +17,13 @@
 
 #define RECORDS_VERSION  3           /* PRAGMA user_version */
 
+/* In the text, so that SQLite knows that the index is one of these. */
+
+#define RECORDS_AT_REST  "state IN (2, 3)"
+
+_Static_assert(RECORD_STORED == 2 && RECORD_INTERRUPTED == 3,
+               "what RECORDS_AT_REST says");
+
 #define RECORDS_COLUMNS  "id, owner, state, created, ended, retention, " \
                          "expires, gone, bytes, lost, packets, dropped, " \
                          "sha256, status, detail, file, upload, object, " \
@@ -40,7 +47,11 @@ static const char  records_schema[] =
     " place INTEGER NOT NULL, sweep INTEGER NOT NULL, about TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE INDEX captures_by_owner ON captures (owner, created);"
-    "CREATE INDEX captures_by_expiry ON captures (expires);"
+    "CREATE INDEX captures_by_age ON captures (created);"
+    "CREATE INDEX captures_by_expiry ON captures (expires)"
+    " WHERE " RECORDS_AT_REST ";"
+    "CREATE INDEX captures_at_rest ON captures (owner, place, bytes)"
+    " WHERE " RECORDS_AT_REST ";"
     "CREATE INDEX captures_by_sweep ON captures (sweep) WHERE sweep != 0;"
     "CREATE TABLE parts (id TEXT NOT NULL REFERENCES captures (id)"
     " ON DELETE CASCADE, n INTEGER NOT NULL, bytes INTEGER NOT NULL,"
@@ -259,10 +270,15 @@ int
 records_list(records_t *r, const char *owner, unsigned max, record_fn fn,
     void *data)
 {
+    if (owner == NULL) {
+        return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS
+            " FROM captures ORDER BY created DESC, id LIMIT ?", "i",
+            (int64_t) max), fn, data);
+    }
+
     return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS
-        " FROM captures WHERE ?1 IS NULL OR owner = ?1"
-        " ORDER BY created DESC, id LIMIT ?2", "si", owner, (int64_t) max),
-        fn, data);
+        " FROM captures WHERE owner = ? ORDER BY created DESC, id LIMIT ?",
+        "si", owner, (int64_t) max), fn, data);
 }
 
 
@@ -270,9 +286,8 @@ int
 records_due(records_t *r, int64_t now, record_fn fn, void *data)
 {
     return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS
-        " FROM captures WHERE expires <= ? AND state IN (?, ?)"
-        " ORDER BY expires", "iii", now, (int64_t) RECORD_STORED,
-        (int64_t) RECORD_INTERRUPTED), fn, data);
+        " FROM captures WHERE expires <= ? AND " RECORDS_AT_REST
+        " ORDER BY expires", "i", now), fn, data);
 }
 
 
@@ -280,8 +295,7 @@ int
 records_next(records_t *r, int64_t *when)
 {
     return records_value(records_bind(r, "SELECT ifnull(min(expires), ?)"
-        " FROM captures WHERE state IN (?, ?)", "iii", INT64_MAX,
-        (int64_t) RECORD_STORED, (int64_t) RECORD_INTERRUPTED), when);
+        " FROM captures WHERE " RECORDS_AT_REST, "i", INT64_MAX), when);
 }
 
 
@@ -291,10 +305,12 @@ records_usage(records_t *r, const char *owner, uint64_t *bytes)
     int      rc;
     int64_t  sum;
 
-    rc = records_value(records_bind(r, "SELECT ifnull(sum(bytes), 0)"
-        " FROM captures WHERE (owner = ?1 OR (?1 IS NULL AND place = ?4))"
-        " AND state IN (?2, ?3)", "siii", owner, (int64_t) RECORD_STORED,
-        (int64_t) RECORD_INTERRUPTED, (int64_t) RECORD_LOCAL), &sum);
+    rc = records_value(owner
+        ? records_bind(r, "SELECT ifnull(sum(bytes), 0) FROM captures"
+                       " WHERE owner = ? AND " RECORDS_AT_REST, "s", owner)
+        : records_bind(r, "SELECT ifnull(sum(bytes), 0) FROM captures"
+                       " WHERE place = ? AND " RECORDS_AT_REST, "i",
+                       (int64_t) RECORD_LOCAL), &sum);
 
     if (rc == 0) {
         *bytes = (uint64_t) sum;
@@ -311,8 +327,7 @@ records_files(records_t *r, unsigned *n)
     int64_t  count;
 
     rc = records_value(records_bind(r, "SELECT count(*) FROM captures"
-        " WHERE state IN (?, ?)", "ii", (int64_t) RECORD_STORED,
-        (int64_t) RECORD_INTERRUPTED), &count);
+        " WHERE " RECORDS_AT_REST, ""), &count);
 
     if (rc == 0) {
         *n = (unsigned) count;
@@ -335,9 +350,9 @@ int
 records_local(records_t *r, record_fn fn, void *data)
 {
     return records_each(records_bind(r, "SELECT " RECORDS_COLUMNS
-        " FROM captures WHERE state IN (?, ?) AND place = ? AND file != ''"
-        " ORDER BY created, id", "iii", (int64_t) RECORD_STORED,
-        (int64_t) RECORD_INTERRUPTED, (int64_t) RECORD_LOCAL), fn, data);
+        " FROM captures WHERE " RECORDS_AT_REST " AND place = ?"
+        " AND file != '' ORDER BY created, id", "i",
+        (int64_t) RECORD_LOCAL), fn, data);
 }
 
 
@@ -358,6 +373,25 @@ records_forget(records_t *r, int64_t before)
         " OR (state = ? AND ended < ?)) AND sweep = 0", "iiii",
         (int64_t) RECORD_GONE, before, (int64_t) RECORD_FAILED, before))
         < 0 ? -1 : 0;
+}
+
+
+int
+records_trim(records_t *r, const char *owner, unsigned keep)
+{
+    return records_run(r, records_bind(r, "DELETE FROM captures WHERE id IN"
+        " (SELECT id FROM captures WHERE owner = ? AND state IN (?, ?)"
+        " AND sweep = 0 ORDER BY created DESC, id LIMIT -1 OFFSET ?)", "siii",
+        owner, (int64_t) RECORD_FAILED, (int64_t) RECORD_GONE,
+        (int64_t) keep)) < 0 ? -1 : 0;
+}
+
+
+int
+records_together(records_t *r, int begin)
+{
+    return sqlite3_exec(r->db, begin ? "BEGIN IMMEDIATE" : "COMMIT", NULL,
+                        NULL, NULL) == SQLITE_OK ? 0 : -1;
 }
 
 

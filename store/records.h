@@ -149,6 +149,18 @@ int records_sweep(records_t *r, unsigned max, record_fn fn, void *data);
 int records_forget(records_t *r, int64_t before);
 
 /*
+ * Forgets what this owner has more than so many of, gone or failed, the oldest
+ * first: records take room, too. 0 or -1.
+ */
+int records_trim(records_t *r, const char *owner, unsigned keep);
+
+/*
+ * What is written between a call with begin and one without comes to the disk
+ * at once, or, when the second one fails, not. 0 or -1.
+ */
+int records_together(records_t *r, int begin);
+
+/*
  * Notes the key of an object and its upload, if one has begun ("" if not);
  * parts of an earlier one go. 0 or -1.
  */

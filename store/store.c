@@ -293,17 +293,11 @@ store_expire(store_t *s, int64_t now)
 int
 store_remove(store_t *s, record_t *rec)
 {
-    char   id[RECORD_ID_LEN + 1];
     log_t  log;
 
     log = log_about(s->log, rec->id);
 
-    if (rec->file[0]
-        && (!text_is_file(rec->file, id) || strcmp(id, rec->id) != 0
-            || (unlinkat(s->folder, rec->file, 0) != 0 && errno != ENOENT)))
-    {
-        log_error(&log, "%s cannot be removed: %s", rec->file,
-                  strerror(errno));
+    if (store_unlink(s, rec->id) != 0) {
         return -1;
     }
 
@@ -320,6 +314,30 @@ store_remove(store_t *s, record_t *rec)
 
     log_info(&log, "gone");
     store_count(s, rec->owner);
+
+    return 0;
+}
+
+
+int
+store_unlink(store_t *s, const char *id)
+{
+    char     name[RECORD_ID_LEN + 16];
+    log_t    log;
+    size_t   i;
+
+    static const char  *const suffixes[] = { "part", "pcapng", "pcap" };
+
+    for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        snprintf(name, sizeof(name), "%s.%s", id, suffixes[i]);
+
+        if (unlinkat(s->folder, name, 0) != 0 && errno != ENOENT) {
+            log = log_about(s->log, id);
+            log_error(&log, "%s cannot be removed: %s", name,
+                      strerror(errno));
+            return -1;
+        }
+    }
 
     return 0;
 }

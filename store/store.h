@@ -61,6 +61,9 @@ int store_timeout(const store_t *s);
  */
 int store_remove(store_t *s, record_t *rec);
 
+/* Whatever there is of that capture in the folder goes. 0, or -1 (logged). */
+int store_unlink(store_t *s, const char *id);
+
 /* The sums of what rests are counted anew; owner: whose have changed. */
 void store_count(store_t *s, const char *owner);
 

@@ -227,6 +227,45 @@ uploads(records_t *r)
 }
 
 
+/* Those without a file, the oldest first, of that owner alone. */
+static void
+trims(records_t *r)
+{
+    char      id[RECORD_ID_LEN + 1];
+    int       i;
+    found_t   found;
+    record_t  rec;
+
+    for (i = 0; i < 6; i++) {
+        snprintf(id, sizeof(id), "fffffffffffffffffffffffffffffff%d", i);
+        rec = record(id, i == 5 ? "eve" : "tom", i == 1 ? RECORD_STORED
+                     : RECORD_FAILED, 5000 + i, 1);
+        (void) records_add(r, &rec);
+    }
+
+    memset(&found, 0, sizeof(found));
+    ok(records_trim(r, "tom", 2) == 0
+       && records_list(r, "tom", 100, note, &found) == 0
+       && strcmp(found.ids, "431") == 0,
+       "the oldest without a file are forgotten: %s", found.ids);
+
+    memset(&found, 0, sizeof(found));
+    ok(records_list(r, "eve", 100, note, &found) == 0 && found.n == 1,
+       "those of others are not");
+
+    memset(&found, 0, sizeof(found));
+    ok(records_together(r, 1) == 0 && records_update(r, &rec) == 0
+       && records_together(r, 0) == 0, "several in one go");
+
+    (void) records_trim(r, "tom", 0);
+    (void) records_trim(r, "eve", 0);
+    rec = record("fffffffffffffffffffffffffffffff1", "tom", RECORD_GONE, 1,
+                 1);
+    (void) records_update(r, &rec);
+    (void) records_trim(r, "tom", 0);
+}
+
+
 /* Where captures are, and what is left behind elsewhere. */
 
 static void
@@ -338,6 +377,7 @@ main(void)
     refused("twice at once", path, "locked");
 
     lists(r);
+    trims(r);
     places(r);
     uploads(r);
     retention(r);
