@@ -148,8 +148,8 @@ sub test_redirect
     is(sha256_hex(slurp($got)), $doc->{stored}{sha256},
         "$s->{name}: and has all of it");
     $url =~ s/\d(?=&X-Amz-SignedHeaders)/0/ || $url =~ s/.$//;
-    is(S3Servers::curl($s, '-o', '/dev/null', '-w', '%{http_code}', "${url}0"), 403,
-        "$s->{name}: a tampered URL is refused");
+    is(S3Servers::curl($s, '-o', '/dev/null', '-w', '%{http_code}',
+        "${url}0"), 403, "$s->{name}: a tampered URL is refused");
 
     if ($s->{ca}) {
         my (undef, $said) = fetched($id, $doc, 'redirect');
