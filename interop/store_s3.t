@@ -211,9 +211,7 @@ sub test_killed
 
     wait_parts($id, 2);
 
-    my ($pid) = sort { $b <=> $a } children($store->{pid});
-
-    kill 'KILL', $pid;
+    kill 'KILL', $store->process_of($id, 0);
     go($body);
     holds(in_s3($id, 'killed upload'), sent(30), 'killed upload');
 

@@ -231,6 +231,31 @@ sub files
 }
 
 
+# The process that has the file of this capture open: the capture itself, which
+# writes, or its upload, which reads.
+sub process_of
+{
+    my ($self, $id, $writes) = @_;
+
+    return wait_for(10, sub {
+        for my $pid (children($self->{pid})) {
+            for my $fd (glob "/proc/$pid/fd/*") {
+                next if (readlink($fd) // '') !~ m{/$id\.};
+
+                # it may close it, or end, just now
+                my $info = eval { slurp($fd =~ s{/fd/}{/fdinfo/}r) } // '';
+                my ($flags) = $info =~ /^flags:\s+(\d+)$/m;
+
+                return $pid if defined $flags
+                    && (oct($flags) & 3 ? 1 : 0) == $writes;
+            }
+        }
+
+        return 0;
+    });
+}
+
+
 # Its processes, one for each capture.
 sub captures
 {
