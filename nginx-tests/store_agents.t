@@ -111,7 +111,7 @@ sub stop
 }
 
 
-# --- all goes well -------------------------------------------------------------
+# --- all goes well -----------------------------------------------------------
 
 my $id = begun('both');
 my $sender = traffic(500);
@@ -124,10 +124,11 @@ my $file = ended($id, 'both', 'stopped');
 is_deeply(counts($file, $sender), { 'web/0' => 500, 'web/1' => 500 },
     'both: every packet, twice');
 is(strict_order($file), 0, 'both: in order of time');
-tshark_ok(PcapTest::Check::save(download($nginx, $id)->{body}, 'pcapng'), 'both',
+tshark_ok(PcapTest::Check::save(download($nginx, $id)->{body}, 'pcapng'),
+    'both',
     packets => scalar @{ $file->{packets} });
 
-# --- an agent is killed ----------------------------------------------------------
+# --- an agent is killed ------------------------------------------------------
 
 $id = begun('agent');
 $sender = traffic(300);
@@ -147,7 +148,7 @@ is_deeply(counts($file, $later), { 'web/0' => 200 },
     'agent: the other one goes on');
 instance_failed($file, 'web/1');
 
-# --- a reload ---------------------------------------------------------------------
+# --- a reload ----------------------------------------------------------------
 
 $id = begun('reload');
 $sender = traffic(200);
@@ -160,7 +161,7 @@ is_deeply([ counts($file, $sender), counts($file, $later) ],
     [ ({ 'web/0' => 200, 'web/1' => 200 }) x 2 ],
     'reload: every packet before and behind it');
 
-# --- nginx ends in good order ------------------------------------------------------
+# --- nginx ends in good order ------------------------------------------------
 
 $id = begun('quit');
 $sender = traffic(200);
