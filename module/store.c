@@ -528,7 +528,6 @@ ngx_pcap_api_store_body(ngx_pcap_api_ctx_t *ctx,
     char                      *text;
     json_t                    *doc, *about;
     u_char                     owner[NGX_PCAP_API_OWNER_LEN];
-    ngx_str_t                  path;
     ngx_http_core_loc_conf_t  *clcf;
 
     about = ngx_pcap_api_store_about(ctx);
@@ -537,15 +536,6 @@ ngx_pcap_api_store_body(ngx_pcap_api_ctx_t *ctx,
     }
 
     clcf = ngx_http_get_module_loc_conf(ctx->request, ngx_http_core_module);
-
-    path.len = clcf->name.len + sizeof("grants/") - 1;
-    path.data = ngx_pnalloc(ctx->request->pool, path.len);
-    if (path.data == NULL) {
-        json_decref(about);
-        return NGX_ERROR;
-    }
-
-    (void) ngx_sprintf(path.data, "%Vgrants/", &clcf->name);
     ngx_pcap_api_store_owner(ctx, owner);
 
     doc = json_object();
@@ -554,8 +544,9 @@ ngx_pcap_api_store_body(ngx_pcap_api_ctx_t *ctx,
     json_object_set_new(doc, "grant",
                         json_stringn((char *) grant,
                                      2 * NGX_PCAP_API_GRANT_LEN));
-    json_object_set_new(doc, "path", json_stringn((char *) path.data,
-                                                  path.len));
+    json_object_set_new(doc, "path",
+                        json_sprintf("%.*sgrants/", (int) clcf->name.len,
+                                     clcf->name.data));
     json_object_set_new(doc, "host", ngx_pcap_api_store_host(ctx));
     json_object_set_new(doc, "owner", json_stringn((char *) owner,
                                                    sizeof(owner)));
