@@ -812,6 +812,7 @@ struct ngx_pcap_api_ctx_s {
     unsigned                   client_again:1; /* introspected twice */
     unsigned                   keys_asked:1; /* once per request */
     unsigned                   keys_conditional:1;
+    unsigned                   passed:1;     /* to the peer of peer_asks[0] */
 };
 
 
@@ -823,6 +824,7 @@ extern ngx_module_t  ngx_pcap_api_module;
 #include "module/metrics.h"
 #include "module/resolve.h"
 #include "module/rooms.h"
+#include "module/storage.h"
 
 
 #endif /* NGX_PCAP_API_MODULE_H */

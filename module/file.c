@@ -291,19 +291,34 @@ ngx_pcap_api_file_object(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* That node looks at the token itself, and its answer comes as it is. */
+static ngx_int_t
+ngx_pcap_api_file_of_peer(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_peer_t *peer)
+{
+    ngx_str_t                  path;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+    path.len = r->uri.len - clcf->name.len;
+    path.data = r->uri.data + clcf->name.len;
+
+    return ngx_pcap_api_peers_pass(ctx, peer, &path);
+}
+
+
 ngx_int_t
 ngx_pcap_api_file_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    json_t      *rec;
-    ngx_int_t    rc;
-    ngx_uint_t   object;
+    json_t               *rec;
+    ngx_int_t             rc;
+    ngx_uint_t            object;
+    ngx_pcap_api_peer_t  *peer;
 
-    if (ngx_pcap_api_peer_of(ctx, ctx->stop_id) != NULL) {
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_IMPLEMENTED,
-                                   "capture %*s is of node %ui: its file can "
-                                   "be had there only",
-                                   (size_t) NGX_PCAP_API_ID_LEN, ctx->stop_id,
-                                   ngx_pcap_api_node_of(ctx->stop_id));
+    peer = ngx_pcap_api_peer_of(ctx, ctx->stop_id);
+
+    if (peer != NULL) {
+        return ngx_pcap_api_file_of_peer(r, ctx, peer);
     }
 
     rc = ngx_pcap_api_record_get(ctx);

@@ -4,9 +4,8 @@
  * is asked the same, once, with the user's token, and decides.
  *
  * What it answers is read whole and said again in our own words: status and
- * detail of a refusal, the document of anything else. (A file will have to be
- * passed on as it comes: a phase of its own beside this one, whose
- * subrequest's body goes to the client as agents' records do.)
+ * detail of a refusal, the document of anything else. A file is passed on as
+ * it comes, see peers_pass().
  */
 
 #include "ngx_pcap_api_module.h"

@@ -286,6 +286,12 @@ ngx_pcap_api_peer_ask_of(ngx_http_request_t *r)
     ngx_pcap_api_ctx_t    *ctx;
     ngx_pcap_api_fetch_t  *f;
 
+    if (r == r->main) {
+        ctx = ngx_pcap_api_redirected(r);
+
+        return ctx != NULL && ctx->passed ? &ctx->peer_asks[0] : NULL;
+    }
+
     f = ngx_pcap_api_fetch_of(r);
     if (f == NULL) {
         return NULL;
@@ -404,6 +410,29 @@ ngx_pcap_api_peers_ask(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_peer_t *peer,
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pcap_api_peers_pass(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_peer_t *peer,
+    ngx_str_t *path)
+{
+    ctx->npeer_asks = 1;
+    ctx->peer_asks = ngx_pcalloc(ctx->request->pool,
+                                 sizeof(ngx_pcap_api_peer_ask_t));
+
+    if (ctx->peer_asks == NULL
+        || ngx_pcap_api_peer_uri(ctx, path, &ctx->peer_asks[0].uri) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->peer_asks[0].peer = peer;
+    ctx->peer_asks[0].fetch.ctx = ctx;     /* whose token it is */
+    ctx->peer_asks[0].fetch.done = 1;
+    ctx->passed = 1;
+
+    return ngx_pcap_api_redirect(ctx, &ctx->conf->peers.uri, NULL);
 }
 
 

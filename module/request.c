@@ -434,6 +434,22 @@ ngx_pcap_api_finalize(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc)
 }
 
 
+/* nginx forgets what a request has of us when it is redirected. */
+ngx_pcap_api_ctx_t *
+ngx_pcap_api_redirected(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_pcap_api_free) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
 ngx_int_t
 ngx_pcap_api_redirect(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri,
     ngx_str_t *args)

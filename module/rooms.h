@@ -57,6 +57,8 @@ void ngx_pcap_api_finalize(ngx_pcap_api_ctx_t *ctx, ngx_int_t rc);
  */
 ngx_int_t ngx_pcap_api_redirect(ngx_pcap_api_ctx_t *ctx, ngx_str_t *uri,
     ngx_str_t *args);
+/* What it was before, or NULL: never one of ours. */
+ngx_pcap_api_ctx_t *ngx_pcap_api_redirected(ngx_http_request_t *r);
 
 /* module/reply.c: JSON and problem documents */
 
@@ -348,89 +350,6 @@ json_t *ngx_pcap_api_capture_json(ngx_pcap_api_ctx_t *ctx,
 void ngx_pcap_api_json_time(json_t *doc, const char *name, uint64_t ms,
     ngx_uint_t digits);
 
-/* module/store_conf.c: the directives of the store */
-
-char *ngx_pcap_api_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-void ngx_pcap_api_store_create(ngx_pcap_api_store_conf_t *conf);
-char *ngx_pcap_api_store_merge(ngx_conf_t *cf,
-    ngx_pcap_api_store_conf_t *conf, ngx_pcap_api_store_conf_t *prev);
-
-/* module/store.c: captures to storage, and the way to the store */
-
-/* JSON of a POST: NGX_OK or the refusal's status. */
-ngx_int_t ngx_pcap_api_read_store(ngx_http_request_t *r,
-    ngx_pcap_api_ctx_t *ctx);
-/* As a phase, behind resolve: the store has it, 202. */
-ngx_int_t ngx_pcap_api_store_phase(ngx_http_request_t *r,
-    ngx_pcap_api_ctx_t *ctx);
-/* What a subrequest asks the store for, or NULL. */
-ngx_pcap_api_store_ask_t *ngx_pcap_api_store_ask_of(ngx_http_request_t *r);
-/* Who asks, as the store knows him. */
-void ngx_pcap_api_store_owner(ngx_pcap_api_ctx_t *ctx,
-    u_char hex[NGX_PCAP_API_OWNER_LEN]);
-/* Asks it, one question at a time: NGX_OK or NGX_ERROR. body may be NULL. */
-ngx_int_t ngx_pcap_api_store_ask(ngx_pcap_api_ctx_t *ctx, const char *method,
-    const char *uri, ngx_str_t *body);
-/* NGX_AGAIN while an answer may still come, else NGX_OK. */
-ngx_int_t ngx_pcap_api_store_wait(ngx_pcap_api_ctx_t *ctx);
-/* The JSON object that it has answered with, the caller's; or *why not. */
-json_t *ngx_pcap_api_store_answer(ngx_pcap_api_ctx_t *ctx,
-    const char **why);
-/* As refuse, with 503. */
-ngx_int_t ngx_pcap_api_store_failed(ngx_pcap_api_ctx_t *ctx,
-    const char *why);
-/* The path of a capture of this location, and tail behind it. */
-ngx_int_t ngx_pcap_api_capture_path(ngx_pcap_api_ctx_t *ctx, u_char *id,
-    const char *tail, ngx_str_t *path);
-
-/* module/grant.c: one-time grants for the store */
-
-/* 1: whoever is on the other side may have one. */
-ngx_uint_t ngx_pcap_api_grant_peer(ngx_http_request_t *r,
-    ngx_pcap_api_loc_conf_t *conf);
-/* What is behind "grants/": NGX_OK, or NGX_DECLINED: it is none. */
-ngx_int_t ngx_pcap_api_grant_read(ngx_pcap_api_ctx_t *ctx, ngx_str_t *hex);
-/* As a phase: ctx is as behind resolve, of who was granted it. */
-ngx_int_t ngx_pcap_api_grant_phase(ngx_http_request_t *r,
-    ngx_pcap_api_ctx_t *ctx);
-/* Grants ctx, which has its targets: NGX_OK with hex, or a refusal. */
-ngx_int_t ngx_pcap_api_grant_put(ngx_pcap_api_ctx_t *ctx,
-    u_char hex[2 * NGX_PCAP_API_GRANT_LEN]);
-/* Takes the grant of ctx->stored.key back, if it is still there. */
-void ngx_pcap_api_grant_drop(ngx_pcap_api_ctx_t *ctx);
-/* As drop; when the store has taken it already its capture is stopped. */
-void ngx_pcap_api_grant_revoke(ngx_pcap_api_ctx_t *ctx);
-/*
- * Takes that of the capture ctx->stop_id back: NGX_OK; NGX_DECLINED: there is
- * none, or it is not the caller's (who may be an admin).
- */
-ngx_int_t ngx_pcap_api_grant_stop(ngx_pcap_api_ctx_t *ctx);
-/* The token has run out: it is of no more use. */
-void ngx_pcap_api_grant_wipe(ngx_pcap_api_ctx_t *ctx);
-
-/* module/stored.c: what the store has */
-
-/* Of a record of the store, the JSON for users; NULL: it is none. */
-json_t *ngx_pcap_api_stored_json(ngx_pcap_api_ctx_t *ctx, json_t *rec);
-/*
- * For ctx->stop_id: *doc, or when there is one its member "stored". NGX_OK,
- * NGX_AGAIN, or a refusal: 404, 503.
- */
-ngx_int_t ngx_pcap_api_stored_show(ngx_pcap_api_ctx_t *ctx, json_t **doc);
-/* For the list: asks once, NGX_OK or NGX_ERROR; store_wait() follows. */
-ngx_int_t ngx_pcap_api_stored_list_ask(ngx_pcap_api_ctx_t *ctx);
-/*
- * Adds what it has to captures; *more is set when it has more. NULL, or what
- * is wrong with the store, as a clause.
- */
-const char *ngx_pcap_api_stored_list(ngx_pcap_api_ctx_t *ctx,
-    json_t *captures, ngx_uint_t *more);
-/* module/file.c; as phases, behind forward: it goes out, or goes for good. */
-ngx_int_t ngx_pcap_api_file_phase(ngx_http_request_t *r,
-    ngx_pcap_api_ctx_t *ctx);
-ngx_int_t ngx_pcap_api_remove_phase(ngx_http_request_t *r,
-    ngx_pcap_api_ctx_t *ctx);
-
 /* module/captures.c: lists, shows and stops captures */
 
 ngx_int_t ngx_pcap_api_list_phase(ngx_http_request_t *r,
@@ -457,7 +376,7 @@ ngx_uint_t ngx_pcap_api_node_of(u_char *id);
 /* The peer that a capture is of, or NULL: ours, or nobody's. */
 ngx_pcap_api_peer_t *ngx_pcap_api_peer_of(ngx_pcap_api_ctx_t *ctx,
     u_char *id);
-/* What a subrequest asks a peer for, or NULL. */
+/* What a subrequest, or one that is passed on, asks a peer for, or NULL. */
 ngx_pcap_api_peer_ask_t *ngx_pcap_api_peer_ask_of(ngx_http_request_t *r);
 /*
  * Asks one peer, or all of them (NULL), as the method of the request says or
@@ -466,6 +385,12 @@ ngx_pcap_api_peer_ask_t *ngx_pcap_api_peer_ask_of(ngx_http_request_t *r);
  */
 ngx_int_t ngx_pcap_api_peers_ask(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_peer_t *peer, ngx_str_t *path, size_t max, ngx_msec_t ms);
+/*
+ * What one peer says to the same request, as it comes: a phase ends with
+ * `return ngx_pcap_api_peers_pass(...)`.
+ */
+ngx_int_t ngx_pcap_api_peers_pass(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_peer_t *peer, ngx_str_t *path);
 /* NGX_AGAIN while an answer may still come, else NGX_OK. */
 ngx_int_t ngx_pcap_api_peers_wait(ngx_pcap_api_ctx_t *ctx);
 /*

@@ -221,8 +221,11 @@ ngx_pcap_api_variable_peer(ngx_http_request_t *r,
     ask = ngx_pcap_api_peer_ask_of(r);
 
 #if (NGX_HTTP_SSL)
+    /* of a request that is passed on: only while that is written */
+
     verified = r->upstream != NULL && r->upstream->ssl
-               && r->upstream->conf->ssl_verify;
+               && r->upstream->conf->ssl_verify
+               && (r != r->main || r->upstream->request_bufs == NULL);
 #else
     verified = 0;
 #endif
@@ -335,6 +338,10 @@ ngx_pcap_api_variable_capture(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t  *ctx;
 
     ctx = ngx_pcap_api_ctx(r->main);
+
+    if (ctx == NULL) {
+        ctx = ngx_pcap_api_redirected(r->main);
+    }
 
     v->not_found = 1;
     v->no_cacheable = 1;

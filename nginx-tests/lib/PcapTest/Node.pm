@@ -30,6 +30,8 @@ sub location
         'proxy_set_header Accept' => 'application/json',
         'proxy_set_header X-Forwarded-For' => '$pcap_client',
         'proxy_set_header X-Vcap-Request-Id' => '$pcap_request_id',
+        'proxy_set_header Range' => '$http_range',
+        'proxy_set_header If-Range' => '$http_if_range',
         proxy_pass_request_headers => 'off',
         proxy_pass_request_body => 'off',
         proxy_http_version => '1.1',
@@ -80,6 +82,8 @@ sub node
     my $more = defined $o{forwarded} ? "pcap_api_peers /_pcap_peer; $peers"
         . " $o{forwarded}" : '';
     my $asks = $more ? location($certs) : '';
+    my (undef, $store, $files) = PcapTest::Nginx->new(certs => $certs,
+        store => $o{store})->store_lines();
     my $listener = 'server { listen 127.0.0.1:' . peer_port($n) . " ssl;"
         . ' listen 127.0.0.1:' . plain_port($n) . ';'
         . " ssl_certificate $api.crt; ssl_certificate_key $api.key;"
@@ -90,8 +94,8 @@ sub node
         . ' location /v1/ { pcap_api on; pcap_api_forwarded on;'
         . ' pcap_api_environment demo;'
         . " pcap_api_introspection_rate 1000;"
-        . " pcap_api_introspection /_pcap_introspect; $more }"
-        . " $introspect $asks }";
+        . " pcap_api_introspection /_pcap_introspect; $more $store }"
+        . " $introspect $asks $files }";
 
     my $nginx = PcapTest::Nginx->new(port => 8460 + $n, %o,
         pcap => "pcap_api_environment demo; pcap_api_peers /_pcap_peer;"
