@@ -350,7 +350,9 @@ ngx_pcap_api_file_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         }
     }
 
-    if (ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_DOWNLOAD) != NGX_OK) {
+    if (!(r->method & NGX_HTTP_HEAD)
+        && ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_DOWNLOAD) != NGX_OK)
+    {
         return ngx_pcap_api_unaudited(ctx, "downloaded");
     }
 

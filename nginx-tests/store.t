@@ -135,7 +135,11 @@ my $head = `curl -sSI --cacert $ca -H 'Authorization: bearer good' $at`;
 like($head, qr{^HTTP/2 200}, 'HEAD');
 like($head, qr/^content-length: ${\length $body}\r$/mi, 'HEAD: the length');
 
-my ($line) = audited('download', $id);
+my ($line, @lines) = audited('download', $id);
+
+is($nginx->get("/v1/captures/$id/file", method => 'HEAD')->{status}, 200,
+    'HEAD again');
+is(scalar audited('download', $id), 1 + @lines, 'audit: HEAD is no download');
 
 is($line->{owner}, $end->{user}, 'audit: whose file');
 is($line->{file_bytes}, length $body, 'audit: a download');
