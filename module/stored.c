@@ -7,6 +7,11 @@
 #include "module/stored.h"
 
 
+/* Of its numbers: bytes, packets, and seconds, which become nanoseconds. */
+#define NGX_PCAP_API_RECORD_MAX  (INT64_C(1) << 53)
+#define NGX_PCAP_API_RECORD_TIME  INT64_C(9000000000)
+
+
 /* Nothing else than what the store calls its files. */
 static ngx_uint_t
 ngx_pcap_api_record_file_fits(json_t *file, const char *id)
@@ -61,6 +66,7 @@ static ngx_uint_t
 ngx_pcap_api_record_fits(json_t *rec)
 {
     char         err[PCAPX_ERR_LEN];
+    json_t      *n;
     ngx_uint_t   i;
     const char  *id;
 
@@ -68,8 +74,8 @@ ngx_pcap_api_record_fits(json_t *rec)
         "owner", "state", "status", "detail", "sha256", "file"
     };
     static const char *const  numbers[] = {
-        "created", "ended", "expires", "gone", "bytes", "lost", "packets",
-        "dropped"
+        "created", "ended", "expires", "gone",      /* times */
+        "bytes", "lost", "packets", "dropped"
     };
 
     id = json_string_value(json_object_get(rec, "id"));
@@ -90,8 +96,11 @@ ngx_pcap_api_record_fits(json_t *rec)
     }
 
     for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        if (json_integer_value(json_object_get(rec, numbers[i])) < 0
-            || !json_is_integer(json_object_get(rec, numbers[i])))
+        n = json_object_get(rec, numbers[i]);
+
+        if (!json_is_integer(n) || json_integer_value(n) < 0
+            || json_integer_value(n) > (i < 4 ? NGX_PCAP_API_RECORD_TIME
+                                              : NGX_PCAP_API_RECORD_MAX))
         {
             return 0;
         }

@@ -266,6 +266,9 @@ say_it($h, '200 OK', { captures => [ record($doc, state => 'running'),
     expires => 1700000100, sha256 => 'a' x 64),
     record({ %$doc, id => '0' x 31 . '2', owner => 'f' x 64 }),
     record({ %$doc, id => '0' x 31 . '3' }, file => '../etc/passwd'),
+    record({ %$doc, id => '0' x 31 . '5' }, gone => 1 << 60),
+    record({ %$doc, id => '0' x 31 . '6' }, bytes => 'many'),
+    record({ %$doc, id => '0' x 31 . '7' }, sha256 => "a\r\nX: y"),
     record({ %$doc, id => '0' x 31 . '4', about => { env => 'f' x 64 } }),
     { id => 'x' } ], truncated => JSON::PP::false });
 $c->read_end(5);

@@ -174,7 +174,8 @@ ok($live->read_until(5, sub { seen_count($live, 0, 20) }),
     'disk: live captures go on');
 stop_capture($lab, $live);
 
-$nginx->fetch("/v1/captures/$id/file", method => 'DELETE', token => 'good');
+is($nginx->fetch("/v1/captures/$id/file", method => 'DELETE',
+    token => 'good')->{status}, 204, 'disk: what is full can be removed');
 unlink "$tmpfs/ballast";
 taken('disk, with room', { resolver => 'static', target => 'demo' },
     token => 'good', options => { max_packets => 5 });
