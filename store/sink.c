@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cut.h"
+#include "pcapx/cut.h"
 #include "sink.h"
 
 

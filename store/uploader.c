@@ -17,9 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cut.h"
 #include "store.h"
 #include "uploader.h"
+#include "pcapx/cut.h"
 
 
 #define UPLOADER_PART      (UINT64_C(8) << 20)

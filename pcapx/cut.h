@@ -1,5 +1,5 @@
 /*
- * store/cut.h: where a stream that comes from the API may be cut so that
+ * pcapx/cut.h: where a stream that comes from the API may be cut so that
  * what is before is a whole capture: behind a block of pcapng, behind a
  * record of classic pcap. It follows lengths only and keeps no bytes but a
  * header that straddles two calls; what is in a block is nobody's business
@@ -9,8 +9,8 @@
  * else is refused rather than followed.
  */
 
-#ifndef STORE_CUT_H
-#define STORE_CUT_H
+#ifndef PCAPX_CUT_H
+#define PCAPX_CUT_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -50,4 +50,4 @@ void cut_resume(cut_t *c, cut_kind_t kind);
 int cut_feed(cut_t *c, const uint8_t *p, size_t len);
 
 
-#endif /* STORE_CUT_H */
+#endif /* PCAPX_CUT_H */

@@ -1,5 +1,5 @@
 /*
- * store/cut.c: see cut.h. Either a header is being gathered or the rest of
+ * pcapx/cut.c: see cut.h. Either a header is being gathered or the rest of
  * a block is skipped; between the two the stream may be cut. A length is
  * checked before it is followed.
  */
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "cut.h"
-#include "pcapx/pcapx.h"
+#include "pcapx.h"
 
 
 #define CUT_PCAPNG_HEAD    8       /* type and length of a block */

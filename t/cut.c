@@ -1,5 +1,5 @@
 /*
- * t/store_cut.c: where a stored capture may be cut: behind each block and
+ * t/cut.c: where a stored capture may be cut: behind each block and
  * record, however the stream is cut into calls, and nowhere in what is none.
  */
 
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "pcapx/pcapx.h"
-#include "store/cut.h"
+#include "pcapx/cut.h"
 #include "t/tap.h"
 
 
