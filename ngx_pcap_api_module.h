@@ -68,6 +68,7 @@
 
 #define NGX_PCAP_API_TAKES_INSTANCE  1
 #define NGX_PCAP_API_TAKES_PROCESS   2        /* and index */
+#define NGX_PCAP_API_TAKES_STORE     4        /* a live one, beside a store */
 
 
 #include "module/limits.h"
@@ -336,6 +337,8 @@ typedef struct {
     uint64_t                   max_bytes;    /* 0: none */
     uint64_t                   max_packets;  /* 0: none */
     ngx_str_t                  continues;    /* a capture id, or empty */
+    ngx_uint_t                 store;        /* 1: also into the store */
+    ngx_str_t                  retention;    /* of that; or empty */
 } ngx_pcap_api_opts_t;
 
 

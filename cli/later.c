@@ -98,6 +98,7 @@ later_body(const opt_t *o, char *err)
 
     for (i = 0; i < o->nargs; i++) {
         if (opt_table[o->args[i].id].form != NULL
+            && o->args[i].id != OPT_RETENTION
             && later_add(options, &o->args[i]) != 0)
         {
             snprintf(err, PCAPX_ERR_LEN, "--%s: the value is not UTF-8",

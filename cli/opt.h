@@ -51,6 +51,7 @@ typedef enum {
     OPT_SNAPLEN,
     OPT_SSH,
     OPT_STORE,
+    OPT_TEE,
     OPT_TIMEOUT,
     OPT_TOKEN,
     OPT_TOKEN_FILE,

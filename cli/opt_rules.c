@@ -54,18 +54,40 @@ rules_no_stream(opt_t *o)
 static opt_result_t
 rules_store(opt_t *o)
 {
-    if (!opt_count(o, OPT_STORE)) {
-        return opt_count(o, OPT_RETENTION) || opt_count(o, OPT_WAIT)
-               ? rules_wrong(o, "--retention and --wait go with --store")
+    unsigned  store, tee;
+
+    store = opt_count(o, OPT_STORE) != 0;
+    tee = opt_count(o, OPT_TEE) != 0;
+
+    if (store && tee) {
+        return rules_wrong(o, "--store and --tee exclude each other: --store"
+                           " writes nothing here, --tee does both");
+    }
+
+    if (!store && opt_count(o, OPT_WAIT)) {
+        return rules_wrong(o, "--wait goes with --store");
+    }
+
+    if (!store && !tee) {
+        return opt_count(o, OPT_RETENTION)
+               ? rules_wrong(o, "--retention goes with --store and --tee")
                : OPT_RUN;
     }
 
-    /* Nobody is there to end it. */
+    /* Nobody may be there to end it. */
     if (!opt_count(o, OPT_DURATION) && !opt_count(o, OPT_MAX_BYTES)
         && !opt_count(o, OPT_MAX_PACKETS))
     {
-        return rules_wrong(o, "--store needs a limit: --duration, --max-bytes"
-                           " or --max-packets");
+        return rules_wrong(o, "--store and --tee need a limit: --duration,"
+                           " --max-bytes or --max-packets");
+    }
+
+    if (tee) {
+        return opt_count(o, OPT_RECONNECT_TIMEOUT)
+               ? rules_wrong(o, "with --tee a stream that is cut is not"
+                             " continued, the capture goes on in storage:"
+                             " leave out --reconnect-timeout")
+               : OPT_RUN;
     }
 
     return rules_no_stream(o);

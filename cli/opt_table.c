@@ -152,9 +152,9 @@ const opt_def_t  opt_table[OPT_END] = {
       "give up when a cut stream cannot be continued for so long (default"
       " 60s)" },
 
-    { "retention", '\0', OPT_SINGLE, ON_CAPTURE, 0, NULL,
+    { "retention", '\0', OPT_SINGLE, ON_CAPTURE, 0, "retention",
       opt_check_duration, "TIME",
-      "with --store: keep the file for so long: 48h (default and maximum are"
+      "with --store and --tee: keep the file for so long: 48h (default and maximum are"
       " the API's)" },
 
     { "sha2", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
@@ -169,6 +169,10 @@ const opt_def_t  opt_table[OPT_END] = {
     { "store", '\0', OPT_FLAG, ON_CAPTURE, 0, NULL, NULL, NULL,
       "capture to the API's storage, print the id and end; needs a limit"
       " (--duration, --max-bytes, --max-packets)" },
+
+    { "tee", '\0', OPT_FLAG, ON_CAPTURE, 0, "store", NULL, NULL,
+      "live, and to the API's storage as well: nothing is lost when this end is"
+      " slow or gone; needs a limit as --store does" },
 
     { "timeout", '\0', OPT_SINGLE, ON_ALL, 0, NULL, opt_check_duration,
       "TIME", "give up when the API is silent for so long (default 60s)" },

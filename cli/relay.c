@@ -91,7 +91,8 @@ relay_init(capture_t *c, const char *path, char *form)
     relay->form = form;
     relay->path = strdup(path);
     relay->scale = conf_time_scale();
-    relay->on = !opt_count(c->opt, OPT_NO_RECONNECT);
+    relay->on = !opt_count(c->opt, OPT_NO_RECONNECT)
+                && !opt_count(c->opt, OPT_TEE);    /* it goes on anyway */
     relay_read_limits(relay, c->opt);
 
     if (relay->on) {

@@ -138,6 +138,24 @@ report_print_json(capture_t *c, const outcome_t *o, json_t *problem)
 }
 
 
+/* With --tee: whatever has come, there is more, or the same, in storage. */
+static void
+report_stored(const capture_t *c, const outcome_t *o)
+{
+    if (!opt_count(c->opt, OPT_TEE) || !o->began || o->capture_id[0] == '\0') {
+        return;
+    }
+
+    if (c->ended) {
+        msg_note(c->msg, "also in storage: pcap-cli get %s", o->capture_id);
+
+    } else {
+        msg_error(c->msg, "all of it is in storage, or will be at its end:"
+                  " pcap-cli get %s", o->capture_id);
+    }
+}
+
+
 cli_exit_t
 report_print(capture_t *c)
 {
@@ -192,6 +210,7 @@ report_print(capture_t *c)
     o.http_status = c->leg->request.reply.status;
 
     summary_print(c->msg, &o);
+    report_stored(c, &o);
 
     if (opt_count(c->opt, OPT_JSON)) {
         report_print_json(c, &o, problem);

@@ -214,6 +214,10 @@ ngx_pcap_api_audit_what(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx,
 
     if (ctx->stored.granted) {
         ngx_pcap_api_line_number(w, "stored", 1);
+
+        if (ctx->opts.store) {
+            ngx_pcap_api_line_number(w, "live", 1);
+        }
     }
 
     if (event != NGX_PCAP_API_AUDIT_REFUSAL || ctx->opts.snaplen_set) {

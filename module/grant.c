@@ -142,6 +142,7 @@ ngx_pcap_api_code_opts(ngx_pcap_api_coder_t *c, ngx_pcap_api_opts_t *opts)
     ngx_pcap_api_code(c, &opts->duration_ms, sizeof(opts->duration_ms));
     ngx_pcap_api_code(c, &opts->max_bytes, sizeof(opts->max_bytes));
     ngx_pcap_api_code(c, &opts->max_packets, sizeof(opts->max_packets));
+    ngx_pcap_api_code(c, &opts->store, sizeof(opts->store));
 }
 
 

@@ -39,7 +39,11 @@ static ngx_int_t ngx_pcap_api_opt_promiscuous(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_reason(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_retention(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_store(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
 
 
@@ -59,7 +63,11 @@ static const ngx_pcap_api_option_t  ngx_pcap_api_options[] = {
       NGX_PCAP_API_TAKES_PROCESS },
     { ngx_string("promiscuous"), ngx_pcap_api_opt_promiscuous, 0, 0 },
     { ngx_string("reason"), ngx_pcap_api_opt_reason, 0, 0 },
-    { ngx_string("snaplen"), ngx_pcap_api_opt_snaplen, 0, 0 }
+    { ngx_string("retention"), ngx_pcap_api_opt_retention, 0,
+      NGX_PCAP_API_TAKES_STORE },
+    { ngx_string("snaplen"), ngx_pcap_api_opt_snaplen, 0, 0 },
+    { ngx_string("store"), ngx_pcap_api_opt_store, 0,
+      NGX_PCAP_API_TAKES_STORE }
 };
 
 #define NGX_PCAP_API_NOPTIONS                                                 \
@@ -97,6 +105,11 @@ static ngx_uint_t
 ngx_pcap_api_opt_taken(ngx_pcap_api_ctx_t *ctx,
     const ngx_pcap_api_option_t *opt)
 {
+    if (opt->of == NGX_PCAP_API_TAKES_STORE) {
+        return ctx->phase == ngx_pcap_api_capture_phases
+               && ctx->conf->store.folder.len;
+    }
+
     return opt->of == 0 || (ctx->resolver->options & opt->of);
 }
 
@@ -426,6 +439,36 @@ ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
     ctx->opts.snaplen_set = (rc == PCAPX_OK);
 
     return rc;
+}
+
+
+/* What it means depends on the server: store.c. */
+static ngx_int_t
+ngx_pcap_api_opt_retention(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    ctx->opts.retention.data = (u_char *) pair->value;
+    ctx->opts.retention.len = pair->value_len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_opt_store(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    int  on;
+
+    if (pcapx_parse_flag("store", pair->value, pair->value_len, &on, err)
+        != PCAPX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->opts.store = on;
+
+    return NGX_OK;
 }
 
 

@@ -236,6 +236,10 @@ ngx_pcap_api_form(ngx_http_request_t *r)
          : ctx->phase == ngx_pcap_api_store_phases
          ? ngx_pcap_api_read_store(r, ctx) : NGX_OK;
 
+    if (rc == NGX_OK && ctx->phase == ngx_pcap_api_capture_phases) {
+        rc = ngx_pcap_api_read_tee(ctx);
+    }
+
     if (rc != NGX_OK) {
         ngx_pcap_api_fail(ctx, rc);
         return;
@@ -554,6 +558,8 @@ ngx_pcap_api_cleanup(void *data)
     if (ctx->row != NULL) {
         ngx_pcap_api_row_remove(pmcf->zone, ctx);
     }
+
+    ngx_pcap_api_follow_end(ctx);
 
     if (ctx->stored.promised) {            /* its user does not know it */
         ctx->stored.promised = 0;

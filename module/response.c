@@ -5,10 +5,10 @@
 #include "ngx_pcap_api_module.h"
 
 
-#define NGX_PCAP_API_TRAILERS_LEN  (2 * NGX_INT64_LEN + 384)
+#define NGX_PCAP_API_LEDGER_LEN  384
 
 
-static ngx_int_t
+ngx_int_t
 ngx_pcap_api_trailer(ngx_http_request_t *r, const char *name, ngx_str_t *value)
 {
     ngx_table_elt_t  *h;
@@ -116,44 +116,63 @@ ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
 
 ngx_int_t
-ngx_pcap_api_set_trailers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+ngx_pcap_api_trailer_number(ngx_http_request_t *r, const char *name,
+    uint64_t n)
 {
-    u_char                 *p, *last;
-    ngx_str_t               status, packets, dropped, ledger;
-    ngx_pcap_api_ledger_t   sum;
+    ngx_str_t  value;
 
-    p = ngx_pnalloc(r->pool, NGX_PCAP_API_TRAILERS_LEN);
+    value.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "%uL", n) - value.data;
+
+    return ngx_pcap_api_trailer(r, name, &value);
+}
+
+
+ngx_int_t
+ngx_pcap_api_trailer_ledger(ngx_http_request_t *r, ngx_pcap_api_ledger_t *sum)
+{
+    u_char     *p, *last;
+    ngx_str_t   value;
+
+    p = ngx_pnalloc(r->pool, NGX_PCAP_API_LEDGER_LEN);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    last = p + NGX_PCAP_API_TRAILERS_LEN;
+    value.data = p;
+    last = p + NGX_PCAP_API_LEDGER_LEN;
+    p = ngx_slprintf(p, last, "seen=%uL,delivered=%uL,filtered=%uL,",
+                     sum->seen, sum->delivered, sum->filtered);
+    value.len = ngx_pcap_api_ledger_text(sum, ',', p, last) - value.data;
+
+    return ngx_pcap_api_trailer(r, "X-Pcap-Ledger", &value);
+}
+
+
+ngx_int_t
+ngx_pcap_api_set_trailers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_str_t              status;
+    ngx_pcap_api_ledger_t  sum;
+
     ngx_pcap_api_ledger_sum(ctx, &sum);
 
     status.data = (u_char *) ngx_pcap_api_status_names[ctx->status];
     status.len = ngx_strlen(status.data);
 
-    packets.data = p;
-    packets.len = ngx_sprintf(p, "%uL", ctx->packets) - p;
-
-    p += NGX_INT64_LEN;
-    dropped.data = p;
-    dropped.len = ngx_sprintf(p, "%uL", ngx_pcap_api_ledger_dropped(&sum))
-                  - p;
-
-    p += NGX_INT64_LEN;
-    ledger.data = p;
-    p = ngx_slprintf(p, last, "seen=%uL,delivered=%uL,filtered=%uL,",
-                     sum.seen, sum.delivered, sum.filtered);
-    ledger.len = ngx_pcap_api_ledger_text(&sum, ',', p, last) - ledger.data;
-
     if (ngx_pcap_api_trailer(r, "X-Pcap-Status", &status) != NGX_OK
-        || ngx_pcap_api_trailer(r, "X-Pcap-Packets", &packets) != NGX_OK
-        || ngx_pcap_api_trailer(r, "X-Pcap-Dropped", &dropped) != NGX_OK
-        || ngx_pcap_api_trailer(r, "X-Pcap-Ledger", &ledger) != NGX_OK)
+        || ngx_pcap_api_trailer_number(r, "X-Pcap-Packets", ctx->packets)
+           != NGX_OK
+        || ngx_pcap_api_trailer_number(r, "X-Pcap-Dropped",
+                                       ngx_pcap_api_ledger_dropped(&sum))
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    return ngx_pcap_api_trailer_ledger(r, &sum);
 }

@@ -17,6 +17,7 @@
 
 extern const ngx_pcap_api_phase_t  ngx_pcap_api_capture_phases[];
 extern const ngx_pcap_api_phase_t  ngx_pcap_api_store_phases[];
+extern const ngx_pcap_api_phase_t  ngx_pcap_api_tee_phases[];
 extern const ngx_pcap_api_phase_t  ngx_pcap_api_status_phases[];
 
 /*
@@ -649,6 +650,11 @@ void ngx_pcap_api_agent_drop_carry(ngx_pcap_api_agent_t *a);
 ngx_int_t ngx_pcap_api_stream_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 /*
+ * Sends, and notes whether the client blocks. A stall counts from when it
+ * began to, not from the last byte of a quiet capture. NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_pcap_api_push(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush);
+/*
  * Begins the end: intake off at all agents. What end means for the status and
  * the message is in one table, module/ends.c; detail (NULL: none) goes behind
  * its text. The first end counts.
@@ -726,6 +732,13 @@ ngx_int_t ngx_pcap_api_set_headers(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_set_trailers(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+/* One by one; value stays where it is. */
+ngx_int_t ngx_pcap_api_trailer(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+ngx_int_t ngx_pcap_api_trailer_number(ngx_http_request_t *r,
+    const char *name, uint64_t n);
+ngx_int_t ngx_pcap_api_trailer_ledger(ngx_http_request_t *r,
+    ngx_pcap_api_ledger_t *sum);
 
 /* module/output.c: the chain to the client */
 

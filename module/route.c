@@ -24,7 +24,20 @@ const ngx_pcap_api_phase_t  ngx_pcap_api_store_phases[] = {
     { "checking the user's rate", ngx_pcap_api_user_rate_phase },
     { "checking limits", ngx_pcap_api_limits_phase },
     { "resolving targets", ngx_pcap_api_resolve_phase },
-    { "asking the store", ngx_pcap_api_store_phase },
+    { "asking the store", ngx_pcap_api_store_ask_phase },
+    { "telling about it", ngx_pcap_api_store_tell_phase },
+    { NULL, NULL }
+};
+
+/* Live as well: what goes out is the store's file, as it grows. */
+
+const ngx_pcap_api_phase_t  ngx_pcap_api_tee_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
+    { "checking limits", ngx_pcap_api_limits_phase },
+    { "resolving targets", ngx_pcap_api_resolve_phase },
+    { "asking the store", ngx_pcap_api_store_ask_phase },
+    { "following the store", ngx_pcap_api_follow_phase },
     { NULL, NULL }
 };
 

@@ -19,8 +19,12 @@ char *ngx_pcap_api_store_merge(ngx_conf_t *cf,
 /* JSON of a POST: NGX_OK or the refusal's status. */
 ngx_int_t ngx_pcap_api_read_store(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
-/* As a phase, behind resolve: the store has it, 202. */
-ngx_int_t ngx_pcap_api_store_phase(ngx_http_request_t *r,
+/* Behind the options of a live one: is it to be stored as well? */
+ngx_int_t ngx_pcap_api_read_tee(ngx_pcap_api_ctx_t *ctx);
+/* As phases, behind resolve: the store has it; its user knows, 202. */
+ngx_int_t ngx_pcap_api_store_ask_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_store_tell_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 /* What a subrequest asks the store for, or NULL. */
 ngx_pcap_api_store_ask_t *ngx_pcap_api_store_ask_of(ngx_http_request_t *r);
@@ -84,6 +88,10 @@ ngx_int_t ngx_pcap_api_stored_list_ask(ngx_pcap_api_ctx_t *ctx);
  */
 const char *ngx_pcap_api_stored_list(ngx_pcap_api_ctx_t *ctx,
     json_t *captures, ngx_uint_t *more);
+/* module/follow.c: as a phase, behind store_ask; its end, idempotent. */
+ngx_int_t ngx_pcap_api_follow_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+void ngx_pcap_api_follow_end(ngx_pcap_api_ctx_t *ctx);
 /* module/file.c; as phases, behind forward: it goes out, or goes for good. */
 ngx_int_t ngx_pcap_api_file_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);

@@ -233,33 +233,17 @@ ngx_pcap_api_store_options(ngx_pcap_api_ctx_t *ctx, json_t *options)
 
 
 static ngx_int_t
-ngx_pcap_api_store_retention(ngx_pcap_api_ctx_t *ctx, json_t *value)
+ngx_pcap_api_store_retention(ngx_pcap_api_ctx_t *ctx, ngx_str_t *s)
 {
     char                        err[PCAPX_ERR_LEN];
-    u_char                      number[NGX_INT64_LEN];
     uint64_t                    ms;
-    ngx_str_t                   s;
     ngx_pcap_api_store_conf_t  *conf;
 
     conf = &ctx->conf->store;
-    ctx->stored.retention = conf->retention;
 
-    if (value == NULL) {
-        return NGX_OK;
-    }
-
-    if (json_is_integer(value)) {
-        s.data = number;
-        s.len = ngx_sprintf(number, "%L", (int64_t) json_integer_value(value))
-                - number;
-
-    } else {
-        s.data = (u_char *) json_string_value(value);
-        s.len = json_string_length(value);
-    }
-
-    if (s.data == NULL
-        || pcapx_parse_duration((char *) s.data, s.len, &ms, err) != PCAPX_OK
+    if (s->data == NULL
+        || pcapx_parse_duration((char *) s->data, s->len, &ms, err)
+           != PCAPX_OK
         || ms < 1000)
     {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
@@ -277,6 +261,32 @@ ngx_pcap_api_store_retention(ngx_pcap_api_ctx_t *ctx, json_t *value)
     ctx->stored.retention = ms;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_store_retention_json(ngx_pcap_api_ctx_t *ctx, json_t *value)
+{
+    u_char     number[NGX_INT64_LEN];
+    ngx_str_t  s;
+
+    ctx->stored.retention = ctx->conf->store.retention;
+
+    if (value == NULL) {
+        return NGX_OK;
+    }
+
+    if (json_is_integer(value)) {
+        s.data = number;
+        s.len = ngx_sprintf(number, "%L", (int64_t) json_integer_value(value))
+                - number;
+
+    } else {
+        s.data = (u_char *) json_string_value(value);
+        s.len = json_string_length(value);
+    }
+
+    return ngx_pcap_api_store_retention(ctx, &s);
 }
 
 
@@ -349,7 +359,8 @@ ngx_pcap_api_store_members(ngx_pcap_api_ctx_t *ctx, json_t *doc)
     }
 
     return rc == NGX_OK
-           ? ngx_pcap_api_store_retention(ctx, json_object_get(doc,
+           ? ngx_pcap_api_store_retention_json(ctx,
+                                               json_object_get(doc,
                                                                "retention"))
            : rc;
 }
@@ -431,6 +442,28 @@ ngx_pcap_api_read_store(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
          : ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
                                "the body has to be a JSON object");
     json_decref(doc);
+
+    return rc == NGX_OK ? ngx_pcap_api_store_bounded(ctx) : rc;
+}
+
+
+ngx_int_t
+ngx_pcap_api_read_tee(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (!ctx->opts.store) {
+        return ctx->opts.retention.data == NULL ? NGX_OK
+               : ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
+                                     "option \"retention\" goes with "
+                                     "\"store=1\"");
+    }
+
+    ctx->phase = ngx_pcap_api_tee_phases;
+    ctx->stored.retention = ctx->conf->store.retention;
+
+    rc = ctx->opts.retention.data == NULL ? NGX_OK
+         : ngx_pcap_api_store_retention(ctx, &ctx->opts.retention);
 
     return rc == NGX_OK ? ngx_pcap_api_store_bounded(ctx) : rc;
 }
@@ -555,6 +588,10 @@ ngx_pcap_api_store_body(ngx_pcap_api_ctx_t *ctx,
                                                    / 1000)));
     json_object_set_new(doc, "about", about);
 
+    if (ctx->opts.store) {
+        json_object_set_new(doc, "live", json_true());
+    }
+
     text = json_dumps(doc, JSON_COMPACT);
     json_decref(doc);
 
@@ -630,11 +667,10 @@ ngx_pcap_api_store_refused(ngx_pcap_api_ctx_t *ctx, json_t *doc)
 
 
 ngx_int_t
-ngx_pcap_api_store_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+ngx_pcap_api_store_ask_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     json_t      *doc;
     ngx_int_t    rc;
-    ngx_str_t    location;
     const char  *why;
 
     if (!ctx->stored.asked) {
@@ -656,6 +692,17 @@ ngx_pcap_api_store_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     }
 
     ctx->stored.record = doc;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pcap_api_store_tell_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    json_t     *doc;
+    ngx_str_t   location;
+
     doc = ngx_pcap_api_stored_json(ctx, ctx->stored.record);
 
     if (doc == NULL) {

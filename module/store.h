@@ -23,6 +23,8 @@ typedef struct {
     ngx_str_t                  uri;          /* location that asks it */
     ngx_str_t                  files;        /* that of its files */
     ngx_str_t                  objects;      /* that of S3; empty: none */
+    ngx_str_t                  folder;       /* of its files; empty: none are
+                                                followed */
     ngx_uint_t                 redirect;     /* 1: to S3, not through us */
     ngx_uint_t                 user;         /* may take grants */
     uint64_t                   retention;    /* ms; and at most: */
@@ -41,6 +43,10 @@ typedef struct {
     ngx_msec_t                 deadline;
 } ngx_pcap_api_store_ask_t;
 
+/* A file that goes out while it grows: module/follow.c. */
+
+typedef struct ngx_pcap_api_follow_s  ngx_pcap_api_follow_t;
+
 /* Of a request. */
 
 typedef struct {
@@ -48,6 +54,7 @@ typedef struct {
     uint64_t                   retention;    /* ms, of one to be stored */
     json_t                    *record;       /* of one that is; or NULL */
     json_t                    *url;          /* of its object; or NULL */
+    ngx_pcap_api_follow_t     *follow;       /* or NULL */
     u_char                     key[32];      /* digest of its grant */
     unsigned                   granted:1;    /* this one runs by a grant */
     unsigned                   promised:1;   /* granted to the store, and

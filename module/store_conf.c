@@ -1,8 +1,8 @@
 /*
  * module/store_conf.c: the directives of the store.
  *
- *     pcap_api_store URI files=URI [objects=URI] [download=proxy|redirect]
- *                    [user=NAME];
+ *     pcap_api_store URI files=URI [folder=PATH] [objects=URI]
+ *                    [download=proxy|redirect] [user=NAME];
  *
  * The limits of retention are in ms, as all times of limits_conf.c.
  */
@@ -64,6 +64,23 @@ ngx_pcap_api_store_user(ngx_conf_t *cf, ngx_str_t *name, ngx_uint_t *user)
 }
 
 
+static char *
+ngx_pcap_api_store_folder(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *folder)
+{
+    if (value->len == 0 || value->data[0] != '/') {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid folder \"%V\", the "
+                           "absolute path of the store's folder is allowed",
+                           value);
+        return NGX_CONF_ERROR;
+    }
+
+    *folder = *value;
+
+    return NGX_CONF_OK;
+}
+
+
 /* "NAME=VALUE" */
 static char *
 ngx_pcap_api_store_parameter(ngx_conf_t *cf,
@@ -87,6 +104,10 @@ ngx_pcap_api_store_parameter(ngx_conf_t *cf,
         return ngx_pcap_api_store_uri(cf, "objects", &s, &store->objects, 1);
     }
 
+    if (name.len == 6 && ngx_strncmp(name.data, "folder", 6) == 0) {
+        return ngx_pcap_api_store_folder(cf, &s, &store->folder);
+    }
+
     if (name.len == 4 && ngx_strncmp(name.data, "user", 4) == 0) {
         return ngx_pcap_api_store_user(cf, &s, &store->user);
     }
@@ -102,8 +123,9 @@ ngx_pcap_api_store_parameter(ngx_conf_t *cf,
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\", "
-                       "allowed are files=URI, objects=URI, download=proxy, "
-                       "download=redirect and user=NAME", value);
+                       "allowed are files=URI, folder=PATH, objects=URI, "
+                       "download=proxy, download=redirect and user=NAME",
+                       value);
 
     return NGX_CONF_ERROR;
 }
@@ -155,6 +177,7 @@ ngx_pcap_api_store_merge(ngx_conf_t *cf, ngx_pcap_api_store_conf_t *conf,
         conf->uri = prev->uri;
         conf->files = prev->files;
         conf->objects = prev->objects;
+        conf->folder = prev->folder;
         conf->redirect = prev->redirect;
         conf->user = prev->user;
     }

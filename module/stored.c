@@ -132,6 +132,17 @@ ngx_pcap_api_record_is(json_t *rec, const char *state)
 }
 
 
+/* The store has a status of its own where it ends one, and no numbers. */
+ngx_uint_t
+ngx_pcap_api_record_counted(json_t *rec)
+{
+    return *ngx_pcap_api_record_text(rec, "status") != '\0'
+           && (*ngx_pcap_api_record_text(rec, "detail") == '\0'
+               || ngx_pcap_api_record_number(rec, "packets")
+               || ngx_pcap_api_record_number(rec, "dropped"));
+}
+
+
 ngx_uint_t
 ngx_pcap_api_record_is_object(json_t *rec)
 {
@@ -281,9 +292,7 @@ ngx_pcap_api_stored_json(ngx_pcap_api_ctx_t *ctx, json_t *rec)
     json_object_set_new(doc, "own",
                     json_boolean(ngx_pcap_api_record_is_own(ctx, rec)));
 
-    /* without a verdict nobody has counted them */
-
-    if (*ngx_pcap_api_record_text(rec, "status") != '\0') {
+    if (ngx_pcap_api_record_counted(rec)) {
         json_object_set(doc, "packets", json_object_get(rec, "packets"));
         json_object_set(doc, "dropped", json_object_get(rec, "dropped"));
     }

@@ -1,6 +1,6 @@
 /*
  * module/stored.h: records of the store, for the rooms that look into them:
- * stored.c and file.c. A record is JSON that stored.c has found to be one.
+ * stored.c, file.c, follow.c. A record is JSON that stored.c has found to be one.
  */
 
 #ifndef NGX_PCAP_API_STORED_H
@@ -14,6 +14,8 @@ const char *ngx_pcap_api_record_text(json_t *rec, const char *name);
 uint64_t ngx_pcap_api_record_number(json_t *rec, const char *name);
 /* 1: that is its state. */
 ngx_uint_t ngx_pcap_api_record_is(json_t *rec, const char *state);
+/* 1: its packets were counted: a verdict of the API has come. */
+ngx_uint_t ngx_pcap_api_record_counted(json_t *rec);
 /* 1: its file is an object of S3. */
 ngx_uint_t ngx_pcap_api_record_is_object(json_t *rec);
 /* 1: it is the caller's own, or of his environment and he has that scope. */

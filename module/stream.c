@@ -18,11 +18,7 @@ static ngx_int_t ngx_pcap_api_finish(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
 
-/*
- * Sends, and notes whether the client blocks. A stall counts from when it
- * began to, not from the last byte of a quiet capture. NGX_OK or NGX_ERROR.
- */
-static ngx_int_t
+ngx_int_t
 ngx_pcap_api_push(ngx_pcap_api_ctx_t *ctx, ngx_uint_t flush)
 {
     ngx_int_t  rc;

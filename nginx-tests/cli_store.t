@@ -81,7 +81,7 @@ sub content { return slurp("$_[0]{dir}/$_[1]") }
 has();
 
 for my $case (
-    [ [], qr/needs a limit: --duration, --max-bytes or --max-packets/ ],
+    [ [], qr/need a limit: --duration, --max-bytes or --max-packets/ ],
     [ [ '--duration', '1s', '-o', 'x' ], qr/nothing is written here/ ],
     [ [ '--duration', '1s', '-F' ], qr/nothing is written here/ ],
     [ [ '--duration', '1s', '--format', 'pcap' ], qr/--format pcapng/ ],
@@ -96,7 +96,11 @@ for my $case (
 }
 
 for my $args ([ 'static', 'demo', '--wait' ], [ 'get' ], [ 'rm' ],
-    [ 'static', 'demo', '--retention', '1h' ], [ 'get', $ID, $ID ],
+    [ 'static', 'demo', '--retention', '1h' ], [ 'static', 'demo', '--tee' ],
+    [ 'static', 'demo', '--tee', '--store', '--duration', '1s' ],
+    [ 'static', 'demo', '--tee', '--wait', '--duration', '1s' ],
+    [ 'static', 'demo', '--tee', '--reconnect-timeout', '1s', '--duration',
+      '1s' ], [ 'get', $ID, $ID ],
     [ 'get', '../x' ], [ 'rm', $ID, 'x' ], [ 'get', $ID, '-f', 'tcp' ])
 {
     is(cli($api, $args)->{code}, 2, "usage: @$args");

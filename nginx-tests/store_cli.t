@@ -9,6 +9,7 @@ use lib "$FindBin::Bin/lib";
 
 use PcapTest::Cli;
 use PcapTest::Lab;
+use PcapTest::Router;
 use PcapTest::StoreLab;
 
 
@@ -17,6 +18,7 @@ my $lab = lab(fakes => 2, nginx => { store => $store },
     script => sub { $_[0]->usual(20, size => 300) });
 my ($nginx, $certs) = @$lab{qw(nginx certs)};
 my %api = (url => 'https://localhost:8443', certs => $certs);
+my $router = PcapTest::Router->new(cut => 1.5);
 my @ask = ('static', 'demo', '--store', '--duration');
 
 
@@ -59,5 +61,36 @@ $got = run(@ask, '2s', '--max-packets', 5, '--wait', '-o', 'y');
 is($got->{code}, 0, '--wait') or diag($got->{stderr});
 is(join(' ', cli_files($got)), 'y', 'and its file');
 is(run(@ask, '2s', '--retention', '30d')->{code}, 1, 'kept too long');
+
+# live as well
+$got = run('static', 'demo', '--tee', '--max-packets', 50, '--retention', '3h',
+    '-o', 'live');
+is($got->{code}, 0, '--tee') or diag($got->{stderr});
+($id) = $got->{stderr} =~ /^also in storage: pcap-cli get ([0-9a-f]{32})$/m;
+ok($id, '--tee: its id');
+$r = run('get', $id || 'none', '-o', 'later');
+is($r->{code}, 0, '--tee: fetched') or diag($r->{stderr});
+ok(slurp("$r->{dir}/later") eq slurp("$got->{dir}/live"),
+    '--tee: the same file');
+like(run('list')->{stdout}, qr{^$id  stored .* [23]h  static/demo }m,
+    '--tee: kept as long as was wanted');
+
+# the stream is cut, and the capture goes on
+$api{url} = 'https://localhost:8500';
+$got = run('static', 'demo', '--tee', '--duration', '3s', '-o', 'cut');
+is($got->{code}, 3, '--tee, cut') or diag($got->{stderr});
+($id) = $got->{stderr}
+    =~ /^(?:\S+: )?all of it .*: pcap-cli get ([0-9a-f]{32})$/m;
+ok($id, '--tee, cut: its id') or diag($got->{stderr});
+unlike($got->{stderr}, qr/continued/, '--tee, cut: nothing is continued');
+$api{url} = 'https://localhost:8443';
+is(wait_stored($nginx, $id || 'none', token => 'good')->{status}, 'limit',
+    '--tee, cut: it goes on to its end');
+$r = run('get', $id || 'none', '-o', 'all');
+
+my ($part, $all) = (slurp("$got->{dir}/cut"), slurp("$r->{dir}/all"));
+
+ok(length $part > 1000 && length $all > length $part,
+    '--tee, cut: there is more') or diag(length $part, ' of ', length $all);
 
 finish();

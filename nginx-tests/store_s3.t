@@ -155,6 +155,19 @@ sub test_small
 }
 
 
+# Who follows the file has it open by the time it goes.
+sub test_live
+{
+    my $sent = $head . data([ 3, 100 ]);
+    my $id = $store->begin({ %{ capture($ann, { parts => [ $head,
+        [ 3, 100 ] ] }) }, live => JSON::PP::true });
+    my $rec = in_s3($id);
+
+    ok(-e "$store->{folder}/$rec->{file}", 'live: its file is still here');
+    holds($rec, $sent, 'live');
+}
+
+
 sub test_urls
 {
     my ($id) = @_;
@@ -578,6 +591,7 @@ sub test_secret
 
 my $id = test_small();
 
+test_live();
 test_bucket();
 test_memory();
 test_urls($id);

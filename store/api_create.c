@@ -70,14 +70,15 @@ create_parse(json_t *root, record_t *rec, job_order_t *order, api_t *a)
     const char    *id, *grant, *owner, *host, *path;
     json_error_t   err;
 
-    if (json_unpack_ex(root, &err, 0, "{s:s,s:s,s:s,s:s,s:s,s:I,s:o!}",
+    if (json_unpack_ex(root, &err, 0, "{s:s,s:s,s:s,s:s,s:s,s:I,s:o,s?b!}",
                        "id", &id, "grant", &grant, "owner", &owner, "host",
                        &host, "path", &path, "retention", &retention,
-                       "about", &about)
+                       "about", &about, "live", &order->live)
         != 0)
     {
         return api_refuse(a, 400, "id, grant, owner, host, path, retention "
-                          "and about are needed, and no other: %.160s",
+                          "and about are needed, live is allowed, and no "
+                          "other: %.160s",
                           err.text);
     }
 

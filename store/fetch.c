@@ -27,6 +27,7 @@
 #define FETCH_SYNC_MS      1000      /* what a power cut may take: so much */
 #define FETCH_SYNC_BYTES   (16 << 20)
 #define FETCH_REPORT_MS    1000
+#define FETCH_LIVE_MS      50        /* from the API into a file that is read */
 
 /*
  * From the grant to the header: a grant is taken at once, then agents have
@@ -48,6 +49,7 @@ typedef struct {
     uint64_t        told;            /* and at the last report */
     int64_t         start_ms;
     int64_t         synced_ms;
+    int64_t         flushed_ms;
     int64_t         told_ms;
     job_report_t    report;
     char            why[CURL_ERROR_SIZE];
@@ -67,7 +69,9 @@ static int fetch_number(const char *s, uint64_t *value);
 static size_t fetch_body(char *p, size_t size, size_t n, void *data);
 static int fetch_room(fetch_ctx_t *ctx, size_t len);
 static void fetch_full(fetch_ctx_t *ctx, const char *why);
+static int fetch_wait(const fetch_ctx_t *ctx);
 static void fetch_tick(fetch_ctx_t *ctx);
+static void fetch_flush(fetch_ctx_t *ctx, int64_t now);
 static void fetch_end(fetch_ctx_t *ctx, CURLcode rc);
 static void fetch_close(fetch_ctx_t *ctx);
 static void fetch_refused(fetch_ctx_t *ctx, CURLcode rc);
@@ -211,7 +215,7 @@ fetch_loop(fetch_ctx_t *ctx, int signals)
 
         fd.revents = 0;
 
-        if (curl_multi_poll(ctx->multi, &fd, 1, FETCH_REPORT_MS, NULL)
+        if (curl_multi_poll(ctx->multi, &fd, 1, fetch_wait(ctx), NULL)
             != CURLM_OK)
         {
             return CURLE_FAILED_INIT;
@@ -429,6 +433,17 @@ fetch_full(fetch_ctx_t *ctx, const char *why)
 }
 
 
+/* Milliseconds for which nothing has to be done, should nothing come. */
+
+static int
+fetch_wait(const fetch_ctx_t *ctx)
+{
+    return ctx->f->order->live && ctx->sink != NULL
+           && sink_bytes(ctx->sink) != sink_written(ctx->sink)
+           ? FETCH_LIVE_MS : FETCH_REPORT_MS;
+}
+
+
 /* To the disk and to the store, when it is time. */
 
 static void
@@ -466,11 +481,32 @@ fetch_tick(fetch_ctx_t *ctx)
         quota_wrote(ctx->f->quota, ctx->f->slot, sink_written(ctx->sink));
     }
 
+    fetch_flush(ctx, now);
+
     if (bytes != ctx->told && now - ctx->told_ms >= FETCH_REPORT_MS) {
         ctx->told = bytes;
         ctx->told_ms = now;
         ctx->report.bytes = bytes;
         (void) fetch_tell(ctx->f, &ctx->report);
+    }
+}
+
+
+/* Somebody reads the file meanwhile. */
+
+static void
+fetch_flush(fetch_ctx_t *ctx, int64_t now)
+{
+    char  err[SINK_ERR_LEN];
+
+    if (!ctx->f->order->live || now - ctx->flushed_ms < FETCH_LIVE_MS) {
+        return;
+    }
+
+    ctx->flushed_ms = now;
+
+    if (sink_flush(ctx->sink, err) != 0) {
+        fetch_full(ctx, err);
     }
 }
 

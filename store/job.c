@@ -53,6 +53,7 @@ job_start(store_t *s, record_t *rec, const job_order_t *order)
     }
 
     job->kind = JOB_FETCH;
+    job->live = order->live;
 
     if (job_fork(s, job, order) != 0) {
         job->rec.about = NULL;

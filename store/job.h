@@ -47,6 +47,7 @@ typedef struct {
     pid_t          pid;              /* 0: no process (any more) */
     int            fd;               /* its word, or -1 */
     int            slot;             /* of the quotas */
+    int            live;             /* as in its order */
     int            final;            /* it has said its last word: */
     job_report_t   last;
     int            dirty;            /* the row is behind */
@@ -60,6 +61,7 @@ typedef struct {
     char           grant[JOB_GRANT_LEN + 1];
     char           host[JOB_HOST_MAX + 1];
     char           path[JOB_PATH_MAX + 1];
+    int            live;             /* somebody reads the file meanwhile */
 } job_order_t;
 
 

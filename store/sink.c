@@ -45,7 +45,6 @@ static sink_t *sink_left(const char *dir, const char *id, int *named,
 static void sink_free(sink_t *s);
 static int sink_is_id(const char *id);
 static void sink_spoilt(sink_t *s, size_t len, const char *why);
-static int sink_flush(sink_t *s, char err[SINK_ERR_LEN]);
 static int sink_put(sink_t *s, const uint8_t *p, size_t len);
 static int sink_reread(sink_t *s, char err[SINK_ERR_LEN]);
 static int sink_tell(sink_t *s, sink_result_t *result,
@@ -228,7 +227,7 @@ sink_written(const sink_t *s)
 
 /* What is whole goes into the file; the rest moves to the front. */
 
-static int
+int
 sink_flush(sink_t *s, char err[SINK_ERR_LEN])
 {
     size_t  n;

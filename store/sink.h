@@ -45,8 +45,13 @@ int sink_write(sink_t *s, const uint8_t *p, size_t len,
     char err[SINK_ERR_LEN]);
 
 /*
- * Writes all that is whole, and brings it to the disk; for a timer. 0 or -1 as
- * sink_write().
+ * Writes all that is whole into the file, for those who read it while it
+ * grows. 0 or -1 as sink_write().
+ */
+int sink_flush(sink_t *s, char err[SINK_ERR_LEN]);
+
+/*
+ * The same, and brings it to the disk; for a timer. 0 or -1 as sink_write().
  */
 int sink_sync(sink_t *s, char err[SINK_ERR_LEN]);
 

@@ -23,6 +23,7 @@
 
 
 #define UPLOAD_AGAIN_MS  1000        /* after a process died; then doubled */
+#define UPLOAD_LIVE_MS   3000        /* who follows the file opens it by then */
 #define UPLOAD_LONGEST   6           /* times, to about a minute */
 
 typedef struct {
@@ -145,6 +146,7 @@ upload_begin(store_t *s, const job_t *job)
 
     if (up != NULL) {
         up->slot = job->slot;
+        up->live = job->live;
         (void) upload_fork(s, up);
     }
 }
@@ -551,7 +553,11 @@ upload_done(store_t *s, upload_t *up)
 
     if (rc == 0) {
         up->done = 1;
-        upload_unlink(s, up->id);
+
+        if (!up->live) {
+            upload_unlink(s, up->id);
+        }
+
         log = log_about(s->log, up->id);
         log_info(&log, "in S3, %llu bytes", (unsigned long long) r->bytes);
         store_count(s, rec.owner);
@@ -633,6 +639,12 @@ upload_ended(store_t *s, upload_t *up, int status)
 
     up->held = 0;
 
+    if (up->done && up->live && !s->stopping) {
+        up->live = 0;
+        up->again_ms = store_ms() + UPLOAD_LIVE_MS;
+        return;
+    }
+
     if (up->done || s->stopping) {
         upload_free(s, up);
         return;
@@ -687,6 +699,10 @@ upload_tick(store_t *s)
         if (up->held) {
             upload_take(s, up);
             upload_hear(s, up);
+
+        } else if (up->pid == 0 && up->done) {
+            upload_unlink(s, up->id);
+            upload_free(s, up);
 
         } else if (up->pid == 0) {
             (void) upload_fork(s, up);

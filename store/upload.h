@@ -55,6 +55,7 @@ typedef struct {
     int              ended;          /* the capture has; it has so many */
     uint64_t         bytes;
     int              done;           /* in S3, or removed: no further one */
+    int              live;           /* its file stays for a moment more */
     unsigned         fails;          /* processes that ended so */
     int64_t          again_ms;       /* not before that */
     int              held;           /* what could not be noted yet: */

@@ -110,7 +110,8 @@ sub store_lines
 
     return ("listen unix:$store->{api};",
         'pcap_api_store /_pcap_store files=/_pcap_files/ '
-        . ($self->{store_args} || '') . ';', <<EOF_CONF);
+        . join(' ', "folder=$store->{folder}", $self->{store_args} || ()) . ';',
+        <<EOF_CONF);
         location = /_pcap_store {
             internal;
             scgi_pass unix:$store->{socket};

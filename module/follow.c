@@ -1,0 +1,534 @@
+/*
+ * module/follow.c: a live capture that goes to storage as well ("store=1").
+ * The store takes it as any other; what goes out here is its file, while that
+ * grows. So a client that falls behind loses no packet: the file is the buffer,
+ * and what a client does not take at all is there to be fetched later.
+ *
+ * Only whole blocks go out, so that what the client has is a capture wherever
+ * it ends. A file that has been removed, because it is in S3 by now or too
+ * old, is there for a while for whoever has it open.
+ */
+
+#include "module/stored.h"
+#include "pcapx/cut.h"
+
+
+#define NGX_PCAP_API_FOLLOW_ASK   60000    /* ms: nothing came for so long */
+#define NGX_PCAP_API_FOLLOW_GONE  60000    /* ms, with a removed file */
+#define NGX_PCAP_API_FOLLOW_OPEN  1000     /* ms, between questions */
+
+
+struct ngx_pcap_api_follow_s {
+    int                        fd;           /* -1: not yet open */
+    u_char                    *part;         /* its path as long as it grows */
+    u_char                    *whole;        /* and then */
+    cut_t                      cut;
+    off_t                      offset;       /* up to there it goes out */
+    ngx_msec_t                 at;           /* it grew, or we asked */
+    ngx_msec_t                 removed;      /* seen to be */
+    unsigned                   asking:1;
+    unsigned                   is_removed:1;
+    unsigned                   ended:1;      /* grows no more */
+};
+
+
+/* DIR/ID and a suffix. */
+static u_char *
+ngx_pcap_api_follow_path(ngx_pcap_api_ctx_t *ctx, const char *suffix)
+{
+    size_t      len;
+    u_char     *p;
+    ngx_str_t  *folder;
+
+    folder = &ctx->conf->store.folder;
+    len = folder->len + NGX_PCAP_API_ID_LEN + ngx_strlen(suffix) + 2;
+
+    p = ngx_pnalloc(ctx->request->pool, len);
+
+    if (p != NULL) {
+        (void) ngx_snprintf(p, len, "%V/%*s%s%Z", folder,
+                            (size_t) NGX_PCAP_API_ID_LEN, ctx->id, suffix);
+    }
+
+    return p;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_follow_begin(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pcap_api_follow_t  *f;
+
+    f = ngx_pcalloc(ctx->request->pool, sizeof(ngx_pcap_api_follow_t));
+    if (f == NULL) {
+        return NGX_ERROR;
+    }
+
+    f->fd = -1;
+    f->part = ngx_pcap_api_follow_path(ctx, ".part");
+    f->whole = ngx_pcap_api_follow_path(ctx, ctx->opts.pcapng ? ".pcapng"
+                                                              : ".pcap");
+    f->at = ngx_current_msec;
+    cut_init(&f->cut);
+
+    ngx_memcpy(ctx->stop_id, ctx->id, NGX_PCAP_API_ID_LEN);
+    ctx->stored.follow = f;
+
+    return f->part && f->whole ? NGX_OK : NGX_ERROR;
+}
+
+
+void
+ngx_pcap_api_follow_end(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pcap_api_follow_t  *f;
+
+    f = ctx->stored.follow;
+
+    if (f != NULL && f->fd != -1) {
+        (void) close(f->fd);
+        f->fd = -1;
+    }
+}
+
+
+/*
+ * The record as it is now, once f->at is that long ago: NGX_OK; NGX_DECLINED:
+ * it is not time; NGX_AGAIN; or a refusal.
+ */
+static ngx_int_t
+ngx_pcap_api_follow_ask(ngx_pcap_api_ctx_t *ctx, ngx_msec_t after)
+{
+    ngx_int_t               rc;
+    ngx_pcap_api_follow_t  *f;
+
+    f = ctx->stored.follow;
+
+    if (!f->asking) {
+
+        if (ngx_current_msec - f->at < after) {
+            return NGX_DECLINED;
+        }
+
+        json_decref(ctx->stored.record);
+        ctx->stored.record = NULL;
+        ctx->stored.asked = 0;
+        f->asking = 1;
+    }
+
+    rc = ngx_pcap_api_record_get(ctx);
+
+    if (rc != NGX_AGAIN) {
+        f->asking = 0;
+        f->at = ngx_current_msec;
+    }
+
+    return rc;
+}
+
+
+static ngx_uint_t
+ngx_pcap_api_follow_runs(json_t *rec)
+{
+    return ngx_pcap_api_record_is(rec, "waiting")
+           || ngx_pcap_api_record_is(rec, "running");
+}
+
+
+/* --- its begin --- */
+
+/* There is no file yet; will there be one? */
+static ngx_int_t
+ngx_pcap_api_follow_wait(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t    rc;
+    json_t      *rec;
+
+    rc = ngx_pcap_api_follow_ask(ctx, NGX_PCAP_API_FOLLOW_OPEN);
+
+    if (rc == NGX_DECLINED) {
+        return NGX_AGAIN;
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rec = ctx->stored.record;
+
+    if (ngx_pcap_api_follow_runs(rec)) {
+        return NGX_AGAIN;
+    }
+
+    if (ngx_pcap_api_record_is(rec, "failed")) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_GATEWAY,
+                                   "the capture could not begin: %s",
+                                   ngx_pcap_api_record_text(rec, "detail"));
+    }
+
+    return ngx_pcap_api_store_failed(ctx, "its file cannot be found in "
+                                     "folder=PATH of \"pcap_api_store\"");
+}
+
+
+/* NGX_OK: it is open. */
+static ngx_int_t
+ngx_pcap_api_follow_open(ngx_pcap_api_ctx_t *ctx)
+{
+    int                     flags;
+    struct stat             st;
+    ngx_pcap_api_follow_t  *f;
+
+    f = ctx->stored.follow;
+    flags = O_RDONLY|O_CLOEXEC|O_NOFOLLOW|O_NONBLOCK;
+
+    f->fd = open((char *) f->part, flags);
+
+    if (f->fd == -1 && errno == ENOENT) {
+        f->fd = open((char *) f->whole, flags);      /* it was short */
+    }
+
+    if (f->fd == -1 && errno == ENOENT) {
+        return ngx_pcap_api_follow_wait(ctx);
+    }
+
+    if (f->fd == -1 || fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, ngx_errno,
+                      "the file of the store \"%s\" cannot be read", f->part);
+
+        return ngx_pcap_api_store_failed(ctx, "its file cannot be read");
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_follow_header(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+    ngx_str_t  url;
+
+    if (ngx_pcap_api_output_init(ctx) != NGX_OK
+        || ngx_pcap_api_set_headers(r, ctx) != NGX_OK
+        || ngx_pcap_api_capture_path(ctx, ctx->id, "/file", &url) != NGX_OK
+        || ngx_pcap_api_add_header(r, "X-Pcap-File", &url) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* as in start_stream() */
+
+    r->limit_rate = 0;
+    r->limit_rate_set = 1;
+
+    ngx_pcap_api_tls_send(r);
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->stored.promised = 0;              /* its user knows it */
+    ctx->took = ngx_current_msec;
+    ngx_pcap_api_pace_join(ctx);
+
+    return NGX_OK;
+}
+
+
+/* --- what it has --- */
+
+/* So much of the file may be read now. */
+static ngx_int_t
+ngx_pcap_api_follow_size(ngx_pcap_api_ctx_t *ctx, off_t *size)
+{
+    struct stat             st;
+    ngx_pcap_api_follow_t  *f;
+
+    f = ctx->stored.follow;
+
+    if (fstat(f->fd, &st) != 0) {
+        return NGX_ERROR;
+    }
+
+    *size = st.st_size;
+
+    if (st.st_nlink == 0 && !f->is_removed) {
+        f->is_removed = 1;
+        f->removed = ngx_current_msec;
+    }
+
+    if (f->is_removed
+        && ngx_current_msec - f->removed > NGX_PCAP_API_FOLLOW_GONE)
+    {
+        ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
+                      "pcap client was too slow for a file that is gone");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Of n bytes that were read, those that may go out: up to the last whole block,
+ * or into one that is in the file to its end.
+ */
+static ngx_int_t
+ngx_pcap_api_follow_cut(ngx_pcap_api_ctx_t *ctx, u_char *p, size_t n,
+    off_t size, size_t *len)
+{
+    cut_t                   was;
+    ngx_pcap_api_follow_t  *f;
+
+    f = ctx->stored.follow;
+    was = f->cut;
+
+    if (cut_feed(&f->cut, p, n) != 0) {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "\"%s\" of the store is no capture: %s", f->part,
+                      f->cut.err);
+        return NGX_ERROR;
+    }
+
+    if (f->cut.have == 0
+        && f->offset + (off_t) n + (off_t) f->cut.left <= size)
+    {
+        *len = n;
+        return NGX_OK;
+    }
+
+    /* what is behind the last whole one is read again later */
+
+    *len = f->cut.whole > was.offset ? (size_t) (f->cut.whole - was.offset)
+                                     : 0;
+    f->cut = was;
+
+    return cut_feed(&f->cut, p, *len) == 0 ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * A portion into the chain. NGX_OK; NGX_DECLINED: there is none now;
+ * NGX_AGAIN: there is no room; NGX_ERROR.
+ */
+static ngx_int_t
+ngx_pcap_api_follow_read(ngx_pcap_api_ctx_t *ctx)
+{
+    off_t                   size;
+    size_t                  len;
+    u_char                 *p;
+    ssize_t                 n;
+    ngx_pcap_api_follow_t  *f;
+
+    f = ctx->stored.follow;
+
+    if (ngx_pcap_api_follow_size(ctx, &size) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (size <= f->offset) {
+        return NGX_DECLINED;
+    }
+
+    len = (size_t) ngx_min(size - f->offset, NGX_PCAP_API_BATCH_BYTES);
+
+    p = ngx_pcap_api_reserve(ctx, len);
+    if (p == NULL) {
+        return NGX_AGAIN;
+    }
+
+    n = pread(f->fd, p, len, f->offset);
+
+    if (n < 0) {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, ngx_errno,
+                      "pread() of \"%s\" failed", f->part);
+        return NGX_ERROR;
+    }
+
+    if (ngx_pcap_api_follow_cut(ctx, p, (size_t) n, size, &len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (len == 0) {
+        return NGX_DECLINED;
+    }
+
+    f->offset += len;
+    f->at = ngx_current_msec;
+
+    return ngx_pcap_api_commit(ctx, p, len);
+}
+
+
+/* --- its end --- */
+
+/*
+ * Nothing came. NGX_OK: look again, it grows no more; NGX_AGAIN: it may grow;
+ * NGX_DECLINED: that was all; or an error.
+ */
+static ngx_int_t
+ngx_pcap_api_follow_idle(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t               rc;
+    struct stat             st;
+    ngx_pcap_api_follow_t  *f;
+
+    f = ctx->stored.follow;
+
+    if (f->ended) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_pcap_api_follow_ask(ctx, stat((char *) f->part, &st) == 0
+                                      ? NGX_PCAP_API_FOLLOW_ASK
+                                      : NGX_PCAP_API_TICK);
+
+    if (rc == NGX_DECLINED) {
+        return NGX_AGAIN;
+    }
+
+    if (rc == NGX_OK && ngx_pcap_api_follow_runs(ctx->stored.record)) {
+        return NGX_AGAIN;
+    }
+
+    f->ended = (rc == NGX_OK);
+
+    return rc;
+}
+
+
+/* What the store got from the API; the ledger, if its capture is known. */
+static ngx_int_t
+ngx_pcap_api_follow_trailers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    json_t              *rec;
+    ngx_str_t            value, status;
+    ngx_pcap_api_row_t   row;
+
+    rec = ctx->stored.record;
+    value.data = (u_char *) ngx_pcap_api_record_text(rec, "status");
+    value.len = ngx_strlen(value.data);
+    status.len = value.len;
+    status.data = ngx_pstrdup(r->pool, &value);
+
+    if (status.data == NULL
+        || ngx_pcap_api_trailer(r, "X-Pcap-Status", &status) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (!ngx_pcap_api_record_counted(rec)) {
+        return NGX_OK;
+    }
+
+    if (ngx_pcap_api_trailer_number(r, "X-Pcap-Packets",
+                               ngx_pcap_api_record_number(rec, "packets"))
+        != NGX_OK
+        || ngx_pcap_api_trailer_number(r, "X-Pcap-Dropped",
+                               ngx_pcap_api_record_number(rec, "dropped"))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_pcap_api_snapshot_one(ctx, &row) == NGX_OK
+           && row.state == NGX_PCAP_API_ROW_ENDED
+           ? ngx_pcap_api_trailer_ledger(r, &row.ledger) : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_follow_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t    rc;
+    const char  *status;
+
+    status = ngx_pcap_api_record_text(ctx->stored.record, "status");
+
+    if (*status == '\0' || ngx_strcmp(status, "error") == 0) {
+        /* everything is at the client: now the missing end tells the rest */
+        ngx_pcap_api_finalize(ctx, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    if (ngx_pcap_api_follow_trailers(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_send_special(r, NGX_HTTP_LAST);
+    ngx_pcap_api_finalize(ctx, rc);
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_follow_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    ngx_pcap_api_reap(ctx);
+
+    for ( ;; ) {
+        ngx_pcap_api_pace(ctx);
+
+        rc = ctx->blocked || ctx->pace.throttled
+             ? NGX_AGAIN : ngx_pcap_api_follow_read(ctx);
+
+        if (rc == NGX_ERROR
+            || ngx_pcap_api_push(ctx, rc != NGX_OK) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (ctx->blocked || ctx->pace.throttled) {
+            return NGX_AGAIN;
+        }
+
+        if (rc == NGX_DECLINED) {
+            rc = ngx_pcap_api_follow_idle(ctx);
+
+            if (rc == NGX_DECLINED) {
+                return ngx_pcap_api_follow_finish(r, ctx);
+            }
+
+            if (rc != NGX_OK) {
+                return rc;
+            }
+        }
+
+        if (ngx_pcap_api_turn(ctx) != NGX_OK) {
+            return NGX_AGAIN;
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_pcap_api_follow_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (ctx->stored.follow == NULL
+        && ngx_pcap_api_follow_begin(ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->stored.follow->fd == -1) {
+        rc = ngx_pcap_api_follow_open(ctx);
+
+        if (rc == NGX_OK) {
+            rc = ngx_pcap_api_follow_header(r, ctx);
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return ngx_pcap_api_follow_stream(r, ctx);
+}
