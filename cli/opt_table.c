@@ -154,8 +154,8 @@ const opt_def_t  opt_table[OPT_END] = {
 
     { "retention", '\0', OPT_SINGLE, ON_CAPTURE, 0, "retention",
       opt_check_duration, "TIME",
-      "with --store and --tee: keep the file for so long: 48h (default and maximum are"
-      " the API's)" },
+      "with --store and --tee: keep the file for so long: 48h (default and"
+      " maximum are the API's)" },
 
     { "sha2", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
       "no effect: there are no checksums" },

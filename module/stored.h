@@ -1,6 +1,6 @@
 /*
- * module/stored.h: records of the store, for the rooms that look into them:
- * stored.c, file.c, follow.c. A record is JSON that stored.c has found to be one.
+ * module/stored.h: records of the store, for rooms that look into them:
+ * stored.c, file.c, follow.c. It is JSON that stored.c has found to be one.
  */
 
 #ifndef NGX_PCAP_API_STORED_H

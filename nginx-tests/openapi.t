@@ -85,7 +85,7 @@ for my $path (sort keys %$paths) {
 my $static = $paths->{'/v1/capture/static/{group}'};
 my %wrong = (interface => 'a/b', instance => '..', filter => 'a%00b',
     reason => '%ff', map { $_ => '.' } qw(snaplen format duration max_bytes
-    max_packets promiscuous continues process index));
+    max_packets promiscuous continues process index store));
 my @options = map { $_->{name} } grep { $_->{in} eq 'query' }
     map { resolved($_) } @{ $static->{get}{parameters} };
 
