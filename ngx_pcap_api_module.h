@@ -338,7 +338,7 @@ typedef struct {
     uint64_t                   max_packets;  /* 0: none */
     ngx_str_t                  continues;    /* a capture id, or empty */
     ngx_uint_t                 store;        /* 1: also into the store */
-    ngx_str_t                  retention;    /* of that; or empty */
+    uint64_t                   retention_ms; /* of that; 0: none given */
 } ngx_pcap_api_opts_t;
 
 

@@ -442,15 +442,12 @@ ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
 }
 
 
-/* What it means depends on the server: store.c. */
 static ngx_int_t
 ngx_pcap_api_opt_retention(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
     char *err)
 {
-    ctx->opts.retention.data = (u_char *) pair->value;
-    ctx->opts.retention.len = pair->value_len;
-
-    return NGX_OK;
+    return pcapx_parse_duration(pair->value, pair->value_len,
+                                &ctx->opts.retention_ms, err);
 }
 
 

@@ -233,19 +233,13 @@ ngx_pcap_api_store_options(ngx_pcap_api_ctx_t *ctx, json_t *options)
 
 
 static ngx_int_t
-ngx_pcap_api_store_retention(ngx_pcap_api_ctx_t *ctx, ngx_str_t *s)
+ngx_pcap_api_store_retention(ngx_pcap_api_ctx_t *ctx, uint64_t ms)
 {
-    char                        err[PCAPX_ERR_LEN];
-    uint64_t                    ms;
     ngx_pcap_api_store_conf_t  *conf;
 
     conf = &ctx->conf->store;
 
-    if (s->data == NULL
-        || pcapx_parse_duration((char *) s->data, s->len, &ms, err)
-           != PCAPX_OK
-        || ms < 1000)
-    {
+    if (ms < 1000) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
                    "\"retention\" has to be a time of 1 s to 30 d, as "
                    "\"48h\", or a number of seconds");
@@ -267,8 +261,10 @@ ngx_pcap_api_store_retention(ngx_pcap_api_ctx_t *ctx, ngx_str_t *s)
 static ngx_int_t
 ngx_pcap_api_store_retention_json(ngx_pcap_api_ctx_t *ctx, json_t *value)
 {
-    u_char     number[NGX_INT64_LEN];
-    ngx_str_t  s;
+    char        err[PCAPX_ERR_LEN];
+    u_char      number[NGX_INT64_LEN];
+    uint64_t    ms;
+    ngx_str_t   s;
 
     ctx->stored.retention = ctx->conf->store.retention;
 
@@ -286,7 +282,13 @@ ngx_pcap_api_store_retention_json(ngx_pcap_api_ctx_t *ctx, json_t *value)
         s.len = json_string_length(value);
     }
 
-    return ngx_pcap_api_store_retention(ctx, &s);
+    if (s.data == NULL
+        || pcapx_parse_duration((char *) s.data, s.len, &ms, err) != PCAPX_OK)
+    {
+        ms = 0;
+    }
+
+    return ngx_pcap_api_store_retention(ctx, ms);
 }
 
 
@@ -453,7 +455,7 @@ ngx_pcap_api_read_tee(ngx_pcap_api_ctx_t *ctx)
     ngx_int_t  rc;
 
     if (!ctx->opts.store) {
-        return ctx->opts.retention.data == NULL ? NGX_OK
+        return ctx->opts.retention_ms == 0 ? NGX_OK
                : ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
                                      "option \"retention\" goes with "
                                      "\"store=1\"");
@@ -462,8 +464,8 @@ ngx_pcap_api_read_tee(ngx_pcap_api_ctx_t *ctx)
     ctx->phase = ngx_pcap_api_tee_phases;
     ctx->stored.retention = ctx->conf->store.retention;
 
-    rc = ctx->opts.retention.data == NULL ? NGX_OK
-         : ngx_pcap_api_store_retention(ctx, &ctx->opts.retention);
+    rc = ctx->opts.retention_ms == 0 ? NGX_OK
+         : ngx_pcap_api_store_retention(ctx, ctx->opts.retention_ms);
 
     return rc == NGX_OK ? ngx_pcap_api_store_bounded(ctx) : rc;
 }
