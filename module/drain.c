@@ -214,6 +214,43 @@ ngx_pcap_api_drain_by(ngx_pcap_api_ctx_t *ctx, ngx_msec_t end)
 }
 
 
+/* NGX_OK, or NGX_ERROR: its time is over. */
+static ngx_int_t
+ngx_pcap_api_drain_over(ngx_pcap_api_ctx_t *ctx, ngx_msec_t end)
+{
+    if ((ngx_msec_int_t) (ngx_current_msec - end) < 0) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
+                  "pcap capture %*s is cut: its client has not taken the "
+                  "rest within pcap_api_drain_timeout",
+                  (size_t) NGX_PCAP_API_ID_LEN, ctx->id);
+
+    return NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_pcap_api_drain_follower(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_pcap_api_main_conf_t   *pmcf;
+    ngx_pcap_api_drain_conf_t  *d;
+
+    if (!ngx_exiting) {
+        return NGX_OK;
+    }
+
+    pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
+    d = &pmcf->drain;
+
+    ngx_pcap_api_drain_look(d);
+
+    return d->is_draining
+           ? ngx_pcap_api_drain_over(ctx, d->since + d->timeout) : NGX_OK;
+}
+
+
 ngx_int_t
 ngx_pcap_api_drain(ngx_pcap_api_ctx_t *ctx)
 {
@@ -244,14 +281,5 @@ ngx_pcap_api_drain(ngx_pcap_api_ctx_t *ctx)
     end = d->since + d->timeout;
     ngx_pcap_api_drain_by(ctx, end);
 
-    if ((ngx_msec_int_t) (ngx_current_msec - end) < 0) {
-        return NGX_OK;
-    }
-
-    ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
-                  "pcap capture %*s is cut: its client has not taken the "
-                  "rest within pcap_api_drain_timeout",
-                  (size_t) NGX_PCAP_API_ID_LEN, ctx->id);
-
-    return NGX_ERROR;
+    return ngx_pcap_api_drain_over(ctx, end);
 }

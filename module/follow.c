@@ -9,27 +9,49 @@
  * old, is there for a while for whoever has it open.
  */
 
+#include "module/shm.h"
 #include "module/stored.h"
 #include "pcapx/cut.h"
 
 
-#define NGX_PCAP_API_FOLLOW_ASK   60000    /* ms: nothing came for so long */
-#define NGX_PCAP_API_FOLLOW_GONE  60000    /* ms, with a removed file */
-#define NGX_PCAP_API_FOLLOW_OPEN  1000     /* ms, between questions */
+/* All in ms. A question costs memory until the request ends: some 14 KB. */
+#define NGX_PCAP_API_FOLLOW_SOON   100     /* to ask first, doubled up to */
+#define NGX_PCAP_API_FOLLOW_OFTEN  10000
+#define NGX_PCAP_API_FOLLOW_QUIET  60000   /* and where nothing comes */
+#define NGX_PCAP_API_FOLLOW_RARE   600000
+#define NGX_PCAP_API_FOLLOW_RETRY  60000   /* the store does not answer */
+#define NGX_PCAP_API_FOLLOW_GONE   60000   /* with a removed file */
+#define NGX_PCAP_API_FOLLOW_LATE   900000  /* behind the end of its capture */
+#define NGX_PCAP_API_FOLLOWERS     4       /* of a user, so late */
 
 
 struct ngx_pcap_api_follow_s {
-    int                        fd;           /* -1: not yet open */
+    int                        fd;           /* -1: not open */
     u_char                    *part;         /* its path as long as it grows */
     u_char                    *whole;        /* and then */
     cut_t                      cut;
     off_t                      offset;       /* up to there it goes out */
-    ngx_msec_t                 at;           /* it grew, or we asked */
+    ngx_uint_t                 asks;         /* since it grew last */
+    ngx_msec_t                 at;           /* of that, or of the last one */
+    ngx_msec_t                 failed;       /* the store, for the first time */
     ngx_msec_t                 removed;      /* seen to be */
+    ngx_msec_t                 ended_at;
+    ngx_queue_t                queue;        /* of those that have ended */
+    u_char                     user[32];
+    const char                *status;       /* for its client */
+    const char                *why;          /* it is cut */
     unsigned                   asking:1;
+    unsigned                   known:1;      /* the store says that it runs */
+    unsigned                   begun:1;      /* the header has gone out */
+    unsigned                   failing:1;
+    unsigned                   named:1;      /* has its own name, or none */
     unsigned                   is_removed:1;
     unsigned                   ended:1;      /* grows no more */
 };
+
+
+/* Those of this worker whose captures have ended, the oldest first. */
+static ngx_queue_t  ngx_pcap_api_late = { NULL, NULL };
 
 
 /* DIR/ID and a suffix. */
@@ -69,7 +91,9 @@ ngx_pcap_api_follow_begin(ngx_pcap_api_ctx_t *ctx)
     f->whole = ngx_pcap_api_follow_path(ctx, ctx->opts.pcapng ? ".pcapng"
                                                               : ".pcap");
     f->at = ngx_current_msec;
+    f->status = "cut";
     cut_init(&f->cut);
+    ngx_pcap_api_user_hash(&ctx->identity, f->user);
 
     ngx_memcpy(ctx->stop_id, ctx->id, NGX_PCAP_API_ID_LEN);
     ctx->stored.follow = f;
@@ -85,26 +109,57 @@ ngx_pcap_api_follow_end(ngx_pcap_api_ctx_t *ctx)
 
     f = ctx->stored.follow;
 
-    if (f != NULL && f->fd != -1) {
-        (void) close(f->fd);
-        f->fd = -1;
+    if (f == NULL || f->fd == -1) {
+        return;
     }
+
+    (void) close(f->fd);
+    f->fd = -1;
+
+    if (f->ended) {
+        ngx_queue_remove(&f->queue);
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
+                  "pcap capture %*s of %V, followed by \"%V\", ended: %s, "
+                  "bytes:%O%s%s", (size_t) NGX_PCAP_API_ID_LEN, ctx->id,
+                  &ctx->group, &ctx->identity.name, f->status, f->offset,
+                  f->why ? ", " : "", f->why ? f->why : "");
+}
+
+
+ngx_uint_t
+ngx_pcap_api_follow_runs(ngx_pcap_api_ctx_t *ctx)
+{
+    return ctx->stored.follow != NULL && ctx->stored.follow->begun;
+}
+
+
+void
+ngx_pcap_api_follow_status(ngx_pcap_api_ctx_t *ctx, ngx_str_t *s)
+{
+    s->data = (u_char *) ctx->stored.follow->status;
+    s->len = ngx_strlen(s->data);
 }
 
 
 /*
- * The record as it is now, once f->at is that long ago: NGX_OK; NGX_DECLINED:
- * it is not time; NGX_AGAIN; or a refusal.
+ * The record as it is now. The first question is due after least, each further
+ * one after twice the time, up to most: NGX_OK; NGX_DECLINED: it is not due;
+ * NGX_AGAIN; or a refusal.
  */
 static ngx_int_t
-ngx_pcap_api_follow_ask(ngx_pcap_api_ctx_t *ctx, ngx_msec_t after)
+ngx_pcap_api_follow_ask(ngx_pcap_api_ctx_t *ctx, ngx_msec_t least,
+    ngx_msec_t most)
 {
     ngx_int_t               rc;
+    ngx_msec_t              after;
     ngx_pcap_api_follow_t  *f;
 
     f = ctx->stored.follow;
 
     if (!f->asking) {
+        after = ngx_min(least << ngx_min(f->asks, 10), most);
 
         if (ngx_current_msec - f->at < after) {
             return NGX_DECLINED;
@@ -120,6 +175,7 @@ ngx_pcap_api_follow_ask(ngx_pcap_api_ctx_t *ctx, ngx_msec_t after)
 
     if (rc != NGX_AGAIN) {
         f->asking = 0;
+        f->asks++;
         f->at = ngx_current_msec;
     }
 
@@ -128,7 +184,7 @@ ngx_pcap_api_follow_ask(ngx_pcap_api_ctx_t *ctx, ngx_msec_t after)
 
 
 static ngx_uint_t
-ngx_pcap_api_follow_runs(json_t *rec)
+ngx_pcap_api_record_runs(json_t *rec)
 {
     return ngx_pcap_api_record_is(rec, "waiting")
            || ngx_pcap_api_record_is(rec, "running");
@@ -144,7 +200,8 @@ ngx_pcap_api_follow_wait(ngx_pcap_api_ctx_t *ctx)
     ngx_int_t    rc;
     json_t      *rec;
 
-    rc = ngx_pcap_api_follow_ask(ctx, NGX_PCAP_API_FOLLOW_OPEN);
+    rc = ngx_pcap_api_follow_ask(ctx, NGX_PCAP_API_FOLLOW_SOON,
+                                 NGX_PCAP_API_FOLLOW_OFTEN);
 
     if (rc == NGX_DECLINED) {
         return NGX_AGAIN;
@@ -156,7 +213,7 @@ ngx_pcap_api_follow_wait(ngx_pcap_api_ctx_t *ctx)
 
     rec = ctx->stored.record;
 
-    if (ngx_pcap_api_follow_runs(rec)) {
+    if (ngx_pcap_api_record_is(rec, "waiting")) {
         return NGX_AGAIN;
     }
 
@@ -166,8 +223,20 @@ ngx_pcap_api_follow_wait(ngx_pcap_api_ctx_t *ctx)
                                    ngx_pcap_api_record_text(rec, "detail"));
     }
 
-    return ngx_pcap_api_store_failed(ctx, "its file cannot be found in "
-                                     "folder=PATH of \"pcap_api_store\"");
+    /* there was none, and now it is said to be there */
+
+    if (!ctx->stored.follow->known) {
+        ctx->stored.follow->known = 1;
+        ngx_pcap_api_post(ctx);
+        ctx->again = 1;
+        return NGX_AGAIN;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                  "there is no \"%s\": is folder=PATH of \"pcap_api_store\" "
+                  "the folder of the store?", ctx->stored.follow->part);
+
+    return ngx_pcap_api_store_failed(ctx, "its file cannot be found");
 }
 
 
@@ -231,8 +300,8 @@ ngx_pcap_api_follow_header(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     }
 
     ctx->stored.promised = 0;              /* its user knows it */
+    ctx->stored.follow->begun = 1;
     ctx->took = ngx_current_msec;
-    ngx_pcap_api_pace_join(ctx);
 
     return NGX_OK;
 }
@@ -240,7 +309,10 @@ ngx_pcap_api_follow_header(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
 /* --- what it has --- */
 
-/* So much of the file may be read now. */
+/*
+ * So much of the file may be read now. NGX_ERROR: its time is over. Whether its
+ * client takes anything or not.
+ */
 static ngx_int_t
 ngx_pcap_api_follow_size(ngx_pcap_api_ctx_t *ctx, off_t *size)
 {
@@ -263,12 +335,20 @@ ngx_pcap_api_follow_size(ngx_pcap_api_ctx_t *ctx, off_t *size)
     if (f->is_removed
         && ngx_current_msec - f->removed > NGX_PCAP_API_FOLLOW_GONE)
     {
-        ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
-                      "pcap client was too slow for a file that is gone");
-        return NGX_ERROR;
+        f->why = "too slow for a file that is gone";
     }
 
-    return NGX_OK;
+    if (f->ended
+        && ngx_current_msec - f->ended_at > NGX_PCAP_API_FOLLOW_LATE)
+    {
+        f->why = "too slow for a capture that has ended";
+    }
+
+    if (ngx_pcap_api_drain_follower(ctx) != NGX_OK) {
+        f->why = "the server goes";
+    }
+
+    return f->why == NULL ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -315,19 +395,14 @@ ngx_pcap_api_follow_cut(ngx_pcap_api_ctx_t *ctx, u_char *p, size_t n,
  * NGX_AGAIN: there is no room; NGX_ERROR.
  */
 static ngx_int_t
-ngx_pcap_api_follow_read(ngx_pcap_api_ctx_t *ctx)
+ngx_pcap_api_follow_read(ngx_pcap_api_ctx_t *ctx, off_t size)
 {
-    off_t                   size;
     size_t                  len;
     u_char                 *p;
     ssize_t                 n;
     ngx_pcap_api_follow_t  *f;
 
     f = ctx->stored.follow;
-
-    if (ngx_pcap_api_follow_size(ctx, &size) != NGX_OK) {
-        return NGX_ERROR;
-    }
 
     if (size <= f->offset) {
         return NGX_DECLINED;
@@ -358,12 +433,91 @@ ngx_pcap_api_follow_read(ngx_pcap_api_ctx_t *ctx)
 
     f->offset += len;
     f->at = ngx_current_msec;
+    f->asks = 0;
 
     return ngx_pcap_api_commit(ctx, p, len);
 }
 
 
 /* --- its end --- */
+
+/* Its capture has ended. Of those of a user that are late the oldest goes. */
+static void
+ngx_pcap_api_follow_ended(ngx_pcap_api_follow_t *f)
+{
+    ngx_uint_t              n;
+    ngx_queue_t            *q;
+    ngx_pcap_api_follow_t  *other;
+
+    if (ngx_pcap_api_late.next == NULL) {
+        ngx_queue_init(&ngx_pcap_api_late);
+    }
+
+    f->ended = 1;
+    f->ended_at = ngx_current_msec;
+    ngx_queue_insert_head(&ngx_pcap_api_late, &f->queue);
+    n = 0;
+
+    for (q = ngx_queue_head(&ngx_pcap_api_late);
+         q != ngx_queue_sentinel(&ngx_pcap_api_late);
+         q = ngx_queue_next(q))
+    {
+        other = ngx_queue_data(q, ngx_pcap_api_follow_t, queue);
+
+        if (ngx_memcmp(other->user, f->user, sizeof(f->user)) == 0
+            && other->why == NULL && ++n > NGX_PCAP_API_FOLLOWERS)
+        {
+            other->why = "too many of its user are late";
+        }
+    }
+}
+
+
+/* NGX_OK: asked; NGX_AGAIN: not yet, or in vain; else it was in vain often. */
+static ngx_int_t
+ngx_pcap_api_follow_look(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t               rc;
+    struct stat             st;
+    ngx_pcap_api_follow_t  *f;
+
+    f = ctx->stored.follow;
+
+    if (!f->named && stat((char *) f->part, &st) != 0) {
+        f->named = 1;
+        f->asks = 0;
+    }
+
+    rc = f->named || f->failing
+         ? ngx_pcap_api_follow_ask(ctx, NGX_PCAP_API_FOLLOW_SOON,
+                                   NGX_PCAP_API_FOLLOW_OFTEN)
+         : ngx_pcap_api_follow_ask(ctx, NGX_PCAP_API_FOLLOW_QUIET,
+                                   NGX_PCAP_API_FOLLOW_RARE);
+
+    if (rc == NGX_AGAIN || rc == NGX_DECLINED) {
+        return NGX_AGAIN;
+    }
+
+    if (rc == NGX_OK) {
+        f->failing = 0;
+        return NGX_OK;
+    }
+
+    if (!f->failing) {
+        f->failing = 1;
+        f->asks = 0;
+        f->failed = ngx_current_msec;
+    }
+
+    if (ngx_current_msec - f->failed < NGX_PCAP_API_FOLLOW_RETRY) {
+        return NGX_AGAIN;
+    }
+
+    f->why = "the store does not answer";
+
+    return NGX_ERROR;
+}
+
 
 /*
  * Nothing came. NGX_OK: look again, it grows no more; NGX_AGAIN: it may grow;
@@ -373,7 +527,6 @@ static ngx_int_t
 ngx_pcap_api_follow_idle(ngx_pcap_api_ctx_t *ctx)
 {
     ngx_int_t               rc;
-    struct stat             st;
     ngx_pcap_api_follow_t  *f;
 
     f = ctx->stored.follow;
@@ -382,19 +535,15 @@ ngx_pcap_api_follow_idle(ngx_pcap_api_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
-    rc = ngx_pcap_api_follow_ask(ctx, stat((char *) f->part, &st) == 0
-                                      ? NGX_PCAP_API_FOLLOW_ASK
-                                      : NGX_PCAP_API_TICK);
+    rc = ngx_pcap_api_follow_look(ctx);
 
-    if (rc == NGX_DECLINED) {
+    if (rc == NGX_OK && ngx_pcap_api_record_runs(ctx->stored.record)) {
         return NGX_AGAIN;
     }
 
-    if (rc == NGX_OK && ngx_pcap_api_follow_runs(ctx->stored.record)) {
-        return NGX_AGAIN;
+    if (rc == NGX_OK) {
+        ngx_pcap_api_follow_ended(f);
     }
-
-    f->ended = (rc == NGX_OK);
 
     return rc;
 }
@@ -405,18 +554,13 @@ static ngx_int_t
 ngx_pcap_api_follow_trailers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     json_t              *rec;
-    ngx_str_t            value, status;
+    ngx_str_t            status;
     ngx_pcap_api_row_t   row;
 
     rec = ctx->stored.record;
-    value.data = (u_char *) ngx_pcap_api_record_text(rec, "status");
-    value.len = ngx_strlen(value.data);
-    status.len = value.len;
-    status.data = ngx_pstrdup(r->pool, &value);
+    ngx_pcap_api_follow_status(ctx, &status);
 
-    if (status.data == NULL
-        || ngx_pcap_api_trailer(r, "X-Pcap-Status", &status) != NGX_OK)
-    {
+    if (ngx_pcap_api_trailer(r, "X-Pcap-Status", &status) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -440,19 +584,29 @@ ngx_pcap_api_follow_trailers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* Where it has no verdict, or a bad one, its missing end tells the rest. */
 static ngx_int_t
 ngx_pcap_api_follow_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     ngx_int_t    rc;
+    ngx_uint_t   i;
     const char  *status;
 
     status = ngx_pcap_api_record_text(ctx->stored.record, "status");
 
-    if (*status == '\0' || ngx_strcmp(status, "error") == 0) {
-        /* everything is at the client: now the missing end tells the rest */
+    for (i = 0; i < NGX_PCAP_API_ERROR; i++) {
+        if (ngx_strcmp(status, ngx_pcap_api_status_names[i]) == 0) {
+            break;
+        }
+    }
+
+    if (i == NGX_PCAP_API_ERROR) {
+        ctx->stored.follow->why = "the capture was cut";
         ngx_pcap_api_finalize(ctx, NGX_ERROR);
         return NGX_DONE;
     }
+
+    ctx->stored.follow->status = ngx_pcap_api_status_names[i];
 
     if (ngx_pcap_api_follow_trailers(r, ctx) != NGX_OK) {
         return NGX_ERROR;
@@ -465,18 +619,24 @@ ngx_pcap_api_follow_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/*
+ * It takes no part in pace.c: the capture itself does, and a client that
+ * follows it must not hold that up.
+ */
 static ngx_int_t
 ngx_pcap_api_follow_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
+    off_t      size;
     ngx_int_t  rc;
 
     ngx_pcap_api_reap(ctx);
 
     for ( ;; ) {
-        ngx_pcap_api_pace(ctx);
+        if (ngx_pcap_api_follow_size(ctx, &size) != NGX_OK) {
+            return NGX_ERROR;
+        }
 
-        rc = ctx->blocked || ctx->pace.throttled
-             ? NGX_AGAIN : ngx_pcap_api_follow_read(ctx);
+        rc = ctx->blocked ? NGX_AGAIN : ngx_pcap_api_follow_read(ctx, size);
 
         if (rc == NGX_ERROR
             || ngx_pcap_api_push(ctx, rc != NGX_OK) != NGX_OK)
@@ -484,7 +644,7 @@ ngx_pcap_api_follow_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
             return NGX_ERROR;
         }
 
-        if (ctx->blocked || ctx->pace.throttled) {
+        if (ctx->blocked) {
             return NGX_AGAIN;
         }
 

@@ -347,10 +347,12 @@ ngx_pcap_api_grant_put(ngx_pcap_api_ctx_t *ctx,
     u_char hex[2 * NGX_PCAP_API_GRANT_LEN])
 {
     u_char                 secret[NGX_PCAP_API_GRANT_LEN], hash[32];
+    ngx_int_t              rc;
     ngx_uint_t             n;
     ngx_shm_zone_t        *zone;
     ngx_slab_pool_t       *shpool;
     ngx_pcap_api_shm_t    *sh;
+    ngx_pcap_api_row_t    *before;
     ngx_pcap_api_coder_t   c;
     ngx_pcap_api_grant_t  *g;
 
@@ -372,8 +374,9 @@ ngx_pcap_api_grant_put(ngx_pcap_api_ctx_t *ctx,
     ngx_shmtx_lock(&shpool->mutex);
 
     ngx_pcap_api_grants_expire(shpool, sh);
+    rc = ngx_pcap_api_admit(sh, ctx, hash, &before);
     n = ngx_pcap_api_grants_of(sh, ctx, hash);
-    g = n < NGX_PCAP_API_GRANTS
+    g = rc == NGX_OK && n < NGX_PCAP_API_GRANTS
         ? ngx_pcap_api_shm_alloc(shpool, sh,
                                  offsetof(ngx_pcap_api_grant_t, data)
                                  + c.size)
@@ -396,6 +399,12 @@ ngx_pcap_api_grant_put(ngx_pcap_api_ctx_t *ctx,
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
+
+    /* it is looked at again when the grant is taken */
+
+    if (rc != NGX_OK) {
+        return ngx_pcap_api_not_admitted(ctx);
+    }
 
     if (n >= NGX_PCAP_API_GRANTS) {
         ctx->retry_after = 10;

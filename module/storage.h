@@ -92,6 +92,10 @@ const char *ngx_pcap_api_stored_list(ngx_pcap_api_ctx_t *ctx,
 ngx_int_t ngx_pcap_api_follow_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 void ngx_pcap_api_follow_end(ngx_pcap_api_ctx_t *ctx);
+/* 1: its header has gone out. */
+ngx_uint_t ngx_pcap_api_follow_runs(ngx_pcap_api_ctx_t *ctx);
+/* How it ended for its client: as $pcap_status. */
+void ngx_pcap_api_follow_status(ngx_pcap_api_ctx_t *ctx, ngx_str_t *s);
 /* module/file.c; as phases, behind forward: it goes out, or goes for good. */
 ngx_int_t ngx_pcap_api_file_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);

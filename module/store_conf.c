@@ -104,7 +104,9 @@ ngx_pcap_api_store_parameter(ngx_conf_t *cf,
         return ngx_pcap_api_store_uri(cf, "objects", &s, &store->objects, 1);
     }
 
-    if (name.len == 6 && ngx_strncmp(name.data, "folder", 6) == 0) {
+    if (name.len == 6 && ngx_strncmp(name.data, "folder", 6) == 0
+        && store->folder.len == 0)
+    {
         return ngx_pcap_api_store_folder(cf, &s, &store->folder);
     }
 

@@ -41,6 +41,25 @@ ngx_pcap_api_record_digest_fits(json_t *digest)
 }
 
 
+/* A trailer. */
+static ngx_uint_t
+ngx_pcap_api_record_status_fits(json_t *status)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i <= NGX_PCAP_API_ERROR; i++) {
+        if (ngx_strcmp(json_string_value(status),
+                       ngx_pcap_api_status_names[i])
+            == 0)
+        {
+            return 1;
+        }
+    }
+
+    return json_string_length(status) == 0;
+}
+
+
 /* As a header: nothing but what a URL may hold. */
 static ngx_uint_t
 ngx_pcap_api_record_url_fits(json_t *url)
@@ -107,7 +126,8 @@ ngx_pcap_api_record_fits(json_t *rec)
     }
 
     return ngx_pcap_api_record_file_fits(json_object_get(rec, "file"), id)
-           && ngx_pcap_api_record_digest_fits(json_object_get(rec, "sha256"));
+           && ngx_pcap_api_record_digest_fits(json_object_get(rec, "sha256"))
+           && ngx_pcap_api_record_status_fits(json_object_get(rec, "status"));
 }
 
 

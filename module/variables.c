@@ -330,6 +330,28 @@ ngx_pcap_api_variable_number(ngx_http_request_t *r,
 }
 
 
+/* Of one whose capture another request runs: what the store knows of it. */
+static ngx_int_t
+ngx_pcap_api_variable_follow(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t  s;
+
+    if (data == NGX_PCAP_API_VAR_ID) {
+        s.data = ctx->id;
+        s.len = NGX_PCAP_API_ID_LEN;
+        return ngx_pcap_api_variable_set(v, &s);
+    }
+
+    if (data == NGX_PCAP_API_VAR_STATUS) {
+        ngx_pcap_api_follow_status(ctx, &s);
+        return ngx_pcap_api_variable_set(v, &s);
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_pcap_api_variable_capture(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
@@ -384,6 +406,10 @@ ngx_pcap_api_variable_capture(ngx_http_request_t *r,
 
     case NGX_PCAP_API_VAR_REQUEST_ID:
         return ngx_pcap_api_variable_set(v, &ctx->request_id);
+    }
+
+    if (ngx_pcap_api_follow_runs(ctx)) {
+        return ngx_pcap_api_variable_follow(r, ctx, v, data);
     }
 
     if (!ctx->header_sent) {
