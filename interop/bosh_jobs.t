@@ -28,72 +28,6 @@ use Bosh;
 use BoshJobs;
 
 
-# What bpm puts in front of a job, "tini -w -s -- EXE ARGS", by a copy of perl:
-# hands signals on, ends with its child.
-sub tini
-{
-    my $tini = "$V/jobs/bpm/bin/tini";
-    my $script = "$V/jobs/bpm/bin/tini.pl";
-
-    return ($tini, $script, '-w', '-s', '--') if -x $tini;
-
-    must('cp', '-L', $^X, $tini);
-    spew($script, <<'END');
-shift @ARGV while $ARGV[0] ne '--';
-shift @ARGV;
-my $pid;
-my @signals = qw(HUP INT QUIT TERM USR1 USR2);
-$SIG{$_} = sub { kill $_[0], $pid if $pid } for @signals;
-$pid = fork // die "fork: $!\n";
-if ($pid == 0) {
-    $SIG{$_} = 'DEFAULT' for @signals;
-    exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\n";
-}
-1 until waitpid($pid, 0) == $pid;
-exit($? >> 8 || $? & 127);
-END
-    chmod 0755, $tini, $script;
-
-    return ($tini, $script, '-w', '-s', '--');
-}
-
-
-# bpm's stand-in: start as vcap with the capabilities of bpm.yml alone.
-sub bpm_start
-{
-    my ($job) = @_;
-
-    my $p = bpm_process($job);
-    my $caps = join ',', '-all', map { '+' . lc } @{ $p->{capabilities} || [] };
-
-    my $pid = spawn($job, ['setpriv', '--reuid', 'vcap', '--regid', 'vcap',
-        '--clear-groups', '--no-new-privs', '--inh-caps', $caps,
-        '--ambient-caps', $caps, '--bounding-set', $caps, tini(),
-        $p->{executable}, @{ $p->{args} }]);
-    spew("$V/sys/run/bpm/$job.pid.new", $pid);
-    mkdir "$V/sys/run/bpm/$job";
-    rename "$V/sys/run/bpm/$job.pid.new", "$V/sys/run/bpm/$job/$job.pid";
-    at_end(sub { stop_child($pid, 'TERM', 20) });
-
-    return $pid;
-}
-
-
-# Packets on lo that no capture leaves out.
-sub traffic
-{
-    return fork_child('traffic', sub {
-        my $socket = IO::Socket::INET->new(Proto => 'udp',
-            PeerAddr => '127.0.0.1:9');
-
-        for (1 .. 20_000) {
-            $socket->send('x' x 100);
-            select undef, undef, undef, 0.002;
-        }
-    });
-}
-
-
 sub cli_capture
 {
     my ($file, @args) = @_;
@@ -117,22 +51,6 @@ sub packets
 }
 
 
-sub answers
-{
-    my ($path, @args) = @_;
-
-    return run_words('curl', '-s', '--cacert', $certs->file('ca.crt'), @args,
-        "https://localhost:8443$path");
-}
-
-
-sub listening
-{
-    return IO::Socket::INET->new(PeerAddr => "127.0.0.1:$_[0]",
-        Timeout => 1) ? 1 : 0;
-}
-
-
 sub capture_once
 {
     my ($name) = @_;
@@ -142,61 +60,6 @@ sub capture_once
     ok(defined $status && $status == 0, "$name: pcap-cli ends with 0")
         or diag(slurp("$file.log"));
     cmp_ok(packets($file), '>', 50, "$name: packets of the VM are in the file");
-}
-
-
-sub start_agent
-{
-    my ($change, %o) = @_;
-
-    my ($text, $status) = job('pcap-agent',
-        merge_into(agent_properties(), $change));
-    diag($text) if $status;
-    ($text, $status) = script('pcap-agent', 'pre-start');
-    ok($status == 0, 'pcap-agent: pre-start') or diag($text);
-    return if $o{ctl};
-
-    my $pid = bpm_start('pcap-agent');
-    ok(wait_for(5, sub { listening(9494) }), 'pcap-agent: starts as vcap');
-
-    return $pid;
-}
-
-
-sub start_api
-{
-    my ($change) = @_;
-
-    my ($text, $status) = job('pcap-api',
-        merge_into(api_properties(), $change));
-    diag($text) if $status;
-    ($text, $status) = script('pcap-api', 'pre-start');
-    ok($status == 0, 'pcap-api: pre-start') or diag($text);
-    my $pid = bpm_start('pcap-api');
-    ok(wait_for(5, sub { listening(8443) }), 'pcap-api: starts as vcap')
-        or diag(slurp("$V/sys/log/pcap-api/error.log"));
-
-    return $pid;
-}
-
-
-# Calls bin/drain as bosh does until it says 0; returns what it said.
-sub drain
-{
-    my ($job, $while) = @_;
-    my @said;
-
-    while (@said < 40) {
-        my ($text, $status) = script($job, 'drain');
-
-        die "drain: $text\n" if $status != 0 || $text !~ /^(-?\d+)\n\z/;
-        push @said, $1;
-        return @said if $1 >= 0;
-        $while->() if $while;
-        select undef, undef, undef, -$1;
-    }
-
-    return @said;
 }
 
 

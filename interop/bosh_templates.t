@@ -277,6 +277,222 @@ sub api_templates
 }
 
 
+# Every file of the job, by name.
+sub rendered
+{
+    my ($properties) = @_;
+
+    my ($text, $status) = job('pcap-api', $properties);
+    die $text if $status;
+    my ($names) = run_words('find', "$V/jobs/pcap-api", '-type', 'f');
+
+    return { map { $_ => slurp($_) } split /\n/, $names };
+}
+
+
+# The configuration of pcap-store, which the compiled one has taken.
+sub store_takes
+{
+    my ($name, $properties, $expected) = @_;
+
+    my ($text, $status) = job('pcap-api', $properties);
+    return ok(0, "$name: renders") || diag($text) if $status;
+
+    my $conf = "$V/jobs/pcap-api/config/pcap-store.json";
+    ($text, $status) = script('pcap-api', 'pre-start');
+    ($text, $status) = run_words('setpriv', '--reuid', 'vcap', '--regid',
+        'vcap', '--clear-groups', "$V/packages/pcap-store/bin/pcap-store",
+        '--config', $conf, '--check') if $status == 0;
+    is($status, 0, "pcap-store --check: $name") or diag($text);
+    my $got = yaml_of($conf);
+    is_deeply({ map { $_ => $got->{$_} } keys %$expected }, $expected,
+        "pcap-store.json: $name") or diag(slurp($conf));
+}
+
+
+# Both processes; what each sees of the disk.
+sub store_processes
+{
+    my ($local) = @_;
+
+    job('pcap-api', $local);
+    my ($nginx, $store) = map { bpm_process('pcap-api', $_) }
+        qw(pcap-api pcap-store);
+    is($nginx->{hooks}{pre_start}, "$V/jobs/pcap-api/bin/free-socket",
+        'bpm.yml: nginx starts behind free-socket');
+    is_deeply($nginx->{additional_volumes},
+        [ { path => "$V/store/pcap-api/captures" } ],
+        'bpm.yml: nginx reads the files, and cannot write to them');
+    ok(!$nginx->{persistent_disk} && $store->{persistent_disk}
+        && $store->{ephemeral_disk} && !$store->{capabilities},
+        'bpm.yml: pcap-store has the disk, and no capability');
+    like(slurp("$V/jobs/pcap-api/monit"), qr{check\ process\ pcap-store\n
+        \s+with\ pidfile\ /var/vcap/sys/run/bpm/pcap-api/pcap-store\.pid\n
+        .*bpm\ start\ pcap-api\ -p\ pcap-store.*depends\ on\ pcap-api\n}xs,
+        'monit: pcap-store');
+    unlike(slurp("$V/jobs/pcap-api/monit"), qr/depends on pcap-store/,
+        'monit: the API does not need it');
+}
+
+
+sub store_templates
+{
+    my $base = api_properties();
+    my %yes = (enabled => JSON::PP::true);
+    my $local = merge_into($base, { store => { %yes } });
+    my $dir = 'unix:/var/vcap/data/pcap-api';
+    my $locations = qr{location = /_pcap_store .*location /_pcap_files/ }s;
+
+    # not enabled: as if there were none, whatever else is set
+    my $without = rendered($base);
+    is_deeply(rendered(merge_into($base, { store => { enabled =>
+        JSON::PP::false, max_bytes => '1g', s3 => { endpoint => 'x' } } })),
+        $without, 'the store is not enabled: nothing differs');
+    my @named = grep { $without->{$_} =~ /pcap.store/
+        && !m{/(?:free-socket|drain)$} } sort keys %$without;
+    is("@named", '', 'the store is not enabled: no file speaks of it');
+    is($without->{"$V/jobs/pcap-api/config/pcap-store.json"}, "{\n}\n",
+        'the store is not enabled: it has no configuration');
+
+    nginx_takes('the store', $local, like => qr{
+        listen\ \Q$dir\E/api\.sock;.*pcap_api_store\ /_pcap_store
+        \ files=/_pcap_files/\ download=proxy;.*scgi_pass\ +\Q$dir\E
+        /store\.sock;.*alias\ /var/vcap/store/pcap-api/captures/;}xs,
+        unlike => qr/_pcap_objects|pcap_api_store_/);
+    my $conf = slurp("$V/jobs/pcap-api/config/nginx.conf");
+    my ($health) = $conf =~ /(server \{\s+listen 127\.0\.0\.1:8081.*)/s;
+    unlike($health, qr/store/, 'the store: the health port has none of it');
+    is(() = $conf =~ /listen unix:/g, 1, 'the store: one unix socket');
+    store_processes($local);
+
+    nginx_takes("store.$_->[0]", merge_into($local, { store => {
+        $_->[0] => $_->[1] } }), like => qr/pcap_api_store_$_->[0] $_->[1];/)
+        for [ 'retention', '12h' ], [ 'max_retention', '14d' ],
+        [ 'unattended', '2h' ], [ 'reader_scope', 'pcap.read' ];
+    my ($text, $status) = job('pcap-api', merge_into($local, { store => {
+        retention => '10d' } }));
+    ($text, $status) = script('pcap-api', 'pre-start');
+    ok($status && $text =~ /retention.*is more than.*max_retention/,
+        'pre-start refuses a retention above its maximum') or diag($text);
+    nginx_takes('the store: of two environments', merge_into($local, {
+        bosh => { environments => [ { name => 'two', director_url =>
+        'https://127.0.0.2:25555', agent_ranges => ['10.0.0.0/8'], uaa => {
+        url => 'https://127.0.0.2:8443', ca => pem('ca.crt') } } ] } }),
+        like => qr{location\ /v1/\ \{[^\}]*pcap_api_store\ .*
+        location\ /two/v1/\ \{[^\}]*pcap_api_store\ }xs);
+    # as colocate-api-with-director.yml has it
+    nginx_takes('the store: on a Director', merge_into($local, {
+        listen => { port => 9495 }, health => { port => 9496 } }),
+        like => qr/listen 0\.0\.0\.0:9495 ssl;.*listen unix:/s);
+
+    # as scale-out.yml has it: what other nodes have is asked for there
+    nginx_takes('the store: nodes', merge_into($local, { peers => { tls => {
+        certificate => pem('api.crt'), private_key => pem('api.key'),
+        ca => pem('ca.crt') } } }), links => { 'pcap-api' => {
+        properties => { peers => { port => 8445 } }, instances => [
+        { id => $ID, index => 0, address => '10.0.0.1' },
+        { id => 'b', index => 1, address => '10.0.0.2' } ] } }, like => qr{
+        location\ =\ /_pcap_peer\ \{[^\}]*Range\ \$http_range;\s+
+        proxy_set_header\ +If-Range\ \$http_if_range;\s+
+        proxy_hide_header\ +Set-Cookie;.*
+        listen\ 0\.0\.0\.0:8445\ ssl;.*pcap_api_forwarded\ on;[^\}]*
+        pcap_api_store\ /_pcap_store\ .*$locations}xs);
+
+    my %values = (max_bytes => '1g', max_bytes_per_user => '100m',
+        max_captures => 7, max_captures_per_user => 3, keep_records => '10d');
+    store_takes("store.$_", merge_into($local, { store => {
+        $_ => $values{$_} } }), { $_ => $values{$_} }) for sort keys %values;
+    store_takes('defaults', $local, { max_bytes => '20g', compress => undef,
+        zstd_level => undef, s3 => undef, log_level => 'info',
+        listen => "$V/data/pcap-api/store.sock", api =>
+        "$V/data/pcap-api/api.sock", folder => "$V/store/pcap-api/captures" });
+    store_takes('log_level', merge_into($local, { log_level => 'warn' }),
+        { log_level => 'warn' });
+    my $zstd = rendered(merge_into($local, { store => { compress => 'zstd',
+        zstd_level => 5 } }));
+    like($zstd->{"$V/jobs/pcap-api/config/pcap-store.json"},
+        qr/"compress": "zstd",\s+"zstd_level": 5/, 'pcap-store.json: zstd');
+
+    refused("store.$_->[0]", merge_into($local, { store => {
+        $_->[0] => $_->[1] } }), qr/store\.$_->[0]: .* is not $_->[2]/)
+        for [ 'max_bytes', '20 GB', 'a size such as 20g' ],
+        [ 'keep_records', 'long', 'a time such as' ],
+        [ 'max_captures', 'many', 'a number' ],
+        [ 'compress', 'gzip', 'none or zstd' ],
+        [ 'download', 'direct', 'proxy or redirect' ];
+    refused('store.reader_scope', merge_into($local, { store => {
+        reader_scope => 'x; y' } }), qr/store\.reader_scope.*not allowed here/);
+    s3_templates($local);
+}
+
+
+sub s3_templates
+{
+    my ($local) = @_;
+
+    my $s3 = merge_into($local, { store => { s3 => { endpoint =>
+        'https://s3.pcap.test', region => 'eu', bucket => 'captures',
+        access_key => 'AK', secret_key => 'very"secret' } } });
+    my $with = sub { return merge_into($s3, { store => $_[0] }) };
+
+    nginx_takes('S3', $s3, like => qr{resolver\ .*objects=/_pcap_objects/
+        \ download=proxy;.*location\ /_pcap_objects/\ \{\s+internal;\s+
+        set\ \$pcap_s3_server\ s3\.pcap\.test:443;.*
+        Host\ s3\.pcap\.test;.*
+        proxy_hide_header\ +Set-Cookie;.*trusted_certificate
+        \ /etc/ssl/certs/ca-certificates\.crt;.*name\ +s3\.pcap\.test;}xs);
+    nginx_takes('S3: buckets as hosts, a port, a CA', $with->({ s3 => {
+        style => 'virtual', endpoint => 'https://s3.pcap.test:9000',
+        ca => pem('ca.crt') } }), like => qr{set\ \$pcap_s3_server
+        \ captures\.s3\.pcap\.test:9000;.*Host\ captures\.s3\.pcap\.test:9000;
+        .*trusted_certificate\ \S+/config/s3_ca\.crt;
+        .*name\ +captures\.s3\.pcap\.test;}xs);
+    store_takes('S3', $with->({ s3 => { prefix => 'a/', style => 'virtual',
+        session_token => 'st', lifecycle_days => 0, stall => '10s',
+        retry => '5m', ca => pem('ca.crt') } }), { s3 => {
+        endpoint => 'https://s3.pcap.test', region => 'eu',
+        bucket => 'captures', access_key => 'AK', secret_key => 'very"secret',
+        prefix => 'a/', style => 'virtual', session_token => 'st',
+        lifecycle_days => 0, stall => '10s', retry => '5m',
+        ca_file => "$V/jobs/pcap-api/config/s3_ca.crt" } });
+    is(slurp("$V/jobs/pcap-api/config/s3_ca.crt"), pem('ca.crt') . "\n",
+        'S3: its CA');
+    my $files = rendered($with->({ s3 => { session_token => 'st-st' } }));
+    is(join(' ', map { s{.*/}{}r } grep { $files->{$_} =~ /secret|st-st/
+        && $files->{$_} !~ /client_secret/ } grep { !/nginx\.conf$/ }
+        sort keys %$files), 'pcap-store.json', 'S3: one file has its secrets');
+    my $open = sprintf '%o', (stat "$V/jobs/pcap-api/config/pcap-store.json")
+        [2] & 0777;
+    is($open, 640, 'S3: it is for root and vcap');
+    nginx_takes('S3: redirected', $with->({ download => 'redirect', s3 => {
+        endpoint => 'https://10.0.0.9', public_endpoint =>
+        'https://s3.example.com' } }), like => qr/ download=redirect;/,
+        unlike => qr/_pcap_objects|resolver/);
+
+    refused('S3: a half', merge_into($local, { store => { s3 => {
+        bucket => 'captures' } } }), qr/store\.s3\.endpoint,\ store\.s3\.region,
+        \ store\.s3\.access_key,\ store\.s3\.secret_key:\ needed/x);
+    refused('S3: no TLS', $with->({ download => 'redirect', s3 => {
+        endpoint => 'http://s3.pcap.test' } }),
+        qr{store\.s3\.endpoint: this is not like https://host:port});
+    refused('S3: an address behind nginx', $with->({ s3 => {
+        endpoint => 'https://10.0.0.9' } }), qr/nginx verifies names alone/);
+    refused('S3: no name server', merge_into($s3, { resolver => [] }),
+        qr/resolver is needed for s3\.pcap\.test/);
+    refused('S3: two endpoints behind nginx', $with->({ s3 => {
+        public_endpoint => 'https://s3.example.com' } }),
+        qr/public_endpoint: only with store\.download: redirect/);
+    refused('redirected to nowhere', merge_into($local, { store => {
+        download => 'redirect' } }), qr/redirect is for files in S3/);
+    refused('S3: a bucket', $with->({ s3 => { bucket => 'A b' } }),
+        qr/store\.s3\.bucket: this is not 3 to 63/);
+    refused('S3: a style', $with->({ s3 => { style => 'dns' } }),
+        qr/store\.s3\.style: this is not path or virtual/);
+    refused('S3: a secret of two lines', $with->({ s3 => {
+        secret_key => "a\nb" } }), qr/secret_key: this is not a text/);
+}
+
+
 sub agent_takes
 {
     my ($name, $change, $like) = @_;
@@ -358,5 +574,6 @@ sub agent_templates
 
 setup_vcap();
 api_templates();
+store_templates();
 agent_templates();
 finish();

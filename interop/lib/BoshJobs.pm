@@ -1,6 +1,8 @@
 # BoshJobs: the jobs of the release as the Director leaves them on a VM:
 # rendered below /var/vcap, a folder of the test's own mount namespace, with the
-# compiled packages and a user vcap.
+# compiled packages, a persistent disk and a user vcap; and started as monit,
+# bpm and the bosh agent do. bpm is stood in for: what bpm.yml says runs as vcap
+# with its capabilities, below an init whose pid is in the pid file.
 
 package BoshJobs;
 
@@ -8,6 +10,7 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
+use IO::Socket::INET;
 use PcapTest;
 use PcapTest::Certs;
 use Test::More;
@@ -15,7 +18,8 @@ use Test::More;
 use Bosh;
 
 our @EXPORT = qw($V $ID $certs setup_vcap pem api_properties agent_properties
-    job script bpm_process);
+    job script bpm_process bpm_start traffic answers listening start_agent
+    start_api drain);
 
 our $V = '/var/vcap';
 our $ID = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee';
@@ -46,7 +50,8 @@ sub setup_vcap
     must('mount', '-o', 'remount,bind,ro', '/mnt');
     must('mount', '-t', 'tmpfs', 'none', '/var');
     must('mkdir', '-p', "$V/packages", "$V/jobs", "$V/sys/run/bpm",
-         "$V/sys/log", "$V/data", '/var/tmp');
+         "$V/sys/log", "$V/data", "$V/store", '/var/tmp');
+    must('mount', '-t', 'tmpfs', 'none', "$V/store");
     must('mount', '--move', '/mnt', "$V/packages");
     must('mkdir', '-p', "$V/jobs/bpm/bin");
     die "no packages: run interop/bosh_build.t\n"
@@ -111,9 +116,160 @@ sub script
 }
 
 
+# Of a job's processes the one of that name, or the one of the job's.
 sub bpm_process
 {
-    return yaml_of("$V/jobs/$_[0]/config/bpm.yml")->{processes}[0];
+    my ($job, $name) = @_;
+
+    my ($p) = grep { $_->{name} eq ($name || $job) }
+        @{ yaml_of("$V/jobs/$job/config/bpm.yml")->{processes} };
+
+    return $p;
+}
+
+
+# What bpm puts in front of a job, "tini -w -s -- EXE ARGS", by a copy of perl:
+# hands signals on, ends with its child.
+sub tini
+{
+    my $tini = "$V/jobs/bpm/bin/tini";
+    my $script = "$V/jobs/bpm/bin/tini.pl";
+
+    return ($tini, $script, '-w', '-s', '--') if -x $tini;
+
+    must('cp', '-L', $^X, $tini);
+    spew($script, <<'END');
+shift @ARGV while $ARGV[0] ne '--';
+shift @ARGV;
+my $pid;
+my @signals = qw(HUP INT QUIT TERM USR1 USR2);
+$SIG{$_} = sub { kill $_[0], $pid if $pid } for @signals;
+$pid = fork // die "fork: $!\n";
+if ($pid == 0) {
+    $SIG{$_} = 'DEFAULT' for @signals;
+    exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\n";
+}
+1 until waitpid($pid, 0) == $pid;
+exit($? >> 8 || $? & 127);
+END
+    chmod 0755, $tini, $script;
+
+    return ($tini, $script, '-w', '-s', '--');
+}
+
+
+# bpm's stand-in: the hook as root, then start as vcap with the capabilities of
+# bpm.yml alone.
+sub bpm_start
+{
+    my ($job, $name) = @_;
+
+    $name ||= $job;
+
+    my $p = bpm_process($job, $name);
+    my $caps = join ',', '-all', map { '+' . lc } @{ $p->{capabilities} || [] };
+
+    if (my $hook = $p->{hooks}{pre_start}) {
+        my ($text, $status) = run_words($hook);
+        die "$hook: $text\n" if $status;
+    }
+
+    my $pid = spawn($name, ['setpriv', '--reuid', 'vcap', '--regid', 'vcap',
+        '--clear-groups', '--no-new-privs', '--inh-caps', $caps,
+        '--ambient-caps', $caps, '--bounding-set', $caps, tini(),
+        $p->{executable}, @{ $p->{args} }]);
+    spew("$V/sys/run/bpm/$name.pid.new", $pid);
+    mkdir "$V/sys/run/bpm/$job";
+    rename "$V/sys/run/bpm/$name.pid.new", "$V/sys/run/bpm/$job/$name.pid";
+    at_end(sub { stop_child($pid, 'TERM', 20) });
+
+    return $pid;
+}
+
+
+# Packets on lo that no capture leaves out.
+sub traffic
+{
+    return fork_child('traffic', sub {
+        my $socket = IO::Socket::INET->new(Proto => 'udp',
+            PeerAddr => '127.0.0.1:9');
+
+        for (1 .. 20_000) {
+            $socket->send('x' x 100);
+            select undef, undef, undef, 0.002;
+        }
+    });
+}
+
+
+sub answers
+{
+    my ($path, @args) = @_;
+
+    return run_words('curl', '-s', '--cacert', $certs->file('ca.crt'), @args,
+        "https://localhost:8443$path");
+}
+
+
+sub listening
+{
+    return IO::Socket::INET->new(PeerAddr => "127.0.0.1:$_[0]",
+        Timeout => 1) ? 1 : 0;
+}
+
+
+sub start_agent
+{
+    my ($change, %o) = @_;
+
+    my ($text, $status) = job('pcap-agent',
+        merge_into(agent_properties(), $change));
+    diag($text) if $status;
+    ($text, $status) = script('pcap-agent', 'pre-start');
+    ok($status == 0, 'pcap-agent: pre-start') or diag($text);
+    return if $o{ctl};
+
+    my $pid = bpm_start('pcap-agent');
+    ok(wait_for(5, sub { listening(9494) }), 'pcap-agent: starts as vcap');
+
+    return $pid;
+}
+
+
+sub start_api
+{
+    my ($change) = @_;
+
+    my ($text, $status) = job('pcap-api',
+        merge_into(api_properties(), $change));
+    diag($text) if $status;
+    ($text, $status) = script('pcap-api', 'pre-start');
+    ok($status == 0, 'pcap-api: pre-start') or diag($text);
+    my $pid = bpm_start('pcap-api');
+    ok(wait_for(5, sub { listening(8443) }), 'pcap-api: starts as vcap')
+        or diag(slurp("$V/sys/log/pcap-api/error.log"));
+
+    return $pid;
+}
+
+
+# Calls bin/drain as bosh does until it says 0; returns what it said.
+sub drain
+{
+    my ($job, $while) = @_;
+    my @said;
+
+    while (@said < 40) {
+        my ($text, $status) = script($job, 'drain');
+
+        die "drain: $text\n" if $status != 0 || $text !~ /^(-?\d+)\n\z/;
+        push @said, $1;
+        return @said if $1 >= 0;
+        $while->() if $while;
+        select undef, undef, undef, -$1;
+    }
+
+    return @said;
 }
 
 
