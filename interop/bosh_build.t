@@ -43,7 +43,7 @@ sub prepare
     is($links, '', 'src/ holds no symbolic link');
 
     my ($ours) = run_words('sh', '-c', "cd '$R/src/pcap' && for d in module"
-        . " pcapx agent cli; do diff -rq \$d '$R/../'\$d; done");
+        . " pcapx agent cli store; do diff -rq \$d '$R/../'\$d; done");
     is($ours, '', 'src/ holds this tree');
 
     my ($git) = run_words('git', '-C', $R, 'status', '--porcelain', '.');
@@ -148,7 +148,7 @@ sub compile
     return if $status;
 
     for my $file (qw(pcap-nginx/sbin/nginx pcap-agent/bin/pcap-agent
-                     pcap-cli/bin/pcap-cli))
+                     pcap-cli/bin/pcap-cli pcap-store/bin/pcap-store))
     {
         my ($needed) = run_words('readelf', '-d', "$OUT/$file");
         my @foreign = grep { !/^(?:libc|libm|libcrypt|libdl|libpthread|ld-)/ }
@@ -165,6 +165,27 @@ sub compile
     ($text) = run_words('sh', '-c', "strings '$OUT/pcap-nginx/sbin/nginx'"
         . ' | grep -c max_headers');
     cmp_ok($text, '>=', 1, "Debian's fixes are in");
+    store_libraries();
+}
+
+
+# What pcap-store was linked to, by words that each has in it.
+sub store_libraries
+{
+    my $store = "$OUT/pcap-store/bin/pcap-store";
+    my ($text, $status) = run_words($store, '--version');
+    ok($status == 0 && $text =~ /^pcap-store /, 'pcap-store runs')
+        or diag($text);
+
+    ($text) = run_words('strings', $store);
+    like($text, qr/^2024-08-13 09:16:08 c9c2ab54/m, 'SQLite 3.46.1');
+    like($text, qr/^more than %d aggregate terms$/m, 'with its fixes');
+    like($text, qr/^expat_2\.8\.3$/m, 'expat 2.8.3');
+    ($text) = run_words('nm', "$OUT/pcap-zstd/lib/libzstd.a");
+    like($text, qr/ T ZSTD_compressStream2$/m, 'libzstd is there');
+    my ($line) = grep { /^#define ZSTD_VERSION_(?:MINOR|RELEASE) / }
+        lines_of("$OUT/pcap-zstd/include/zstd.h");
+    like($line, qr/5$/, 'and is 1.5');
 }
 
 

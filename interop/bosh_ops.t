@@ -35,6 +35,14 @@ my @CHAINS = (
     [ 'names of their own', "$M/pcap-agent.yml", 'per-instance-certs-api' ],
     [ 'two CAs', "$M/pcap-agent.yml", 'rotate-ca-api' ],
     [ 'the new CA', "$M/pcap-agent.yml", 'rotate-ca-api', 'rotate-ca-api-2' ],
+    [ 'store', "$M/pcap-agent.yml", 'store-captures' ],
+    [ 'store in S3', "$M/pcap-agent.yml", 'store-captures',
+      'store-captures-in-s3' ],
+    [ 'store of two environments', "$M/pcap-agent.yml", 'add-environment',
+      'store-captures' ],
+    [ 'store of apps, scale-out and route', "$M/pcap-agent.yml", 'capture-cf',
+      'scale-out', 'expose-route-to-pcap-api', 'store-captures',
+      'store-captures-in-s3' ],
     [ 'cf: agent', "$FIX/cf-deployment.yml", 'add-pcap-agent' ],
     [ 'cf: agent, names of their own', "$FIX/cf-deployment.yml",
       'add-pcap-agent', 'per-instance-certs-agent' ],
@@ -89,6 +97,10 @@ my %CHECKS = (
     'cf: agent in containers' => \&check_cells,
     'scale-out and route' => \&check_route,
     'two environments' => \&check_environments,
+    'store' => \&check_store,
+    'store in S3' => \&check_store,
+    'store of apps, scale-out and route' => \&check_store,
+    'pcap-agent.yml' => \&check_no_store,
 );
 
 
@@ -191,7 +203,9 @@ sub renders
         my $json = JSON::PP->new->canonical->encode($job->{properties} || {});
         my %values = (agent_ranges => '["10.0.0.0/16"]',
             environments => "[$ENVIRONMENTS]",
-            cell_ranges => '["10.0.4.0/24"]',
+            cell_ranges => '["10.0.4.0/24"]', store_max_bytes => '"40g"',
+            s3_endpoint => '"https://s3.example.com"',
+            s3_bucket => '"captures"',
             router_ranges => '["10.0.0.0/24"]', pcap_agent_instances => '{}');
 
         $json =~ s/"\(\(([^()]+)\)\)"/$values{$1} || "\"(($1))\""/ge;
@@ -391,6 +405,52 @@ sub check_apps
     like($conf, qr{pcap_api_cf /_pcap_cc .*api\.sys\.example\.com:443}s,
          "$name: the Cloud Controller is asked");
     unlike($conf, qr/pcap_api_bosh/, "$name: and no Director");
+}
+
+
+sub file_of
+{
+    my ($file) = @_;
+
+    open my $fh, '<', "$dir/rendered/$file" or die "$file: $!\n";
+    return do { local $/; <$fh> };
+}
+
+
+# A disk, both processes, and in S3 its key by the config server alone.
+sub check_store
+{
+    my ($name, $doc) = @_;
+
+    my ($group) = grep { $_->{name} eq 'pcap-api' }
+        @{ $doc->{instance_groups} };
+    my ($api) = grep { $_->{name} eq 'pcap-api' } @{ $group->{jobs} };
+    my $s3 = $api->{properties}{store}{s3};
+
+    is($group->{persistent_disk_type}, '((store_disk_type))',
+        "$name: it has a disk");
+    is(renders($doc), '', "$name: render");
+    like(file_of('monit'), qr/^check process pcap-store$/m,
+        "$name: pcap-store runs");
+    like(file_of('config/nginx.conf'), qr/pcap_api_store .*download=proxy;/,
+        "$name: nginx asks it");
+    my $conf = yaml_of("$dir/rendered/config/pcap-store.json");
+    is($conf->{max_bytes}, '40g', "$name: what it may take");
+    is($conf->{s3}{endpoint}, $s3 ? 'https://s3.example.com' : undef,
+        "$name: S3 as wanted");
+    is_deeply([ @$s3{qw(access_key secret_key)} ],
+        [ '((pcap_s3_key.username))', '((pcap_s3_key.password))' ],
+        "$name: its key is the config server's") if $s3;
+}
+
+
+sub check_no_store
+{
+    my ($name, $doc) = @_;
+
+    is(renders($doc), '', "$name: render");
+    unlike(file_of('monit') . file_of('config/nginx.conf')
+        . file_of('config/bpm.yml'), qr/store/, "$name: no store");
 }
 
 
