@@ -696,20 +696,24 @@ fetch_left_at(const fetch_t *f)
 }
 
 
-/* Is there a file of this capture? */
+/*
+ * Is there a file of this capture? By fstatat(): faccessat() with flags makes
+ * a system call that bpm's list, older than it, answers with EPERM.
+ */
 
 static int
 fetch_left(const fetch_t *f)
 {
-    char    name[64];
-    size_t  i;
+    char         name[64];
+    size_t       i;
+    struct stat  st;
 
     static const char  *const suffixes[] = { "part", "pcapng", "pcap" };
 
     for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         snprintf(name, sizeof(name), "%s.%s", f->id, suffixes[i]);
 
-        if (faccessat(f->folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (fstatat(f->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
             return 1;
         }
     }
