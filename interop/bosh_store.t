@@ -205,8 +205,9 @@ sub stale_socket
     ok(-S $socket, 'nginx is killed: its socket is still there');
 
     my $p = bpm_process('pcap-api');
-    my ($text, $status) = run_words('setpriv', '--reuid', 'vcap', '--regid',
-        'vcap', '--clear-groups', $p->{executable}, @{ $p->{args} });
+    my ($text, $status) = run_words('timeout', '10', 'setpriv', '--reuid',
+        'vcap', '--regid', 'vcap', '--clear-groups', $p->{executable},
+        @{ $p->{args} });
     ok($status != 0 && $text =~ /api\.sock failed .*in use/,
         'nginx does not start over it') or diag($text);
 
@@ -278,6 +279,12 @@ sub drains
 
     # alone: whatever became of nginx
     $store_pid = start_store();
+    spew("$folder/slow.part", '');
+    is((script('pcap-api', 'drain'))[0], "-1\n",
+        'drain: a file that is not whole yet is waited for');
+    unlike((split /pcap-store 0/, store_log())[-1], qr/stopping/,
+        'drain: the store is not told before');
+    unlink "$folder/slow.part";
     @said = drain('pcap-api');
     is($said[-1], 0, "drain of the store alone says @said");
     ok(!alive($store_pid), 'drain: it has ended');
