@@ -40,8 +40,8 @@ COMPILE   = $(CC) $(BASEFLAGS) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK      = $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS)
 
 AGENT_LIBS = -lpcap -lssl -lcrypto -ljansson
-CLI_LIBS   = -lcurl -ljansson -lyaml -lcrypto
-STORE_LIBS = -lcurl -ljansson -lexpat -lsqlite3 -lcrypto
+CLI_LIBS   = -lcurl -ljansson -lyaml -lcrypto -lzstd
+STORE_LIBS = -lcurl -ljansson -lexpat -lsqlite3 -lcrypto -lzstd
 
 # A test, fuzz target or benchmark asks for further libraries by a line
 # "/* LDFLAGS: -lfoo */" of its own.

@@ -315,14 +315,15 @@ api_record(const store_t *s, const record_t *rec)
              why ? why : "");
     text_clean(detail, sizeof(detail), why ? text : rec->detail);
 
-    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:s,"
-                     "s:s,s:s,s:s,s:o}", "id", rec->id, "owner", rec->owner,
+    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,"
+                     "s:s,s:s,s:s,s:s,s:o}", "id", rec->id, "owner", rec->owner,
                      "state", states[rec->state], "created",
                      (json_int_t) rec->created, "ended",
                      (json_int_t) rec->ended, "expires",
                      (json_int_t) rec->expires, "gone",
                      (json_int_t) rec->gone, "bytes",
-                     (json_int_t) rec->bytes, "lost",
+                     (json_int_t) rec->bytes, "raw",
+                     (json_int_t) rec->raw, "lost",
                      (json_int_t) rec->lost, "packets",
                      (json_int_t) rec->packets, "dropped",
                      (json_int_t) rec->dropped, "status", rec->status,

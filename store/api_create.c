@@ -44,6 +44,7 @@ api_create(store_t *s, const char *body, api_t *a)
 
     memset(&rec, 0, sizeof(rec));
     memset(&order, 0, sizeof(order));
+    order.level = s->conf->zstd;
 
     root = json_loads(body, JSON_REJECT_DUPLICATES, NULL);
 

@@ -17,6 +17,7 @@
 
 #include "conf.h"
 #include "conf_int.h"
+#include "frame.h"
 #include "log.h"
 #include "pcapx/pcapx.h"
 #include "pcapx/valid.h"
@@ -41,6 +42,7 @@ static int conf_check(conf_t *conf, char *err);
 static int conf_paths(const conf_t *conf, char *err);
 static int conf_mode(conf_t *conf, char *err);
 static int conf_users(conf_t *conf, char *err);
+static int conf_compress(conf_t *conf, char *err);
 static void conf_wipe(void *p) __attribute__((noinline));
 
 
@@ -63,6 +65,12 @@ static const conf_key_t  conf_keys[] = {
 
     { "user", CONF_TEXT, offsetof(conf_t, user), 0, 0, NULL,
       "become this user; needed as root" },
+
+    { "compress", CONF_TEXT, offsetof(conf_t, compress), 0, 0, "none",
+      "files: none or zstd" },
+
+    { "zstd_level", CONF_NUMBER, offsetof(conf_t, zstd_level),
+      FRAME_MIN_LEVEL, FRAME_MAX_LEVEL, "3", "1: fast, to 19: small" },
 
     { "max_bytes", CONF_SIZE, offsetof(conf_t, max_bytes), 1, CONF_SIZE_MAX,
       "20g", "all files together" },
@@ -496,7 +504,7 @@ static int
 conf_check(conf_t *conf, char *err)
 {
     if (conf_paths(conf, err) != 0 || conf_mode(conf, err) != 0
-        || conf_users(conf, err) != 0
+        || conf_users(conf, err) != 0 || conf_compress(conf, err) != 0
         || (conf->s3.wanted && conf_s3_check(conf, err) != 0))
     {
         return -1;
@@ -605,6 +613,24 @@ conf_users(conf_t *conf, char *err)
     }
 
     return 0;
+}
+
+
+static int
+conf_compress(conf_t *conf, char *err)
+{
+    if (strcmp(conf->compress, "zstd") == 0) {
+        conf->zstd = (unsigned) conf->zstd_level;
+        return 0;
+    }
+
+    if (strcmp(conf->compress, "none") == 0) {
+        return 0;
+    }
+
+    snprintf(err, CONF_ERR_LEN, "compress: must be none or zstd");
+
+    return -1;
 }
 
 

@@ -56,6 +56,9 @@ typedef struct {
     gid_t      gid;
     uid_t      peer_uid;                 /* peer_user, found */
     int        level;                    /* log_level, parsed */
+    char      *compress;
+    uint64_t   zstd_level;
+    unsigned   zstd;                     /* the level; 0: no compress */
     conf_s3_t  s3;
     unsigned   check:1;                  /* --check was given */
     unsigned   help:1;

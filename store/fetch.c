@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "fetch.h"
+#include "frame.h"
 #include "sink.h"
 #include "store.h"
 #include "text.h"
@@ -68,6 +69,8 @@ static void fetch_trailer(job_report_t *r, const char *line, size_t len);
 static int fetch_number(const char *s, uint64_t *value);
 static size_t fetch_body(char *p, size_t size, size_t n, void *data);
 static int fetch_room(fetch_ctx_t *ctx, size_t len);
+static quota_answer_t fetch_ask(fetch_ctx_t *ctx, size_t len);
+static void fetch_wrote(fetch_ctx_t *ctx);
 static void fetch_full(fetch_ctx_t *ctx, const char *why);
 static int fetch_wait(const fetch_ctx_t *ctx);
 static void fetch_tick(fetch_ctx_t *ctx);
@@ -278,7 +281,8 @@ fetch_begin(fetch_ctx_t *ctx)
     char  err[SINK_ERR_LEN];
 
     ctx->begun = 1;
-    ctx->sink = sink_open(ctx->f->conf->folder, ctx->f->id, err);
+    ctx->sink = sink_open(ctx->f->conf->folder, ctx->f->id,
+                          ctx->f->order->level, err);
 
     if (ctx->sink == NULL) {
         ctx->full = 1;
@@ -387,7 +391,7 @@ fetch_body(char *p, size_t size, size_t n, void *data)
         return 0;
     }
 
-    quota_wrote(ctx->f->quota, ctx->f->slot, sink_written(ctx->sink));
+    fetch_wrote(ctx);
 
     return n;
 }
@@ -400,7 +404,7 @@ fetch_room(fetch_ctx_t *ctx, size_t len)
     char            text[128];
     quota_answer_t  answer;
 
-    answer = quota_ask(ctx->f->quota, ctx->f->slot, len);
+    answer = fetch_ask(ctx, len);
 
     if (answer == QUOTA_FREE) {
         return 0;
@@ -414,6 +418,50 @@ fetch_room(fetch_ctx_t *ctx, size_t len)
     fetch_full(ctx, text);
 
     return -1;
+}
+
+
+/*
+ * What is not compressed yet is counted as if it could not be: before that is
+ * too much, it is.
+ */
+
+static quota_answer_t
+fetch_ask(fetch_ctx_t *ctx, size_t len)
+{
+    char            err[SINK_ERR_LEN];
+    uint64_t        more;
+    quota_answer_t  answer;
+
+    more = ctx->f->order->level && sink_bytes(ctx->sink) == 0
+           ? len + FRAME_MAX_MORE : len;
+    answer = quota_ask(ctx->f->quota, ctx->f->slot, more);
+
+    if (answer == QUOTA_FREE || ctx->f->order->level == 0
+        || sink_flush(ctx->sink, err) != 0)
+    {
+        return answer;
+    }
+
+    fetch_wrote(ctx);
+
+    return quota_ask(ctx->f->quota, ctx->f->slot, more);
+}
+
+
+/* How far the file is; a compressed one has less than was asked for. */
+
+static void
+fetch_wrote(fetch_ctx_t *ctx)
+{
+    const fetch_t  *f;
+
+    f = ctx->f;
+    quota_wrote(f->quota, f->slot, sink_written(ctx->sink));
+
+    if (f->order->level) {
+        quota_set(f->quota, f->slot, sink_most(ctx->sink));
+    }
 }
 
 
@@ -478,7 +526,7 @@ fetch_tick(fetch_ctx_t *ctx)
             return;
         }
 
-        quota_wrote(ctx->f->quota, ctx->f->slot, sink_written(ctx->sink));
+        fetch_wrote(ctx);
     }
 
     fetch_flush(ctx, now);
@@ -486,7 +534,9 @@ fetch_tick(fetch_ctx_t *ctx)
     if (bytes != ctx->told && now - ctx->told_ms >= FETCH_REPORT_MS) {
         ctx->told = bytes;
         ctx->told_ms = now;
-        ctx->report.bytes = bytes;
+        ctx->report.bytes = ctx->f->order->level ? sink_written(ctx->sink)
+                                                 : bytes;
+        ctx->report.raw = bytes;
         (void) fetch_tell(ctx->f, &ctx->report);
     }
 }
@@ -519,6 +569,7 @@ fetch_end(fetch_ctx_t *ctx, CURLcode rc)
     r = &ctx->report;
     r->state = RECORD_FAILED;
     r->bytes = 0;
+    r->raw = 0;
 
     if (ctx->stopped) {
         r->status[0] = '\0';
@@ -646,6 +697,7 @@ fetch_filed(const fetch_t *f, const sink_result_t *result, job_report_t *r)
     }
 
     r->bytes = result->bytes;
+    r->raw = result->raw;
     snprintf(r->sha256, sizeof(r->sha256), "%s", result->sha256);
     snprintf(r->file, sizeof(r->file), "%s", result->name);
 }
@@ -708,10 +760,8 @@ fetch_left(const fetch_t *f)
     size_t       i;
     struct stat  st;
 
-    static const char  *const suffixes[] = { "part", "pcapng", "pcap" };
-
-    for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        snprintf(name, sizeof(name), "%s.%s", f->id, suffixes[i]);
+    for (i = 0; text_suffixes[i]; i++) {
+        snprintf(name, sizeof(name), "%s%s", f->id, text_suffixes[i]);
 
         if (fstatat(f->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
             return 1;

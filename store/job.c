@@ -267,7 +267,8 @@ job_valid(const job_t *job, const job_report_t *r)
            && memchr(r->detail, '\0', sizeof(r->detail)) != NULL
            && memchr(r->sha256, '\0', sizeof(r->sha256)) != NULL
            && memchr(r->file, '\0', sizeof(r->file)) != NULL
-           && r->bytes <= INT64_MAX && r->lost <= INT64_MAX
+           && r->bytes <= INT64_MAX && r->raw <= INT64_MAX
+           && r->lost <= INT64_MAX
            && r->packets <= INT64_MAX && r->dropped <= INT64_MAX
            && (r->file[0] == '\0'
                || (text_is_file(r->file, NULL)
@@ -293,6 +294,7 @@ job_take(store_t *s, job_t *job, const job_report_t *r)
 
     job->rec.state = RECORD_RUNNING;
     job->rec.bytes = r->bytes;
+    job->rec.raw = r->raw;
     job->dirty = 1;
 }
 
@@ -439,6 +441,7 @@ job_end(store_t *s, job_t *job, const job_report_t *r)
 
     rec->state = r->state;
     rec->bytes = r->bytes;
+    rec->raw = r->raw;
     rec->lost = r->lost;
     rec->packets = r->packets;
     rec->dropped = r->dropped;

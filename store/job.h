@@ -30,6 +30,7 @@ typedef enum {
 typedef struct {
     record_state_t  state;           /* RUNNING: not the last word */
     uint64_t        bytes;
+    uint64_t        raw;
     uint64_t        lost;
     uint64_t        packets;
     uint64_t        dropped;
@@ -56,8 +57,9 @@ typedef struct {
     unsigned       fails;            /* of recoveries */
 } job_t;
 
-/* Where the capture comes from. */
+/* Where the capture comes from, and how it is stored. */
 typedef struct {
+    unsigned       level;            /* of zstd; 0: not compressed */
     char           grant[JOB_GRANT_LEN + 1];
     char           host[JOB_HOST_MAX + 1];
     char           path[JOB_PATH_MAX + 1];

@@ -15,7 +15,7 @@
 #include "records.h"
 
 
-#define RECORDS_VERSION  3           /* PRAGMA user_version */
+#define RECORDS_VERSION  4           /* PRAGMA user_version */
 
 /* In the text, so that SQLite knows that the index is one of these. */
 
@@ -27,7 +27,7 @@ _Static_assert(RECORD_STORED == 2 && RECORD_INTERRUPTED == 3,
 #define RECORDS_COLUMNS  "id, owner, state, created, ended, retention, " \
                          "expires, gone, bytes, lost, packets, dropped, " \
                          "sha256, status, detail, file, upload, object, " \
-                         "place, sweep, about"
+                         "place, sweep, raw, about"
 
 struct records_s {
     sqlite3       *db;
@@ -44,8 +44,8 @@ static const char  records_schema[] =
     " packets INTEGER NOT NULL, dropped INTEGER NOT NULL,"
     " sha256 TEXT NOT NULL, status TEXT NOT NULL, detail TEXT NOT NULL,"
     " file TEXT NOT NULL, upload TEXT NOT NULL, object TEXT NOT NULL,"
-    " place INTEGER NOT NULL, sweep INTEGER NOT NULL, about TEXT NOT NULL)"
-    " WITHOUT ROWID;"
+    " place INTEGER NOT NULL, sweep INTEGER NOT NULL,"
+    " raw INTEGER NOT NULL, about TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX captures_by_owner ON captures (owner, created);"
     "CREATE INDEX captures_by_age ON captures (created);"
     "CREATE INDEX captures_by_expiry ON captures (expires)"
@@ -55,8 +55,20 @@ static const char  records_schema[] =
     "CREATE INDEX captures_by_sweep ON captures (sweep) WHERE sweep != 0;"
     "CREATE TABLE parts (id TEXT NOT NULL REFERENCES captures (id)"
     " ON DELETE CASCADE, n INTEGER NOT NULL, bytes INTEGER NOT NULL,"
-    " etag TEXT NOT NULL, PRIMARY KEY (id, n)) WITHOUT ROWID;"
-    "PRAGMA user_version = 3;"
+    " raw INTEGER NOT NULL, etag TEXT NOT NULL, PRIMARY KEY (id, n))"
+    " WITHOUT ROWID;"
+    "PRAGMA user_version = 4;"
+    "COMMIT;";
+
+/* Until version 3 nothing was compressed. */
+
+static const char  records_from_3[] =
+    "BEGIN IMMEDIATE;"
+    "ALTER TABLE captures ADD COLUMN raw INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE captures SET raw = bytes;"
+    "ALTER TABLE parts ADD COLUMN raw INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE parts SET raw = bytes;"
+    "PRAGMA user_version = 4;"
     "COMMIT;";
 
 
@@ -139,8 +151,9 @@ records_prepare_file(records_t *r, char err[RECORDS_ERR_LEN])
 
     version = records_version(r);
 
-    if (version == 0) {
-        return sqlite3_exec(r->db, records_schema, NULL, NULL, NULL)
+    if (version == 0 || version == 3) {
+        return sqlite3_exec(r->db, version == 0 ? records_schema
+                            : records_from_3, NULL, NULL, NULL)
                == SQLITE_OK ? 0 : -1;
     }
 
@@ -195,13 +208,14 @@ records_add(records_t *r, const record_t *rec)
     return records_run(r, records_bind(r,
         "INSERT INTO captures (" RECORDS_COLUMNS ")"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-        " ?)", "ssiiiiiiiiiissssssiis", rec->id, rec->owner,
+        " ?, ?)", "ssiiiiiiiiiissssssiiis", rec->id, rec->owner,
         (int64_t) rec->state, rec->created, rec->ended, rec->retention,
         rec->expires, rec->gone,
         (int64_t) rec->bytes, (int64_t) rec->lost, (int64_t) rec->packets,
         (int64_t) rec->dropped, rec->sha256, rec->status, rec->detail,
         rec->file, rec->upload, rec->object, (int64_t) rec->place,
-        (int64_t) rec->sweep, rec->about ? rec->about : "{}")) == 1 ? 0 : -1;
+        (int64_t) rec->sweep, (int64_t) rec->raw,
+        rec->about ? rec->about : "{}")) == 1 ? 0 : -1;
 }
 
 
@@ -213,12 +227,13 @@ records_update(records_t *r, const record_t *rec)
     n = records_run(r, records_bind(r,
         "UPDATE captures SET state = ?, ended = ?, expires = ?, gone = ?,"
         " bytes = ?, lost = ?, packets = ?, dropped = ?, sha256 = ?,"
-        " status = ?, detail = ?, file = ?, place = ?, sweep = ?"
-        " WHERE id = ?", "iiiiiiiissssiis",
+        " status = ?, detail = ?, file = ?, place = ?, sweep = ?, raw = ?"
+        " WHERE id = ?", "iiiiiiiissssiiis",
         (int64_t) rec->state, rec->ended, rec->expires, rec->gone,
         (int64_t) rec->bytes, (int64_t) rec->lost, (int64_t) rec->packets,
         (int64_t) rec->dropped, rec->sha256, rec->status, rec->detail,
-        rec->file, (int64_t) rec->place, (int64_t) rec->sweep, rec->id));
+        rec->file, (int64_t) rec->place, (int64_t) rec->sweep,
+        (int64_t) rec->raw, rec->id));
 
     if (n == 0) {
         r->err = "there is no such row";
@@ -434,25 +449,24 @@ records_upload(records_t *r, const char *id, const char *object,
 
 int
 records_part(records_t *r, const char *id, unsigned n, uint64_t bytes,
-    const char *etag)
+    uint64_t raw, const char *etag)
 {
     return records_run(r, records_bind(r,
-        "INSERT OR REPLACE INTO parts (id, n, bytes, etag)"
-        " VALUES (?, ?, ?, ?)", "siis", id, (int64_t) n, (int64_t) bytes,
-        etag)) < 0 ? -1 : 0;
+        "INSERT OR REPLACE INTO parts (id, n, bytes, raw, etag)"
+        " VALUES (?, ?, ?, ?, ?)", "siiis", id, (int64_t) n, (int64_t) bytes,
+        (int64_t) raw, etag)) < 0 ? -1 : 0;
 }
 
 
 int
 records_parts(records_t *r, const char *id,
     void (*fn)(void *data, unsigned n, const char *etag), void *data,
-    unsigned *parts, uint64_t *bytes)
+    record_parts_t *sum)
 {
     sqlite3_stmt  *st;
 
-    *parts = 0;
-    *bytes = 0;
-    st = records_bind(r, "SELECT n, etag, bytes FROM parts WHERE id = ?"
+    memset(sum, 0, sizeof(*sum));
+    st = records_bind(r, "SELECT n, etag, bytes, raw FROM parts WHERE id = ?"
                       " ORDER BY n", "s", id);
 
     if (st == NULL) {
@@ -460,10 +474,14 @@ records_parts(records_t *r, const char *id,
     }
 
     while (sqlite3_step(st) == SQLITE_ROW) {
-        fn(data, (unsigned) sqlite3_column_int(st, 0),
-           (const char *) sqlite3_column_text(st, 1));
-        *bytes += (uint64_t) sqlite3_column_int64(st, 2);
-        (*parts)++;
+        if (fn != NULL) {
+            fn(data, (unsigned) sqlite3_column_int(st, 0),
+               (const char *) sqlite3_column_text(st, 1));
+        }
+
+        sum->bytes += (uint64_t) sqlite3_column_int64(st, 2);
+        sum->raw += (uint64_t) sqlite3_column_int64(st, 3);
+        sum->n++;
     }
 
     return records_finish(st);
@@ -579,7 +597,8 @@ records_row(sqlite3_stmt *st, record_t *rec)
     records_text(st, 17, rec->object, sizeof(rec->object));
     rec->place = (record_place_t) sqlite3_column_int(st, 18);
     rec->sweep = sqlite3_column_int(st, 19);
-    rec->about = (char *) sqlite3_column_text(st, 20);
+    rec->raw = (uint64_t) sqlite3_column_int64(st, 20);
+    rec->about = (char *) sqlite3_column_text(st, 21);
 }
 
 

@@ -49,7 +49,9 @@ typedef struct {
     int64_t          expires;        /* the file goes then; 0: not ended */
     int64_t          gone;           /* 0: not yet */
     uint64_t         bytes;          /* in the file so far */
-    uint64_t         lost;           /* taken, and not in the file */
+    uint64_t         raw;            /* of the capture in it; the same, if it
+                                      * is not compressed */
+    uint64_t         lost;           /* of the capture: taken, not in it */
     uint64_t         packets;
     uint64_t         dropped;
     char             sha256[RECORD_SHA256_LEN + 1];   /* or empty */
@@ -75,9 +77,9 @@ typedef void (*record_fn)(void *data, const record_t *rec);
 
 /*
  * Opens the file or makes it, for its owner alone and for this process alone
- * as long as it is open. Returns NULL with a text in err: no memory, no
- * such folder, no right, in use, a file that is no database or one of another
- * version of this program.
+ * as long as it is open; one of the version before becomes one of this.
+ * Returns NULL with a text in err: no memory, no such folder, no right, in
+ * use, a file that is no database or one of another version of this program.
  */
 records_t *records_open(const char *path, char err[RECORDS_ERR_LEN]);
 
@@ -167,17 +169,27 @@ int records_together(records_t *r, int begin);
 int records_upload(records_t *r, const char *id, const char *object,
     const char *upload);
 
-/* Notes a part of an upload, n from 1; again: replaces it. 0 or -1. */
+/*
+ * Notes a part of an upload, n from 1; again: replaces it. raw: as of a
+ * record. 0 or -1.
+ */
 int records_part(records_t *r, const char *id, unsigned n, uint64_t bytes,
-    const char *etag);
+    uint64_t raw, const char *etag);
+
+/* All parts of an upload. */
+typedef struct {
+    unsigned   n;
+    uint64_t   bytes;
+    uint64_t   raw;
+} record_parts_t;
 
 /*
- * Calls fn for each part in ascending order. 0 or -1; the number of parts and
- * their bytes in *parts and *bytes.
+ * Calls fn, unless that is NULL, for each part in ascending order. 0 or -1;
+ * what they are together in *sum.
  */
 int records_parts(records_t *r, const char *id,
     void (*fn)(void *data, unsigned n, const char *etag), void *data,
-    unsigned *parts, uint64_t *bytes);
+    record_parts_t *sum);
 
 
 #endif /* STORE_RECORDS_H */

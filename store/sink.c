@@ -3,6 +3,9 @@
  * write; what is behind the last whole block stays there. The hash runs over
  * what is written, once. When a write fails the file goes back to where it
  * was whole.
+ *
+ * There are two counts: of the capture (what the cut knows, kept, lost) and of
+ * the file (written). They differ where it is compressed.
  */
 
 #include <errno.h>
@@ -14,11 +17,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "frame.h"
 #include "pcapx/cut.h"
 #include "sink.h"
+#include "text.h"
 
 
-/* More than the longest block, so that there is always something whole. */
+/*
+ * More than the longest block, so that there is always something whole. A
+ * capture that is compressed has FRAME_MAX_RAW.
+ */
 #define SINK_BUFFER    1048576
 
 #define SINK_ID_LEN    32
@@ -29,24 +37,38 @@ struct sink_s {
     char          id[SINK_ID_LEN + 1];
     EVP_MD_CTX   *md;
     cut_t         cut;
-    uint64_t      written;
+    int           zstd;              /* the file is of frames */
+    uint64_t      kept;              /* of the capture, and in the file */
+    uint64_t      written;           /* bytes of the file */
     uint64_t      lost;              /* taken, and not kept */
     int           failed;            /* nothing more is taken; */
     char          why[SINK_ERR_LEN]; /* because of this */
-    size_t        len;               /* bytes in buf */
-    uint8_t       buf[SINK_BUFFER];
+    size_t        len;               /* bytes in buf, behind those kept */
+    size_t        size;              /* of buf */
+    uint8_t      *buf;
+    frame_packer_t  *packer;         /* or NULL */
+    frame_opener_t  *opener;         /* so */
 };
 
 
-static sink_t *sink_new(const char *dir, const char *id, const char *suffix,
-    int flags, char err[SINK_ERR_LEN]);
+static sink_t *sink_new(size_t size, unsigned level);
+static int sink_file(sink_t *s, const char *dir, const char *id,
+    const char *suffix, int flags, char err[SINK_ERR_LEN]);
 static sink_t *sink_left(const char *dir, const char *id, int *named,
     char err[SINK_ERR_LEN]);
 static void sink_free(sink_t *s);
 static int sink_is_id(const char *id);
 static void sink_spoilt(sink_t *s, size_t len, const char *why);
+static int sink_keep(sink_t *s, size_t len);
 static int sink_put(sink_t *s, const uint8_t *p, size_t len);
 static int sink_reread(sink_t *s, char err[SINK_ERR_LEN]);
+static int sink_reread_plain(sink_t *s, uint64_t total,
+    char err[SINK_ERR_LEN]);
+static int sink_reread_frames(sink_t *s, uint64_t total,
+    char err[SINK_ERR_LEN]);
+static int sink_frame(sink_t *s, const uint8_t *p, const frame_t *f,
+    int *good);
+static ssize_t sink_read(sink_t *s, uint8_t *p, size_t len);
 static int sink_tell(sink_t *s, sink_result_t *result,
     char err[SINK_ERR_LEN]);
 static int sink_name(sink_t *s, const sink_result_t *result,
@@ -54,41 +76,82 @@ static int sink_name(sink_t *s, const sink_result_t *result,
 
 
 sink_t *
-sink_open(const char *dir, const char *id, char err[SINK_ERR_LEN])
-{
-    return sink_new(dir, id, ".part", O_WRONLY | O_CREAT | O_EXCL, err);
-}
-
-
-/* errno is 0 when it is not about the file. */
-
-static sink_t *
-sink_new(const char *dir, const char *id, const char *suffix, int flags,
+sink_open(const char *dir, const char *id, unsigned level,
     char err[SINK_ERR_LEN])
 {
-    int      saved;
-    char     name[SINK_ID_LEN + 16];
     sink_t  *s;
 
-    errno = 0;
+    s = sink_new(level ? FRAME_MAX_RAW : SINK_BUFFER, level);
 
-    if (!sink_is_id(id)) {
-        snprintf(err, SINK_ERR_LEN, "an id has 32 hex digits");
-        return NULL;
-    }
-
-    s = calloc(1, sizeof(*s));
     if (s == NULL) {
         snprintf(err, SINK_ERR_LEN, "out of memory");
         return NULL;
     }
 
+    if (sink_file(s, dir, id, text_suffixes[0], O_WRONLY | O_CREAT | O_EXCL,
+                  err)
+        != 0)
+    {
+        sink_free(s);
+        return NULL;
+    }
+
+    return s;
+}
+
+
+static sink_t *
+sink_new(size_t size, unsigned level)
+{
+    sink_t  *s;
+
+    s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return NULL;
+    }
+
     s->fd = -1;
-    s->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    s->dir = -1;
     s->md = EVP_MD_CTX_new();
+    s->size = size;
+    s->buf = malloc(size);
+    s->zstd = level != 0;
+    s->packer = level ? frame_packer_new(level) : NULL;
     cut_init(&s->cut);
+
+    if (s->md == NULL || EVP_DigestInit_ex(s->md, EVP_sha256(), NULL) != 1
+        || s->buf == NULL || (level && s->packer == NULL))
+    {
+        sink_free(s);
+        return NULL;
+    }
+
+    return s;
+}
+
+
+/* errno is 0 when it is not about the file. */
+
+static int
+sink_file(sink_t *s, const char *dir, const char *id, const char *suffix,
+    int flags, char err[SINK_ERR_LEN])
+{
+    int   saved;
+    char  name[SINK_ID_LEN + 16];
+
+    errno = 0;
+
+    if (!sink_is_id(id)) {
+        snprintf(err, SINK_ERR_LEN, "an id has 32 hex digits");
+        return -1;
+    }
+
     memcpy(s->id, id, SINK_ID_LEN);
     snprintf(name, sizeof(name), "%s%s", s->id, suffix);
+
+    if (s->dir == -1) {
+        s->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
 
     if (s->dir != -1) {
         s->fd = openat(s->dir, name, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -97,18 +160,11 @@ sink_new(const char *dir, const char *id, const char *suffix, int flags,
     if (s->fd == -1) {
         saved = errno;
         snprintf(err, SINK_ERR_LEN, "%s/%s: %s", dir, name, strerror(saved));
-        sink_free(s);
         errno = saved;
-        return NULL;
+        return -1;
     }
 
-    if (s->md == NULL || EVP_DigestInit_ex(s->md, EVP_sha256(), NULL) != 1) {
-        snprintf(err, SINK_ERR_LEN, "out of memory");
-        sink_free(s);
-        return NULL;
-    }
-
-    return s;
+    return 0;
 }
 
 
@@ -124,6 +180,9 @@ sink_free(sink_t *s)
     }
 
     EVP_MD_CTX_free(s->md);
+    frame_packer_free(s->packer);
+    frame_opener_free(s->opener);
+    free(s->buf);
     free(s);
 }
 
@@ -148,7 +207,7 @@ sink_write(sink_t *s, const uint8_t *p, size_t len, char err[SINK_ERR_LEN])
     }
 
     while (len) {
-        n = sizeof(s->buf) - s->len;
+        n = s->size - s->len;
         n = n < len ? n : len;
         memcpy(s->buf + s->len, p, n);
 
@@ -162,7 +221,7 @@ sink_write(sink_t *s, const uint8_t *p, size_t len, char err[SINK_ERR_LEN])
         p += n;
         len -= n;
 
-        if (s->len == sizeof(s->buf) && sink_flush(s, err) != 0) {
+        if (s->len == s->size && sink_flush(s, err) != 0) {
             s->lost += len;
             return -1;
         }
@@ -180,7 +239,7 @@ sink_spoilt(sink_t *s, size_t len, const char *why)
     char    ignored[SINK_ERR_LEN];
     size_t  whole;
 
-    whole = (size_t) (s->cut.whole - s->written);
+    whole = (size_t) (s->cut.whole - s->kept);
     s->lost += s->len + len - whole;
     s->len = whole;
 
@@ -190,14 +249,42 @@ sink_spoilt(sink_t *s, size_t len, const char *why)
 }
 
 
+/* What is whole goes into the file; the rest moves to the front. */
+
 int
-sink_sync(sink_t *s, char err[SINK_ERR_LEN])
+sink_flush(sink_t *s, char err[SINK_ERR_LEN])
 {
+    size_t  n;
+
     if (s->failed) {
         snprintf(err, SINK_ERR_LEN, "%s", s->why);
         return -1;
     }
 
+    n = (size_t) (s->cut.whole - s->kept);
+
+    if (n == 0) {
+        return 0;
+    }
+
+    if (sink_keep(s, n) != 0) {
+        snprintf(err, SINK_ERR_LEN, "%s.part: %s", s->id, strerror(errno));
+        snprintf(s->why, sizeof(s->why), "%s", err);
+        s->failed = 1;
+        return -1;
+    }
+
+    s->kept += n;
+    s->len -= n;
+    memmove(s->buf, s->buf + n, s->len);
+
+    return 0;
+}
+
+
+int
+sink_sync(sink_t *s, char err[SINK_ERR_LEN])
+{
     if (sink_flush(s, err) != 0) {
         return -1;
     }
@@ -214,7 +301,7 @@ sink_sync(sink_t *s, char err[SINK_ERR_LEN])
 uint64_t
 sink_bytes(const sink_t *s)
 {
-    return s->failed ? s->written : s->cut.whole;
+    return s->failed ? s->kept : s->cut.whole;
 }
 
 
@@ -225,26 +312,33 @@ sink_written(const sink_t *s)
 }
 
 
-/* What is whole goes into the file; the rest moves to the front. */
-
-int
-sink_flush(sink_t *s, char err[SINK_ERR_LEN])
+uint64_t
+sink_most(const sink_t *s)
 {
-    size_t  n;
+    return s->written + s->len + (s->zstd ? FRAME_MAX_MORE : 0);
+}
 
-    n = (size_t) (s->cut.whole - s->written);
 
-    if (sink_put(s, s->buf, n) != 0) {
-        snprintf(err, SINK_ERR_LEN, "%s.part: %s", s->id, strerror(errno));
-        snprintf(s->why, sizeof(s->why), "%s", err);
-        s->failed = 1;
+/* The first bytes of buf, as they are or as a frame. */
+
+static int
+sink_keep(sink_t *s, size_t len)
+{
+    size_t          n;
+    const uint8_t  *frame;
+
+    if (s->packer == NULL) {
+        return sink_put(s, s->buf, len);
+    }
+
+    n = frame_pack(s->packer, s->buf, len, &frame);
+
+    if (n == 0) {
+        errno = ENOMEM;
         return -1;
     }
 
-    s->len -= n;
-    memmove(s->buf, s->buf + n, s->len);
-
-    return 0;
+    return sink_put(s, frame, n);
 }
 
 
@@ -347,39 +441,74 @@ sink_left(const char *dir, const char *id, int *named,
     char err[SINK_ERR_LEN])
 {
     char     other[SINK_ERR_LEN];
+    size_t   i;
     sink_t  *s;
 
     *named = 0;
-    s = sink_new(dir, id, ".part", O_RDWR, err);
+    s = sink_new(FRAME_MAX, 0);
 
-    if (s != NULL || errno != ENOENT) {
+    if (s == NULL) {
+        snprintf(err, SINK_ERR_LEN, "out of memory");
+        return NULL;
+    }
+
+    if (sink_file(s, dir, id, text_suffixes[0], O_RDWR, err) == 0) {
         return s;
     }
 
     *named = 1;
-    s = sink_new(dir, id, ".pcapng", O_RDONLY, other);
 
-    return s != NULL ? s : sink_new(dir, id, ".pcap", O_RDONLY, other);
+    for (i = 1; errno == ENOENT && text_suffixes[i]; i++) {
+        if (sink_file(s, dir, id, text_suffixes[i], O_RDONLY, other) == 0) {
+            return s;
+        }
+    }
+
+    sink_free(s);
+
+    return NULL;
 }
 
 
-/* Goes over the file as it is: how much of it is whole, and its hash. */
+/*
+ * Goes over the file as it is: how much of it is whole, and its hash. What it
+ * is its own begin tells: since then the configuration may have changed.
+ */
 
 static int
 sink_reread(sink_t *s, char err[SINK_ERR_LEN])
 {
+    off_t    total;
+    ssize_t  n;
+
+    total = lseek(s->fd, 0, SEEK_END);
+    n = pread(s->fd, s->buf, CUT_HEAD_LEN, 0);
+
+    if (total == -1 || n == -1 || lseek(s->fd, 0, SEEK_SET) == -1) {
+        snprintf(err, SINK_ERR_LEN, "%s.part: %s", s->id, strerror(errno));
+        return -1;
+    }
+
+    s->zstd = frame_is(s->buf, (size_t) n);
+
+    return s->zstd ? sink_reread_frames(s, (uint64_t) total, err)
+                   : sink_reread_plain(s, (uint64_t) total, err);
+}
+
+
+static int
+sink_reread_plain(sink_t *s, uint64_t total, char err[SINK_ERR_LEN])
+{
     ssize_t   n;
-    uint64_t  left, total;
+    uint64_t  left;
 
     for ( ;; ) {
-        n = read(s->fd, s->buf, sizeof(s->buf));
+        n = sink_read(s, s->buf, s->size);
 
         if (n <= 0 || cut_feed(&s->cut, s->buf, (size_t) n) != 0) {
             break;
         }
     }
-
-    total = (uint64_t) lseek(s->fd, 0, SEEK_END);
 
     if (n < 0 || lseek(s->fd, 0, SEEK_SET) == -1) {
         snprintf(err, SINK_ERR_LEN, "%s.part: %s", s->id, strerror(errno));
@@ -389,8 +518,7 @@ sink_reread(sink_t *s, char err[SINK_ERR_LEN])
     s->lost = total - s->cut.whole;
 
     for (left = s->cut.whole; left; left -= (uint64_t) n) {
-        n = read(s->fd, s->buf, left < sizeof(s->buf) ? (size_t) left
-                                                      : sizeof(s->buf));
+        n = sink_read(s, s->buf, left < s->size ? (size_t) left : s->size);
 
         if (n <= 0 || EVP_DigestUpdate(s->md, s->buf, (size_t) n) != 1) {
             snprintf(err, SINK_ERR_LEN, "%s.part: cannot be read again",
@@ -399,9 +527,116 @@ sink_reread(sink_t *s, char err[SINK_ERR_LEN])
         }
     }
 
+    s->kept = s->cut.whole;
     s->written = s->cut.whole;
 
     return 0;
+}
+
+
+/*
+ * What is lost is bytes of the capture, as heads of frames tell; where none
+ * can be read it is those of the file.
+ */
+
+static int
+sink_reread_frames(sink_t *s, uint64_t total, char err[SINK_ERR_LEN])
+{
+    int            good;
+    size_t         at, have;
+    ssize_t        n;
+    frame_t        f;
+    uint64_t       seen;
+    frame_state_t  state;
+
+    s->opener = frame_opener_new();
+
+    if (s->opener == NULL) {
+        snprintf(err, SINK_ERR_LEN, "out of memory");
+        return -1;
+    }
+
+    good = 1;
+    n = 1;
+    seen = 0;
+
+    for (at = 0, have = 0; ; ) {
+        state = frame_look(s->buf + at, have - at, &f);
+
+        if (state == FRAME_TORN && n > 0) {
+            have -= at;
+            memmove(s->buf, s->buf + at, have);
+            at = 0;
+            n = sink_read(s, s->buf + have, s->size - have);
+            have += n > 0 ? (size_t) n : 0;
+            continue;
+        }
+
+        if (state != FRAME_WHOLE) {
+            break;
+        }
+
+        if (sink_frame(s, s->buf + at, &f, &good) != 0) {
+            n = -1;
+            errno = ENOMEM;
+            break;
+        }
+
+        at += f.len;
+        seen += f.len;
+    }
+
+    if (n < 0) {
+        snprintf(err, SINK_ERR_LEN, "%s.part: %s", s->id, strerror(errno));
+        return -1;
+    }
+
+    s->lost += f.raw ? f.raw : total - seen;
+
+    return 0;
+}
+
+
+/*
+ * One that is whole by its lengths. It must be so by its checksum, too, and
+ * end at a block; behind one that is not, nothing is kept.
+ */
+
+static int
+sink_frame(sink_t *s, const uint8_t *p, const frame_t *f, int *good)
+{
+    const uint8_t  *raw;
+
+    if (!*good || frame_open(s->opener, p, f, &raw) != 0
+        || cut_feed(&s->cut, raw, f->raw) != 0
+        || s->cut.whole != s->cut.offset)
+    {
+        *good = 0;
+        s->lost += f->raw;
+        return 0;
+    }
+
+    if (EVP_DigestUpdate(s->md, p, f->len) != 1) {
+        return -1;
+    }
+
+    s->kept += f->raw;
+    s->written += f->len;
+
+    return 0;
+}
+
+
+static ssize_t
+sink_read(sink_t *s, uint8_t *p, size_t len)
+{
+    ssize_t  n;
+
+    do {
+        n = read(s->fd, p, len);
+    } while (n == -1 && errno == EINTR);
+
+    return n;
 }
 
 
@@ -414,8 +649,9 @@ sink_tell(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN])
     unsigned  i, len;
 
     memset(result, 0, sizeof(*result));
-    snprintf(result->name, sizeof(result->name), "%s%s", s->id,
-             s->cut.kind == CUT_PCAP ? ".pcap" : ".pcapng");
+    snprintf(result->name, sizeof(result->name), "%s%s%s", s->id,
+             s->cut.kind == CUT_PCAP ? ".pcap" : ".pcapng",
+             s->zstd ? ".zst" : "");
     snprintf(result->why, sizeof(result->why), "%s", s->why);
 
     if (EVP_DigestFinal_ex(s->md, sum, &len) != 1) {
@@ -428,6 +664,7 @@ sink_tell(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN])
     }
 
     result->bytes = s->written;
+    result->raw = s->kept;
     result->lost = s->lost;
 
     return 0;

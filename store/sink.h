@@ -3,7 +3,8 @@
  * is called ID.part; when it has ended it is cut behind its last whole block,
  * brought to the disk and renamed, so that a file without ".part" is always a
  * whole capture. Only whole blocks are written, so after a crash little or
- * nothing has to be cut off.
+ * nothing has to be cut off. A compressed one is written in frames (frame.h),
+ * each of whole blocks, and cut behind the last one that is whole.
  *
  * Ids come from the API and are 32 hex digits: nothing else becomes a name.
  */
@@ -20,7 +21,9 @@
 
 typedef struct {
     uint64_t   bytes;                /* in the file */
-    uint64_t   lost;                 /* taken, and not in the file */
+    uint64_t   raw;                  /* of the capture in it; the same, if it
+                                      * is not compressed */
+    uint64_t   lost;                 /* of the capture: taken, not in it */
     char       why[SINK_ERR_LEN];    /* a write failed; or empty: what is lost
                                       * is the begin of a block */
     char       sha256[SINK_SHA256_LEN + 1];
@@ -31,10 +34,12 @@ typedef struct sink_s  sink_t;
 
 
 /*
- * Begins ID.part in the folder; it must not be there. NULL with a text in
- * err: an id that is none, no folder, no right, no memory.
+ * Begins ID.part in the folder; it must not be there. level: of zstd (frame.h),
+ * or 0: as it comes. NULL with a text in err: an id that is none, no folder,
+ * no right, no memory.
  */
-sink_t *sink_open(const char *dir, const char *id, char err[SINK_ERR_LEN]);
+sink_t *sink_open(const char *dir, const char *id, unsigned level,
+    char err[SINK_ERR_LEN]);
 
 /*
  * Takes len bytes. 0, or -1 with a text in err: a full disk, no capture. Then
@@ -45,8 +50,8 @@ int sink_write(sink_t *s, const uint8_t *p, size_t len,
     char err[SINK_ERR_LEN]);
 
 /*
- * Writes all that is whole into the file, for those who read it while it
- * grows. 0 or -1 as sink_write().
+ * Writes all that is whole into the file, if there is any; for who reads it
+ * while it grows. 0 or -1 as sink_write().
  */
 int sink_flush(sink_t *s, char err[SINK_ERR_LEN]);
 
@@ -55,11 +60,14 @@ int sink_flush(sink_t *s, char err[SINK_ERR_LEN]);
  */
 int sink_sync(sink_t *s, char err[SINK_ERR_LEN]);
 
-/* Bytes that have been taken and are whole. */
+/* Bytes of the capture that have been taken and are whole. */
 uint64_t sink_bytes(const sink_t *s);
 
-/* Of these, bytes that are in the file. */
+/* Bytes that are in the file, which is whole up to there. */
 uint64_t sink_written(const sink_t *s);
+
+/* So many will be in it, at most, when all that was taken is. */
+uint64_t sink_most(const sink_t *s);
 
 /*
  * Ends the file: on the disk and with its own name, then the sink is gone. 0

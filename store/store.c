@@ -326,10 +326,8 @@ store_unlink(store_t *s, const char *id)
     log_t    log;
     size_t   i;
 
-    static const char  *const suffixes[] = { "part", "pcapng", "pcap" };
-
-    for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        snprintf(name, sizeof(name), "%s.%s", id, suffixes[i]);
+    for (i = 0; text_suffixes[i]; i++) {
+        snprintf(name, sizeof(name), "%s%s", id, text_suffixes[i]);
 
         if (unlinkat(s->folder, name, 0) != 0 && errno != ENOENT) {
             log = log_about(s->log, id);

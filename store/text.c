@@ -11,6 +11,11 @@
 #include "text.h"
 
 
+const char  *const text_suffixes[] = {
+    ".part", ".pcapng", ".pcap", ".pcapng.zst", ".pcap.zst", NULL
+};
+
+
 void
 text_clean(char *dst, size_t size, const char *src)
 {
@@ -53,7 +58,7 @@ int
 text_is_file(const char *name, char *id)
 {
     char         digits[33];
-    const char  *suffix;
+    size_t       i;
 
     snprintf(digits, sizeof(digits), "%s", name);
 
@@ -61,12 +66,15 @@ text_is_file(const char *name, char *id)
         return 0;
     }
 
-    suffix = name + 32;
-
     if (id != NULL) {
         memcpy(id, digits, sizeof(digits));
     }
 
-    return strcmp(suffix, ".pcapng") == 0 || strcmp(suffix, ".pcap") == 0
-           || strcmp(suffix, ".part") == 0;
+    for (i = 0; text_suffixes[i]; i++) {
+        if (strcmp(name + 32, text_suffixes[i]) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
 }

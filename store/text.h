@@ -19,6 +19,12 @@ void text_clean(char *dst, size_t size, const char *src);
 int text_is_hex(const char *s, size_t len);
 
 /*
+ * What names of its files have behind the id, ".part" first, then what ended
+ * captures have; NULL ends it.
+ */
+extern const char  *const text_suffixes[];
+
+/*
  * Is this name one that the store gives its files? id, if not NULL, gets the
  * 32 digits before the suffix and a NUL.
  */

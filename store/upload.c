@@ -41,6 +41,7 @@ static void upload_child(const store_t *s, const upload_t *up,
     int report, pid_t parent) __attribute__((noreturn));
 static int upload_parts(store_t *s, const char *id, upload_parts_t *parts,
     uint64_t *sent);
+static void upload_torn(record_t *rec, uint64_t bytes, uint64_t raw);
 static void upload_note_part(void *data, unsigned n, const char *etag);
 static void upload_hear(store_t *s, upload_t *up);
 static int upload_valid(const upload_report_t *r);
@@ -53,7 +54,6 @@ static void upload_ended(store_t *s, upload_t *up, int status);
 static void upload_free(store_t *s, upload_t *up);
 static void upload_scan(store_t *s);
 static void upload_found(void *data, const record_t *rec);
-static void upload_none(void *data, unsigned n, const char *etag);
 
 
 int
@@ -245,16 +245,17 @@ static int
 upload_parts(store_t *s, const char *id, upload_parts_t *parts,
     uint64_t *sent)
 {
-    unsigned  n;
+    record_parts_t  sum;
 
     parts->parts = calloc(S3_MAX_PARTS, sizeof(*parts->parts));
 
     if (parts->parts == NULL
-        || records_parts(s->records, id, upload_note_part, parts, &n, sent)
-           != 0)
+        || records_parts(s->records, id, upload_note_part, parts, &sum) != 0)
     {
         return -1;
     }
+
+    *sent = sum.bytes;
 
     if (parts->failed) {
         parts->n = 0;
@@ -286,10 +287,9 @@ upload_note_part(void *data, unsigned n, const char *etag)
 void
 upload_settle(store_t *s, record_t *rec)
 {
-    record_t     was;
-    unsigned     n;
-    uint64_t     sent;
-    const char  *base;
+    record_t         was;
+    const char      *base;
+    record_parts_t   sum;
 
     if (s->nuploads == 0 || records_get(s->records, rec->id, &was) != 1) {
         return;
@@ -298,36 +298,34 @@ upload_settle(store_t *s, record_t *rec)
     record_free(&was);
 
     if (was.object[0] == '\0'
-        || records_parts(s->records, rec->id, upload_none, NULL, &n, &sent)
-           != 0)
+        || records_parts(s->records, rec->id, NULL, NULL, &sum) != 0)
     {
         return;
     }
 
-    if (sent <= rec->bytes) {
+    if (sum.bytes <= rec->bytes) {
         rec->sweep = rec->state == RECORD_FAILED;
         return;
     }
 
-    rec->state = RECORD_INTERRUPTED;
-    rec->lost = was.bytes > sent ? was.bytes - sent : 0;
-    rec->bytes = sent;
-    rec->sha256[0] = '\0';
+    rec->lost = was.raw > sum.raw ? was.raw - sum.raw : 0;
+    upload_torn(rec, sum.bytes, sum.raw);
     rec->expires = rec->ended + rec->retention;
     base = strrchr(was.object, '/');
     snprintf(rec->file, sizeof(rec->file), "%.*s", RECORD_FILE_MAX,
              base ? base + 1 : was.object);
-    snprintf(rec->detail, sizeof(rec->detail), "its local file is gone; what "
-             "was in S3 by then is there");
 }
 
 
 static void
-upload_none(void *data, unsigned n, const char *etag)
+upload_torn(record_t *rec, uint64_t bytes, uint64_t raw)
 {
-    (void) data;
-    (void) n;
-    (void) etag;
+    rec->state = RECORD_INTERRUPTED;
+    rec->bytes = bytes;
+    rec->raw = raw;
+    rec->sha256[0] = '\0';
+    snprintf(rec->detail, sizeof(rec->detail), "its local file is gone; what "
+             "was in S3 by then is there");
 }
 
 
@@ -459,6 +457,7 @@ upload_valid(const upload_report_t *r)
 {
     return r->word >= UPLOAD_BEGUN && r->word <= UPLOAD_WELL
            && r->n <= S3_MAX_PARTS && r->bytes <= INT64_MAX
+           && r->raw <= INT64_MAX
            && memchr(r->key, '\0', sizeof(r->key)) != NULL
            && memchr(r->upload, '\0', sizeof(r->upload)) != NULL
            && memchr(r->etag, '\0', sizeof(r->etag)) != NULL
@@ -507,7 +506,8 @@ upload_note(store_t *s, upload_t *up)
         return records_upload(s->records, up->id, r->key, r->upload);
 
     case UPLOAD_PART:
-        return records_part(s->records, up->id, r->n, r->bytes, r->etag);
+        return records_part(s->records, up->id, r->n, r->bytes, r->raw,
+                            r->etag);
 
     case UPLOAD_DONE:
         return upload_done(s, up);
@@ -527,21 +527,22 @@ upload_done(store_t *s, upload_t *up)
     int                     rc;
     log_t                   log;
     record_t                rec;
+    record_parts_t          sum;
     const upload_report_t  *r;
 
     r = &up->report;
+
+    if (records_parts(s->records, up->id, NULL, NULL, &sum) != 0) {
+        return -1;
+    }
 
     if (records_get(s->records, up->id, &rec) != 1) {
         return -1;
     }
 
     if (r->bytes != rec.bytes) {
-        rec.state = RECORD_INTERRUPTED;
-        rec.lost += rec.bytes > r->bytes ? rec.bytes - r->bytes : 0;
-        rec.bytes = r->bytes;
-        rec.sha256[0] = '\0';
-        snprintf(rec.detail, sizeof(rec.detail), "its local file is gone; "
-                 "what was in S3 by then is there");
+        rec.lost += rec.raw > sum.raw ? rec.raw - sum.raw : 0;
+        upload_torn(&rec, r->bytes, sum.raw);
     }
 
     rec.place = RECORD_S3;
@@ -576,10 +577,8 @@ upload_unlink(const store_t *s, const char *id)
     log_t   log;
     size_t  i;
 
-    static const char  *const suffixes[] = { "pcapng", "pcap" };
-
-    for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        snprintf(name, sizeof(name), "%s.%s", id, suffixes[i]);
+    for (i = 1; text_suffixes[i]; i++) {
+        snprintf(name, sizeof(name), "%s%s", id, text_suffixes[i]);
 
         if (unlinkat(s->folder, name, 0) != 0 && errno != ENOENT) {
             log = log_about(s->log, id);

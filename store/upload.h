@@ -19,7 +19,7 @@
 
 typedef enum {
     UPLOAD_BEGUN = 1,                /* key; upload, or empty: one PUT */
-    UPLOAD_PART,                     /* n, bytes, etag */
+    UPLOAD_PART,                     /* n, bytes, raw, etag */
     UPLOAD_DONE,                     /* key, bytes: the object is whole */
     UPLOAD_FAILS,                    /* text: it waits, and tries again */
     UPLOAD_WELL                      /* no more */
@@ -30,6 +30,7 @@ typedef struct {
     upload_word_t  word;
     unsigned       n;
     uint64_t       bytes;
+    uint64_t       raw;              /* of a part: of the capture in it */
     char           key[RECORD_OBJECT_MAX + 1];
     char           upload[RECORD_UPLOAD_MAX + 1];
     char           etag[S3_ETAG_MAX + 1];

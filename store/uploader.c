@@ -17,9 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store.h"
-#include "uploader.h"
+#include "frame.h"
 #include "pcapx/cut.h"
+#include "store.h"
+#include "text.h"
+#include "uploader.h"
 
 
 #define UPLOADER_PART      (UINT64_C(8) << 20)
@@ -43,6 +45,7 @@ typedef struct {
     s3_t              *s3;
     int                fd;
     cut_kind_t         kind;
+    uint8_t           *frames;       /* of FRAME_MAX, if it is compressed */
     uint64_t           written;
     uint64_t           sent;
     int                ended;        /* written is all there will be */
@@ -67,10 +70,14 @@ static int uploader_hear(uploader_ctx_t *ctx, int flags);
 static void uploader_wait(uploader_ctx_t *ctx, int64_t ms);
 static uploader_step_t uploader_open(uploader_ctx_t *ctx);
 static int uploader_kind(uploader_ctx_t *ctx);
+static size_t uploader_head(uploader_ctx_t *ctx, uint8_t *head);
 static uploader_step_t uploader_torn(uploader_ctx_t *ctx);
 static uploader_step_t uploader_whole(uploader_ctx_t *ctx);
 static uploader_step_t uploader_part(uploader_ctx_t *ctx);
-static int uploader_cut(uploader_ctx_t *ctx, uint64_t *len);
+static int uploader_cut(uploader_ctx_t *ctx, uint64_t *len, uint64_t *raw);
+static int uploader_cut_blocks(uploader_ctx_t *ctx, uint64_t *len);
+static int uploader_cut_frames(uploader_ctx_t *ctx, uint64_t *len,
+    uint64_t *raw);
 static uploader_step_t uploader_begin(uploader_ctx_t *ctx);
 static uploader_step_t uploader_complete(uploader_ctx_t *ctx);
 static uploader_step_t uploader_again(uploader_ctx_t *ctx);
@@ -119,6 +126,7 @@ uploader_run(const uploader_t *u)
 
     s3_close(ctx->s3);
     free(ctx->parts);
+    free(ctx->frames);
 
     if (ctx->fd != -1) {
         close(ctx->fd);
@@ -279,18 +287,18 @@ uploader_wait(uploader_ctx_t *ctx, int64_t ms)
 static uploader_step_t
 uploader_open(uploader_ctx_t *ctx)
 {
+    int          again;
     char         name[RECORD_FILE_MAX + 1];
     size_t       i;
     struct stat  st;
 
-    static const char  *const suffixes[] = {
-        "part", "pcapng", "pcap", "part", "pcapng", "pcap"
-    };
-
-    for (i = 0; ctx->fd == -1 && i < 6; i++) {
-        snprintf(name, sizeof(name), "%s.%s", ctx->u->id, suffixes[i]);
-        ctx->fd = openat(ctx->u->folder, name,
-                         O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    for (again = 0; again < 2; again++) {
+        for (i = 0; ctx->fd == -1 && text_suffixes[i]; i++) {
+            snprintf(name, sizeof(name), "%s%s", ctx->u->id,
+                     text_suffixes[i]);
+            ctx->fd = openat(ctx->u->folder, name,
+                             O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        }
     }
 
     if (ctx->fd == -1 || fstat(ctx->fd, &st) != 0
@@ -310,12 +318,13 @@ static int
 uploader_kind(uploader_ctx_t *ctx)
 {
     cut_t    cut;
-    ssize_t  n;
+    size_t   n;
+    uint8_t  head[CUT_HEAD_LEN];
 
-    n = pread(ctx->fd, ctx->buf, CUT_HEAD_LEN, 0);
+    n = uploader_head(ctx, head);
     cut_init(&cut);
 
-    if (n <= 0 || cut_feed(&cut, ctx->buf, (size_t) n) != 0
+    if (n == 0 || cut_feed(&cut, head, n) != 0
         || cut.kind == CUT_START)
     {
         return -1;
@@ -324,12 +333,47 @@ uploader_kind(uploader_ctx_t *ctx)
     ctx->kind = cut.kind;
 
     if (ctx->key[0] == '\0') {
-        snprintf(ctx->key, sizeof(ctx->key), "%s%s.%s",
+        snprintf(ctx->key, sizeof(ctx->key), "%s%s.%s%s",
                  ctx->u->conf->s3.prefix, ctx->u->id,
-                 cut.kind == CUT_PCAP ? "pcap" : "pcapng");
+                 cut.kind == CUT_PCAP ? "pcap" : "pcapng",
+                 ctx->frames ? ".zst" : "");
     }
 
     return 0;
+}
+
+
+/* The first bytes of the capture; 0: there are none to be had. */
+
+static size_t
+uploader_head(uploader_ctx_t *ctx, uint8_t *head)
+{
+    size_t           len;
+    ssize_t          n;
+    frame_opener_t  *opener;
+
+    n = pread(ctx->fd, head, CUT_HEAD_LEN, 0);
+
+    if (n <= 0 || !frame_is(head, (size_t) n)) {
+        return n > 0 ? (size_t) n : 0;
+    }
+
+    if (ctx->frames == NULL) {
+        ctx->frames = malloc(FRAME_MAX);
+    }
+
+    opener = frame_opener_new();
+    len = 0;
+
+    if (ctx->frames != NULL && opener != NULL) {
+        n = pread(ctx->fd, ctx->frames, FRAME_MAX, 0);
+        len = n > 0 ? frame_peek(opener, ctx->frames, (size_t) n, head,
+                                 CUT_HEAD_LEN) : 0;
+    }
+
+    frame_opener_free(opener);
+
+    return len;
 }
 
 
@@ -424,7 +468,7 @@ uploader_send_begin(uploader_ctx_t *ctx, const s3_object_t *o)
 static uploader_step_t
 uploader_part(uploader_ctx_t *ctx)
 {
-    uint64_t          len;
+    uint64_t          len, raw;
     s3_body_t         body;
     s3_part_t        *part;
     upload_report_t   r;
@@ -433,7 +477,7 @@ uploader_part(uploader_ctx_t *ctx)
         return uploader_no(ctx, "it is larger than an object can be");
     }
 
-    if (uploader_cut(ctx, &len) != 0) {
+    if (uploader_cut(ctx, &len, &raw) != 0) {
         return uploader_no(ctx, "its file cannot be read, or is no capture "
                            "behind byte %llu", (unsigned long long) ctx->sent);
     }
@@ -452,6 +496,7 @@ uploader_part(uploader_ctx_t *ctx)
     r.word = UPLOAD_PART;
     r.n = part->n;
     r.bytes = len;
+    r.raw = raw;
     snprintf(r.etag, sizeof(r.etag), "%s", part->etag);
     uploader_tell(ctx, &r);
 
@@ -463,15 +508,34 @@ uploader_part(uploader_ctx_t *ctx)
 }
 
 
-/* Up to the first end of a block behind what the next part has at least. */
+/* What the next part has, and how much of the capture that is. */
 
 static int
-uploader_cut(uploader_ctx_t *ctx, uint64_t *len)
+uploader_cut(uploader_ctx_t *ctx, uint64_t *len, uint64_t *raw)
+{
+    int  rc;
+
+    if (ctx->frames != NULL) {
+        return uploader_cut_frames(ctx, len, raw);
+    }
+
+    rc = uploader_cut_blocks(ctx, len);
+    *raw = *len;
+
+    return rc;
+}
+
+
+/* Up to the first end of a block behind what it has at least. */
+
+static int
+uploader_cut_blocks(uploader_ctx_t *ctx, uint64_t *len)
 {
     cut_t     cut;
     ssize_t   n;
     uint64_t  left, least;
 
+    *len = 0;
     least = uploader_part_size(ctx->nparts + 1);
     left = ctx->written - ctx->sent;
 
@@ -501,6 +565,53 @@ uploader_cut(uploader_ctx_t *ctx, uint64_t *len)
     }
 
     *len = cut.whole;
+
+    return 0;
+}
+
+
+/* The same with frames: these are gone over in any case, for what they hold. */
+
+static int
+uploader_cut_frames(uploader_ctx_t *ctx, uint64_t *len, uint64_t *raw)
+{
+    size_t    at, have;
+    ssize_t   n;
+    frame_t   f;
+    uint64_t  left, least;
+
+    least = uploader_part_size(ctx->nparts + 1);
+    left = ctx->written - ctx->sent;
+    least = left < least ? left : least;
+    at = have = 0;
+
+    for (*len = *raw = 0; *len < least; ) {
+
+        switch (frame_look(ctx->frames + at, have - at, &f)) {
+
+        case FRAME_WHOLE:
+            at += f.len;
+            *len += f.len;
+            *raw += f.raw;
+            continue;
+
+        case FRAME_TORN:
+            n = pread(ctx->fd, ctx->frames, left - *len < FRAME_MAX
+                      ? (size_t) (left - *len) : FRAME_MAX,
+                      (off_t) (ctx->sent + *len));
+
+            if (n > 0 && (size_t) n > have - at) {
+                at = 0;
+                have = (size_t) n;
+                continue;
+            }
+
+            return -1;
+
+        default:
+            return -1;
+        }
+    }
 
     return 0;
 }
@@ -593,8 +704,9 @@ uploader_object(uploader_ctx_t *ctx,
 
     name = strrchr(ctx->key, '/');
     object = (s3_object_t) {
-        .type = ctx->kind == CUT_PCAP ? "application/vnd.tcpdump.pcap"
-                                      : "application/x-pcapng",
+        .type = ctx->frames ? "application/zstd"
+                : ctx->kind == CUT_PCAP ? "application/vnd.tcpdump.pcap"
+                                        : "application/x-pcapng",
         .file_name = name ? name + 1 : ctx->key, .tags = tags, .ntags = 3
     };
 

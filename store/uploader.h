@@ -1,8 +1,9 @@
 /*
  * store/uploader.h: what the process of one upload does: reads the file of a
  * capture as far as it is written, and sends it to S3 in parts that end
- * behind a block. It goes on until the object is whole, however long S3 is
- * away; it knows no record and no other capture.
+ * behind a block, or behind a frame where it is compressed. It goes on until
+ * the object is whole, however long S3 is away; it knows no record and no
+ * other capture.
  */
 
 #ifndef STORE_UPLOADER_H

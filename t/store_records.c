@@ -60,6 +60,7 @@ record(const char *id, const char *owner, record_state_t state,
     rec.expires = created + 100;
     rec.retention = 100;
     rec.bytes = bytes;
+    rec.raw = 3 * bytes;
     rec.about = "{\"target\":\"o'hara; DROP TABLE captures\"}";
 
     return rec;
@@ -125,11 +126,11 @@ newer(void)
     sqlite3  *db;
 
     ok(sqlite3_open(path, &db) == SQLITE_OK
-       && sqlite3_exec(db, "PRAGMA user_version = 4", NULL, NULL, NULL)
+       && sqlite3_exec(db, "PRAGMA user_version = 5", NULL, NULL, NULL)
           == SQLITE_OK, "a newer version");
     sqlite3_close(db);
-    refused("a newer version", path, "of version 4, this program knows "
-            "version 3");
+    refused("a newer version", path, "of version 5, this program knows "
+            "version 4");
 }
 
 
@@ -201,27 +202,28 @@ retention(records_t *r)
 static void
 uploads(records_t *r)
 {
-    char      text[256];
-    uint64_t  bytes;
-    unsigned  n;
+    int             n;
+    char            text[256];
+    record_parts_t  sum;
 
-    ok(records_part(r, ID("2"), 2, 20, "\"b\"") == 0
-       && records_part(r, ID("2"), 1, 10, "\"a\"") == 0
-       && records_part(r, ID("2"), 2, 30, "\"c\"") == 0, "parts");
+    ok(records_part(r, ID("2"), 2, 20, 20, "\"b\"") == 0
+       && records_part(r, ID("2"), 1, 10, 100, "\"a\"") == 0
+       && records_part(r, ID("2"), 2, 30, 500, "\"c\"") == 0, "parts");
 
     text[0] = '\0';
-    ok(records_parts(r, ID("2"), note_part, text, &n, &bytes) == 0
-       && strcmp(text, "1=\"a\" 2=\"c\" ") == 0 && n == 2 && bytes == 40,
+    ok(records_parts(r, ID("2"), note_part, text, &sum) == 0
+       && strcmp(text, "1=\"a\" 2=\"c\" ") == 0 && sum.n == 2
+       && sum.bytes == 40 && sum.raw == 600,
        "in their order, the last of each (%s)", text);
 
     ok(records_upload(r, ID("2"), "k", "next") == 0
-       && records_parts(r, ID("2"), note_part, text, &n, &bytes) == 0
-       && n == 0, "another upload has none yet");
+       && records_parts(r, ID("2"), NULL, NULL, &sum) == 0 && sum.n == 0
+       && sum.raw == 0, "another upload has none yet");
     n = records_upload(r, ID("9"), "k", "x") == -1;
     ok(n && strcmp(records_error(r), "there is no such row") == 0,
        "an upload of nothing: %s", records_error(r));
 
-    n = records_part(r, ID("9"), 1, 10, "\"a\"") == -1;
+    n = records_part(r, ID("9"), 1, 10, 10, "\"a\"") == -1;
     ok(n && strstr(records_error(r), "FOREIGN KEY") != NULL,
        "of a capture that is not known: %s", records_error(r));
 }
@@ -329,6 +331,58 @@ updates(records_t *r, record_t *rec)
 }
 
 
+/* What version 3 made, cut to what differs. */
+
+static void
+older(void)
+{
+    int              rc;
+    char             err[RECORDS_ERR_LEN];
+    sqlite3         *db;
+    record_t         rec;
+    records_t       *r;
+    record_parts_t   sum;
+
+    rc = sqlite3_open(path, &db) == SQLITE_OK
+         && sqlite3_exec(db,
+            "CREATE TABLE captures (id TEXT PRIMARY KEY, owner TEXT,"
+            " state INTEGER, created INTEGER, ended INTEGER,"
+            " retention INTEGER, expires INTEGER, gone INTEGER,"
+            " bytes INTEGER, lost INTEGER, packets INTEGER, dropped INTEGER,"
+            " sha256 TEXT, status TEXT, detail TEXT, file TEXT, upload TEXT,"
+            " object TEXT, place INTEGER, sweep INTEGER, about TEXT)"
+            " WITHOUT ROWID;"
+            "CREATE TABLE parts (id TEXT REFERENCES captures (id)"
+            " ON DELETE CASCADE, n INTEGER, bytes INTEGER, etag TEXT,"
+            " PRIMARY KEY (id, n)) WITHOUT ROWID;"
+            "INSERT INTO captures VALUES ('" ID("1") "', 'ann', 2, 1, 1, 1, 1,"
+            " 0, 700, 0, 0, 0, '', '', '', '', 'u', 'o', 0, 0, '{}');"
+            "INSERT INTO parts VALUES ('" ID("1") "', 1, 70, 'e');"
+            "PRAGMA user_version = 3", NULL, NULL, NULL) == SQLITE_OK;
+    sqlite3_close(db);
+    ok(rc, "records of version 3");
+
+    r = records_open(path, err);
+
+    if (ok(r != NULL, "are opened")) {
+        ok(records_get(r, ID("1"), &rec) == 1 && rec.raw == 700
+           && strcmp(rec.about, "{}") == 0 && records_update(r, &rec) == 0
+           && records_parts(r, ID("1"), NULL, NULL, &sum) == 0
+           && sum.bytes == 70 && sum.raw == 70, "and are as they were");
+        record_free(&rec);
+        records_close(r);
+        r = records_open(path, err);
+        ok(r != NULL, "once and for all");
+        records_close(r);
+
+    } else {
+        printf("# %s\n", err);
+    }
+
+    unlink(path);
+}
+
+
 int
 main(void)
 {
@@ -362,7 +416,7 @@ main(void)
     ok(records_get(r, ID("1"), &other) == 1
        && strcmp(other.about, rec.about) == 0
        && strcmp(other.owner, "ann") == 0 && other.state == RECORD_STORED
-       && other.bytes == 100 && other.expires == 1100
+       && other.bytes == 100 && other.raw == 300 && other.expires == 1100
        && other.retention == 100 && strcmp(other.status, "complete") == 0
        && other.detail[0] == '\0' && other.file[0] == '\0',
        "all of it is there again");
@@ -385,6 +439,7 @@ main(void)
     records_close(r);
     newer();
     unlink(path);
+    older();
     ok(rmdir(dir) == 0, "nothing is left");
 
     return tap_done();

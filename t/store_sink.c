@@ -81,7 +81,7 @@ holds(const sink_result_t *r, size_t len, uint64_t lost, const char *what)
     got = f != NULL ? fread(buf, 1, LEN + 1, f) : LEN + 1;
 
     ok(got == len && memcmp(buf, stream, len) == 0 && r->bytes == len
-       && r->lost == lost && strcmp(r->sha256, hex) == 0
+       && r->raw == len && r->lost == lost && strcmp(r->sha256, hex) == 0
        && strcmp(r->name, ID ".pcapng") == 0
        && access(path_of(ID ".part"), F_OK) == -1,
        "%s: %zu bytes, %llu lost", what, len, (unsigned long long) lost);
@@ -101,7 +101,7 @@ begin(void)
     char     err[SINK_ERR_LEN];
     sink_t  *s;
 
-    s = sink_open(dir, ID, err);
+    s = sink_open(dir, ID, 0, err);
 
     if (s == NULL) {
         printf("Bail out! %s\n", err);
@@ -272,13 +272,13 @@ refusals(void)
     };
 
     for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
-        ok(sink_open(dir, ids[i], err) == NULL
+        ok(sink_open(dir, ids[i], 0, err) == NULL
            && strcmp(err, "an id has 32 hex digits") == 0,
            "\"%s\" is no name", ids[i]);
     }
 
     s = begin();
-    ok(sink_open(dir, ID, err) == NULL && strstr(err, "File exists") != NULL,
+    ok(sink_open(dir, ID, 0, err) == NULL && strstr(err, "File exists") != NULL,
        "twice: %s", err);
     ok(sink_close(s, &r, err) == 0, "the first goes on");
     s = begin();
@@ -293,7 +293,7 @@ refusals(void)
        && sink_recover(dir, ID, &r, err) == -1, "a link is not followed");
     unlink(path_of(ID ".part"));
 
-    ok(sink_open("/nonexistent", ID, err) == NULL
+    ok(sink_open("/nonexistent", ID, 0, err) == NULL
        && strstr(err, "No such file") != NULL, "no folder: %s", err);
 }
 

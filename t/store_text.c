@@ -30,7 +30,8 @@ main(void)
     char    id[33];
 
     static const char  *const none[] = {
-        "", ID, ID ".pcap.part", ID ".pcapng/", ID "x.pcap", "../" ID,
+        "", ID, ID ".pcap.part", ID ".zst", ID ".part.zst",
+        ID ".pcapng/", ID "x.pcap", "../" ID,
         "0123456789ABCDEF0123456789ABCDEF.pcap", "records.db", ID ".",
         "0123456789abcdef0123456789abcde.pcap"
     };
@@ -52,6 +53,8 @@ main(void)
     ok(text_is_file(ID ".pcapng", id) && strcmp(id, ID) == 0
        && text_is_file(ID ".pcap", NULL) && text_is_file(ID ".part", id),
        "files of the store");
+    ok(text_is_file(ID ".pcapng.zst", id) && text_is_file(ID ".pcap.zst", id),
+       "compressed ones");
 
     for (i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
         ok(!text_is_file(none[i], id), "no file of the store: %s", none[i]);
