@@ -72,10 +72,23 @@ ngx_pcap_api_file_header(ngx_pcap_api_ctx_t *ctx, const char *name,
 }
 
 
+/* What is in it: its digest and, if it is compressed, what it was before. */
 static ngx_int_t
-ngx_pcap_api_file_digest(ngx_pcap_api_ctx_t *ctx, json_t *rec)
+ngx_pcap_api_file_content(ngx_pcap_api_ctx_t *ctx, json_t *rec)
 {
+    char         raw[NGX_INT64_LEN + 1];
     const char  *digest;
+
+    (void) ngx_snprintf((u_char *) raw, sizeof(raw), "%uL%Z",
+                        ngx_pcap_api_record_number(rec, "raw"));
+
+    if (ngx_pcap_api_record_is_zstd(rec)
+        && ngx_pcap_api_file_header(ctx, "X-Pcap-Uncompressed-Bytes", "%s",
+                                    raw)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     digest = ngx_pcap_api_record_text(rec, "sha256");
 
@@ -98,7 +111,7 @@ ngx_pcap_api_file_general(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    return ngx_pcap_api_file_digest(ctx, rec);
+    return ngx_pcap_api_file_content(ctx, rec);
 }
 
 
@@ -112,7 +125,10 @@ ngx_pcap_api_file_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     file = ngx_pcap_api_record_text(rec, "file");
     dot = file + NGX_PCAP_API_ID_LEN;
 
-    if (ngx_strcmp(dot, ".pcapng") == 0) {
+    if (ngx_pcap_api_record_is_zstd(rec)) {
+        ngx_str_set(&r->headers_out.content_type, "application/zstd");
+
+    } else if (ngx_strcmp(dot, ".pcapng") == 0) {
         ngx_str_set(&r->headers_out.content_type, "application/x-pcapng");
 
     } else {
@@ -259,7 +275,7 @@ ngx_pcap_api_file_redirect(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     ngx_str_t *url)
 {
     if (ngx_pcap_api_add_header(r, "Location", url) != NGX_OK
-        || ngx_pcap_api_file_digest(ctx, ctx->stored.record) != NGX_OK)
+        || ngx_pcap_api_file_content(ctx, ctx->stored.record) != NGX_OK)
     {
         return NGX_ERROR;
     }

@@ -17,16 +17,33 @@ static ngx_uint_t
 ngx_pcap_api_record_file_fits(json_t *file, const char *id)
 {
     size_t       len;
+    ngx_uint_t   i;
     const char  *s;
+
+    static const char *const  suffixes[] = {
+        ".pcapng", ".pcap", ".pcapng.zst", ".pcap.zst"
+    };
 
     s = json_string_value(file);
     len = json_string_length(file);
 
-    return len == 0
-           || (len > NGX_PCAP_API_ID_LEN
-               && ngx_memcmp(s, id, NGX_PCAP_API_ID_LEN) == 0
-               && (ngx_strcmp(s + NGX_PCAP_API_ID_LEN, ".pcapng") == 0
-                   || ngx_strcmp(s + NGX_PCAP_API_ID_LEN, ".pcap") == 0));
+    if (len == 0) {
+        return 1;
+    }
+
+    if (len <= NGX_PCAP_API_ID_LEN
+        || ngx_memcmp(s, id, NGX_PCAP_API_ID_LEN) != 0)
+    {
+        return 0;
+    }
+
+    for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        if (ngx_strcmp(s + NGX_PCAP_API_ID_LEN, suffixes[i]) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -80,6 +97,14 @@ ngx_pcap_api_record_url_fits(json_t *url)
 }
 
 
+static ngx_uint_t
+ngx_pcap_api_record_number_fits(json_t *n, json_int_t max)
+{
+    return json_is_integer(n) && json_integer_value(n) >= 0
+           && json_integer_value(n) <= max;
+}
+
+
 /* 1: it is a record, with all that is read below. */
 static ngx_uint_t
 ngx_pcap_api_record_fits(json_t *rec)
@@ -117,12 +142,21 @@ ngx_pcap_api_record_fits(json_t *rec)
     for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         n = json_object_get(rec, numbers[i]);
 
-        if (!json_is_integer(n) || json_integer_value(n) < 0
-            || json_integer_value(n) > (i < 4 ? NGX_PCAP_API_RECORD_TIME
-                                              : NGX_PCAP_API_RECORD_MAX))
+        if (!ngx_pcap_api_record_number_fits(n,
+                i < 4 ? NGX_PCAP_API_RECORD_TIME : NGX_PCAP_API_RECORD_MAX))
         {
             return 0;
         }
+    }
+
+    /* a store of a version before this one does not say that */
+
+    n = json_object_get(rec, "raw");
+
+    if (n != NULL
+        && !ngx_pcap_api_record_number_fits(n, NGX_PCAP_API_RECORD_MAX))
+    {
+        return 0;
     }
 
     return ngx_pcap_api_record_file_fits(json_object_get(rec, "file"), id)
@@ -142,6 +176,19 @@ uint64_t
 ngx_pcap_api_record_number(json_t *rec, const char *name)
 {
     return (uint64_t) json_integer_value(json_object_get(rec, name));
+}
+
+
+ngx_uint_t
+ngx_pcap_api_record_is_zstd(json_t *rec)
+{
+    size_t       len;
+    const char  *file;
+
+    file = ngx_pcap_api_record_text(rec, "file");
+    len = ngx_strlen(file);
+
+    return len > 4 && ngx_strcmp(file + len - 4, ".zst") == 0;
 }
 
 
@@ -258,6 +305,12 @@ ngx_pcap_api_stored_part(ngx_pcap_api_ctx_t *ctx, json_t *rec)
 
     if (ngx_pcap_api_record_number(rec, "lost")) {
         json_object_set(doc, "lost", json_object_get(rec, "lost"));
+    }
+
+    if (ngx_pcap_api_record_is_zstd(rec)) {
+        json_object_set_new(doc, "compression", json_string("zstd"));
+        json_object_set(doc, "uncompressed_bytes",
+                        json_object_get(rec, "raw"));
     }
 
     ngx_pcap_api_stored_text(doc, rec, "detail");

@@ -16,6 +16,8 @@ uint64_t ngx_pcap_api_record_number(json_t *rec, const char *name);
 ngx_uint_t ngx_pcap_api_record_is(json_t *rec, const char *state);
 /* 1: its packets were counted: a verdict of the API has come. */
 ngx_uint_t ngx_pcap_api_record_counted(json_t *rec);
+/* 1: its file is compressed, by zstd. */
+ngx_uint_t ngx_pcap_api_record_is_zstd(json_t *rec);
 /* 1: its file is an object of S3. */
 ngx_uint_t ngx_pcap_api_record_is_object(json_t *rec);
 /* 1: it is the caller's own, or of his environment and he has that scope. */

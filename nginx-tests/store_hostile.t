@@ -204,6 +204,11 @@ sub test_conf
         [ { max_captures => 1.5 }, qr/max_captures: must be a number/ ],
         [ { keep_records => 100_000_000_000_000_000 },
             qr/keep_records: must be 1 to/ ],
+        [ { compress => 'gzip' }, qr/compress: must be none or zstd/ ],
+        [ { compress => JSON::PP::true }, qr/compress: must be a text/ ],
+        [ { zstd_level => 0 }, qr/zstd_level: must be 1 to 19/ ],
+        [ { zstd_level => 20 }, qr/zstd_level: must be 1 to 19/ ],
+        [ { zstd_level => '3' }, qr/zstd_level: must be a number/ ],
         [ { log_level => 'loud' }, qr/log_level: must be error, warn/ ],
         [ { folders => '/' }, qr/unknown key "folders"/ ])
     {

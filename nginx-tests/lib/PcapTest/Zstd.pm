@@ -1,0 +1,61 @@
+# PcapTest::Zstd: compressed files as the program zstd reads them, and packets
+# that nothing can make shorter.
+
+package PcapTest::Zstd;
+
+use strict;
+use warnings;
+
+use Digest::SHA qw(sha256);
+use Exporter qw(import);
+use Test::More;
+use PcapTest;
+use PcapTest::Pcapng qw(epb);
+
+our @EXPORT = qw(unzstd noise);
+
+my $count = 0;
+
+
+# What is in the file; '' when that is not whole.
+sub unzstd
+{
+    my ($file) = @_;
+
+    open my $in, '<:raw', $file or return '';
+
+    my $from = fileno $in;
+    my $pid = open my $out, '-|';
+
+    die "fork: $!\n" if !defined $pid;
+
+    if (!$pid) {
+        open STDIN, '<&=', $from or die "$file: $!\n";
+        exec 'zstd', '-q', '-d', '-c' or die "zstd: $!\n";
+    }
+
+    binmode $out;
+
+    my $text = do { local $/; <$out> };
+
+    return defined $text ? $text : '' if close $out;
+    diag("$file: zstd says no");
+
+    return '';
+}
+
+
+# A packet of len bytes, another one each time, the same in each run.
+sub noise
+{
+    my ($len) = @_;
+
+    my $text = '';
+
+    $text .= sha256('noise' . ++$count) while length $text < $len;
+
+    return epb(0, 1_700_000_000 * 10 ** 9, substr $text, 0, $len);
+}
+
+
+1;
