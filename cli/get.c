@@ -249,6 +249,20 @@ get_refused(get_t *g)
 }
 
 
+static void
+get_take_raw(get_t *g, const json_t *doc)
+{
+    const json_t  *n;
+
+    n = json_object_get(json_object_get(doc, "stored"), "uncompressed_bytes");
+
+    if (json_is_integer(n) && json_integer_value(n) >= 0) {
+        g->raw_total = (uint64_t) json_integer_value(n);
+        g->has_raw = 1;
+    }
+}
+
+
 /* An object store knows no checksum; the capture's document has it. */
 static void
 get_ask_sum(get_t *g)
@@ -268,6 +282,7 @@ get_ask_sum(get_t *g)
     {
         doc = json_loadb(q.reply.body, q.reply.body_len,
                          JSON_REJECT_DUPLICATES, NULL);
+        get_take_raw(g, doc);
         sum = json_object_get(json_object_get(doc, "stored"), "sha256");
 
         if (json_is_string(sum)) {
@@ -299,6 +314,11 @@ get_elsewhere(get_t *g, const reply_t *said)
 
     if (*said->sha256 != '\0') {
         memcpy(g->sha256, said->sha256, sizeof(g->sha256));
+    }
+
+    if (said->has_raw) {
+        g->raw_total = said->raw;
+        g->has_raw = 1;
     }
 
     /* Now: the token may have run out when all is here. */

@@ -1,7 +1,8 @@
 /*
  * cli/get.h: fetches the file of a stored capture: get.c asks and tries
- * again, get_data.c takes the bytes, counts and checks them. What was fetched
- * counts only when its SHA-256 is the one that the API names.
+ * again, get_data.c takes the bytes, counts and checks them, get_unpack.c
+ * decompresses them. What was fetched counts only when its SHA-256 is the one
+ * that the API names.
  * Nothing else includes this but those, later.c and main.c.
  */
 
@@ -15,6 +16,7 @@
 #include "part.h"
 #include "term.h"
 #include "tick.h"
+#include "unpack.h"
 
 
 typedef struct {
@@ -40,8 +42,15 @@ typedef struct {
     /* As the API says, "": it does not. */
     char             sha256[REPLY_SHA256_LEN + 1];
 
+    unpack_t        *unpack;       /* owned; NULL: not yet */
+    part_t           raw;          /* what it makes of part */
+    uint64_t         raw_total;    /* when has_raw */
+
     unsigned         named:1;      /* file was given */
     unsigned         has_total:1;
+    unsigned         has_raw:1;
+    unsigned         packed:1;     /* the store has it compressed */
+    unsigned         unpacks:1;    /* and the user wants it as it was */
     unsigned         ranged:1;     /* q asks for the rest only */
     unsigned         skip:1;       /* its first byte is there already */
     unsigned         taking:1;     /* q's body is the file */
@@ -81,6 +90,28 @@ int get_data_put(get_t *g, const char *p, size_t len);
 cli_exit_t get_data_end(get_t *g);
 
 void get_data_close(get_t *g);
+
+/* Tells text, and that it has failed for good. -1. */
+int get_data_fail(get_t *g, const char *text);
+
+/* Writes to the pipe; ctx is g. 0 or -1 as get_data_put(). */
+int get_data_pipe(void *ctx, const char *p, size_t len);
+
+/* get_unpack.c: as get_data_begin(), behind what that does. */
+int get_unpack_begin(get_t *g, const reply_t *r);
+
+/* What is fed goes to put from now on. 0, or -1, told. */
+int get_unpack_open(get_t *g, unpack_put_t put);
+
+/* Compressed bytes; and that these were all. 0, or -1, told. */
+int get_unpack_put(get_t *g, const char *p, size_t len);
+int get_unpack_end(get_t *g);
+
+/*
+ * Makes file of part, which goes then. 0, or -1, told: part is kept, and
+ * nothing has got the name.
+ */
+int get_unpack_file(get_t *g);
 
 
 #endif /* CLI_GET_H */

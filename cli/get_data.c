@@ -18,8 +18,8 @@
 #define GET_SLICE_MS    250
 
 
-static int
-get_fail(get_t *g, const char *text)
+int
+get_data_fail(get_t *g, const char *text)
 {
     msg_error(g->msg, "%s", text);
     g->over = 1;
@@ -46,7 +46,7 @@ get_data_open_out(get_t *g, const char *path)
     g->term.live = 0;
 
     return out_open(&g->out, path, OUT_NEW) == OUT_OK
-           ? 0 : get_fail(g, g->out.err);
+           ? 0 : get_data_fail(g, g->out.err);
 }
 
 
@@ -68,7 +68,7 @@ get_data_free(get_t *g)
              S_ISREG(st.st_mode) ? "exists; -F replaces it"
                                  : "is no file that could be replaced");
 
-    return get_fail(g, text);
+    return get_data_fail(g, text);
 }
 
 
@@ -84,7 +84,7 @@ get_data_again(get_t *g)
         n = part_read(&g->part, buf, sizeof(buf), at);
 
         if (n <= 0 || EVP_DigestUpdate(g->sum, buf, (size_t) n) != 1) {
-            return get_fail(g, n < 0 ? g->part.err
+            return get_data_fail(g, n < 0 ? g->part.err
                                      : "the part of an earlier try changes");
         }
 
@@ -106,6 +106,7 @@ get_data_open(get_t *g)
     const char  *path;
 
     g->part.fd = -1;
+    g->raw.fd = -1;
     g->out.fd = -1;
     g->mode = opt_count(g->opt, OPT_FORCE) ? PART_REPLACE : PART_NEW;
     term_init(&g->term, g->msg);
@@ -113,7 +114,7 @@ get_data_open(get_t *g)
     g->sum = EVP_MD_CTX_new();
     if (g->sum == NULL || EVP_DigestInit_ex(g->sum, EVP_sha256(), NULL) != 1)
     {
-        return get_fail(g, "cannot compute a SHA-256");
+        return get_data_fail(g, "cannot compute a SHA-256");
     }
 
     path = opt_value(g->opt, OPT_OUTPUT);
@@ -127,7 +128,7 @@ get_data_open(get_t *g)
     g->file = strdup(path != NULL ? path : name);
 
     if (g->file == NULL) {
-        return get_fail(g, "out of memory");
+        return get_data_fail(g, "out of memory");
     }
 
     g->load.name = g->file;
@@ -137,7 +138,7 @@ get_data_open(get_t *g)
     }
 
     if (part_open(&g->part, g->file, g->id) != 0) {
-        return get_fail(g, g->part.err);
+        return get_data_fail(g, g->part.err);
     }
 
     return get_data_again(g);
@@ -158,7 +159,7 @@ get_data_rename(get_t *g, const reply_t *r)
 
     name = strdup(r->file);
     if (name == NULL) {
-        return get_fail(g, "out of memory");
+        return get_data_fail(g, "out of memory");
     }
 
     free(g->file);
@@ -177,8 +178,8 @@ get_data_begin_rest(get_t *g, const reply_t *r)
         || (*r->etag != '\0' && strcmp(r->etag, g->part.etag) != 0)
         || (g->has_total && r->range_total != g->total))
     {
-        return get_fail(g, "the server sends another part of the file than it"
-                        " was asked for");
+        return get_data_fail(g, "the server sends another part of the file"
+                             " than it was asked for");
     }
 
     g->skip = 1;
@@ -193,11 +194,11 @@ static int
 get_data_begin_all(get_t *g, const reply_t *r)
 {
     if (g->file != NULL && part_begin(&g->part, r->etag) != 0) {
-        return get_fail(g, g->part.err);
+        return get_data_fail(g, g->part.err);
     }
 
     if (EVP_DigestInit_ex(g->sum, EVP_sha256(), NULL) != 1) {
-        return get_fail(g, "cannot compute a SHA-256");
+        return get_data_fail(g, "cannot compute a SHA-256");
     }
 
     g->skip = 0;
@@ -215,6 +216,10 @@ get_data_begin(get_t *g, const reply_t *r)
     int  rc;
 
     rc = get_data_rename(g, r);
+
+    if (rc == 0) {
+        rc = get_unpack_begin(g, r);
+    }
 
     if (rc == 0) {
         rc = r->status == 206 ? get_data_begin_rest(g, r)
@@ -262,7 +267,7 @@ get_data_flush(get_t *g, size_t pending)
         }
 
         if (rc != OUT_AGAIN) {
-            return get_fail(g, g->out.err);
+            return get_data_fail(g, g->out.err);
         }
 
         if (tick_stopped(g->tick)) {
@@ -276,23 +281,31 @@ get_data_flush(get_t *g, size_t pending)
 }
 
 
-static int
-get_data_write(get_t *g, const char *p, size_t len)
+int
+get_data_pipe(void *ctx, const char *p, size_t len)
 {
-    out_result_t  rc;
-
-    if (g->file != NULL) {
-        return part_put(&g->part, p, len) == 0
-               ? 0 : get_fail(g, g->part.err);
-    }
+    get_t         *g = ctx;
+    out_result_t   rc;
 
     rc = out_put(&g->out, (const uint8_t *) p, len);
 
     if (rc == OUT_FAILED) {
-        return get_fail(g, g->out.err);
+        return get_data_fail(g, g->out.err);
     }
 
     return rc == OUT_OK ? 0 : get_data_flush(g, OUT_HIGH_WATER);
+}
+
+
+static int
+get_data_write(get_t *g, const char *p, size_t len)
+{
+    if (g->file != NULL) {
+        return part_put(&g->part, p, len) == 0
+               ? 0 : get_data_fail(g, g->part.err);
+    }
+
+    return g->unpacks ? get_unpack_put(g, p, len) : get_data_pipe(g, p, len);
 }
 
 
@@ -310,11 +323,11 @@ get_data_put(get_t *g, const char *p, size_t len)
     }
 
     if (g->has_total && len > g->total - g->load.done) {
-        return get_fail(g, "the server sends more than it has announced");
+        return get_data_fail(g, "the server sends more than it has announced");
     }
 
     if (EVP_DigestUpdate(g->sum, p, len) != 1) {
-        return get_fail(g, "cannot compute a SHA-256");
+        return get_data_fail(g, "cannot compute a SHA-256");
     }
 
     if (get_data_write(g, p, len) != 0) {
@@ -341,7 +354,7 @@ get_data_check(get_t *g)
     len = 0;
 
     if (EVP_DigestFinal_ex(g->sum, md, &len) != 1) {
-        return get_fail(g, "cannot compute a SHA-256");
+        return get_data_fail(g, "cannot compute a SHA-256");
     }
 
     for (i = 0; i < len; i++) {
@@ -364,7 +377,7 @@ get_data_check(get_t *g)
              g->file != NULL ? "it was removed" : "do not use what was"
                                " written");
 
-    return get_fail(g, text);
+    return get_data_fail(g, text);
 }
 
 
@@ -381,11 +394,13 @@ get_data_json(const get_t *g)
         text_clean(name, sizeof(name), g->file, strlen(g->file));
     }
 
-    doc = json_pack("{s:i, s:i, s:s, s:s?, s:I, s:s}",
+    doc = json_pack("{s:i, s:i, s:s, s:s?, s:I, s:s, s:o*}",
                     "exit_code", 0, "http_status", 200, "capture_id", g->id,
                     "file", *name != '\0' ? name : NULL,
                     "bytes", (json_int_t) g->load.done,
-                    "sha256", g->sha256);
+                    "sha256", g->sha256, "uncompressed_bytes", g->unpacks
+                    ? json_integer((json_int_t) unpack_bytes(g->unpack))
+                    : NULL);
 
     /* Standard output may be the file. */
     f = g->file == NULL ? stderr : stdout;
@@ -396,11 +411,51 @@ get_data_json(const get_t *g)
 }
 
 
+/* What is checked becomes what the user wants. 0, or -1, told. */
+static int
+get_data_name(get_t *g)
+{
+    if (g->file == NULL) {
+        if (g->unpacks && get_unpack_end(g) != 0) {
+            return -1;
+        }
+
+        return out_close(&g->out) == OUT_OK
+               ? 0 : get_data_fail(g, g->out.err);
+    }
+
+    if (g->unpacks) {
+        return get_unpack_file(g);
+    }
+
+    return part_finish(&g->part, g->file, g->mode) == 0
+           ? 0 : get_data_fail(g, g->part.err);
+}
+
+
+static void
+get_data_tell(const get_t *g)
+{
+    char         bytes[16], raw[16];
+    const char  *name;
+
+    text_bytes(bytes, g->load.done);
+    name = g->file != NULL ? g->file : "standard output";
+
+    if (!g->unpacks) {
+        msg_note(g->msg, "%.400s: %s, SHA-256 %s", name, bytes, g->sha256);
+        return;
+    }
+
+    text_bytes(raw, unpack_bytes(g->unpack));
+    msg_note(g->msg, "%.400s: %s, decompressed from %s, SHA-256 %s", name,
+             raw, bytes, g->sha256);
+}
+
+
 cli_exit_t
 get_data_end(get_t *g)
 {
-    char  bytes[16];
-
     if (g->file == NULL && get_data_flush(g, 0) != 0) {
         return g->left ? CLI_OK : CLI_FAILED;
     }
@@ -410,17 +465,11 @@ get_data_end(get_t *g)
         return CLI_FAILED;
     }
 
-    if (g->file != NULL
-        ? part_finish(&g->part, g->file, g->mode) != 0
-        : out_close(&g->out) != OUT_OK)
-    {
-        (void) get_fail(g, g->file != NULL ? g->part.err : g->out.err);
+    if (get_data_name(g) != 0) {
         return CLI_FAILED;
     }
 
-    text_bytes(bytes, g->load.done);
-    msg_note(g->msg, "%.400s: %s, SHA-256 %s", g->file != NULL
-             ? g->file : "standard output", bytes, g->sha256);
+    get_data_tell(g);
 
     if (opt_count(g->opt, OPT_JSON)) {
         get_data_json(g);
@@ -435,6 +484,9 @@ get_data_close(get_t *g)
 {
     msg_wipe(g->msg);
     part_close(&g->part);
+    part_close(&g->raw);
+    unpack_free(g->unpack);
+    g->unpack = NULL;
     out_drop(&g->out);
     (void) out_close(&g->out);
     EVP_MD_CTX_free(g->sum);

@@ -344,6 +344,12 @@ list_stored(const json_t *doc)
            list_text(text, stored, "state", 20), bytes,
            list_number(stored, "bytes"));
 
+    if (json_is_string(json_object_get(stored, "compression"))) {
+        printf("%-10s %s, %" PRIu64 " bytes when decompressed\n",
+               "compressed", list_text(text, stored, "compression", 20),
+               list_number(stored, "uncompressed_bytes"));
+    }
+
     if (list_number(stored, "lost")) {
         printf("%-10s %" PRIu64 " bytes are not in the file\n", "lost",
                list_number(stored, "lost"));

@@ -28,6 +28,7 @@ typedef struct {
     char         sha256[REPLY_SHA256_LEN + 1]; /* X-Pcap-Sha256, or "" */
     char         file[NAME_MAX_GIVEN]; /* of Content-Disposition, or "" */
     uint64_t     length;           /* Content-Length, when has_length */
+    uint64_t     raw;              /* X-Pcap-Uncompressed-Bytes, when has_raw */
     uint64_t     range_first;      /* Content-Range, when has_range */
     uint64_t     range_total;
     uint64_t     retry_after_s;    /* as it came, when has_retry_after */
@@ -38,6 +39,7 @@ typedef struct {
     unsigned     got_head:1;       /* the final answer's head is complete */
     unsigned     has_retry_after:1;
     unsigned     has_length:1;
+    unsigned     has_raw:1;
     unsigned     has_range:1;      /* with first and total */
 } reply_t;
 

@@ -39,7 +39,8 @@ sub store_bytes
 
 
 # Control of a test: records (by id, as the API shows them), body (of the
-# file), sha256, etag, name (of the file), plan (what becomes of each request
+# file), sha256, etag, name (of the file), type, raw (its length before it was
+# compressed), plan (what becomes of each request
 # for a file, one after the other: { cut => BYTES }, { stall => BYTES },
 # { status => N, ... }, { redirect => URL }, { etag, body, range }; then all
 # goes well), states (of the capture that a POST makes, one for each look).
@@ -248,6 +249,9 @@ sub file
     my @sum = $api ? 'X-Pcap-Sha256: ' . (defined $o->{sha256} ? $o->{sha256}
         : sha256_hex($body)) : ();
 
+    push @sum, "X-Pcap-Uncompressed-Bytes: $o->{raw}"
+        if $api && defined $o->{raw};
+
     # as the real one, without a checksum
     for my $url (grep { $_ } $plan->{redirect}, $o->{redirect}) {
         return json($c, 302, { url => $url }, "Location: $url");
@@ -272,7 +276,8 @@ sub file
         . ($o->{name} || PcapTest::StandIn::ID . '.pcapng') . '"';
 
     my $head = join "\r\n", "HTTP/1.1 $status X",
-        'Content-Type: application/x-pcapng', 'Connection: close',
+        'Content-Type: ' . ($o->{type} || 'application/x-pcapng'),
+        'Connection: close',
         'Content-Length: ' . length $rest, @fields, '', '';
 
     my $cut = defined $plan->{cut} ? $plan->{cut} : $plan->{stall};

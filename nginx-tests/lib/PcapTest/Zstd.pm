@@ -12,9 +12,25 @@ use Test::More;
 use PcapTest;
 use PcapTest::Pcapng qw(epb);
 
-our @EXPORT = qw(unzstd noise);
+our @EXPORT = qw(zstd unzstd noise);
 
 my $count = 0;
+
+
+# Frames, one for each text, with checksums; options of the program in front.
+sub zstd
+{
+    my ($options, @texts) = @_;
+
+    my $file = work_dir() . '/zstd.in';
+
+    return join '', map {
+        spew($file, $_);
+        my $out = qx{zstd -q -c --check @$options <$file};
+        die "zstd: $?\n" if $?;
+        $out;
+    } @texts;
+}
 
 
 # What is in the file; '' when that is not whole.
