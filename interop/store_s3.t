@@ -36,6 +36,7 @@ use PcapTest;
 use PcapTest::Grants;
 use PcapTest::Pcapng qw(shb idb parse);
 use PcapTest::Store;
+use PcapTest::Zstd;
 
 my $head = shb() . idb();
 my $ann = 'a' x 64;
@@ -228,6 +229,62 @@ sub test_killed
 }
 
 
+# Compressed, and a store that is killed in mid-capture; then its file is lost,
+# too. The objects are read by the program zstd.
+sub test_zstd
+{
+    $store->stop();
+    $store->{conf}{compress} = 'zstd';
+    $store->start();
+
+    for my $lost (0, 1) {
+        my $name = $lost ? 'compressed, lost file' : 'compressed, killed';
+        my @noise = map { [ 16, 65536 - 32, "$name $_" ] } 1 .. 20;
+        my $sent = join '', map { data($_) } $head, @noise;
+        my $id = $store->begin(capture($ann, { parts => [ $head, @noise,
+            'hold' ] }, about()));
+        my $upload = sub { bucket('?uploads=') =~
+            m{<Key>(pcap/$id\.pcapng\.zst)</Key>\s*<UploadId>([^<]+)<} };
+
+        ok(wait_for(40, sub {
+            my ($key, $of) = $upload->() or return 0;
+            return 2 == grep { /./ } bucket("/$key?uploadId=$of")
+                =~ /<PartNumber>/g;
+        }), "$s->{name}, $name: 2 parts are there");
+        ok(wait_for(10, sub { record($id)->{raw} == length $sent }),
+            "$s->{name}, $name: all is taken");
+        $store->kill(all => 1);
+        unlink "$store->{folder}/$id.part" if $lost;
+        $store->start();
+
+        my $rec = in_s3($id, $name);
+        my $url = ($store->request('GET', "/captures/$id/url"))[1]{url};
+        my $file = work_dir() . '/got.zst';
+        my $fields = curl($s, '-o', $file, '-D', '-', $url);
+
+        is(system('zstd', '-q', '-t', $file), 0,
+            "$s->{name}, $name: zstd -t of the object");
+
+        my $got = unzstd($file);
+
+        ok(length $got && $got eq substr($sent, 0, length $got),
+            "$s->{name}, $name: it is what was sent");
+        like($fields, qr{^content-type: application/zstd\r$}mi,
+            "$s->{name}, $name: its type");
+        is("$rec->{state} $rec->{bytes} $rec->{raw} $rec->{lost}",
+            'interrupted ' . (-s $file) . ' ' . length($got) . ' '
+            . (length($sent) - length $got),
+            "$s->{name}, $name: the record is true");
+        cmp_ok($rec->{lost}, $lost ? '>' : '==', 0,
+            "$s->{name}, $name: what is lost");
+    }
+
+    $store->stop();
+    $store->{conf}{compress} = 'none';
+    $store->start();
+}
+
+
 sub test_removed
 {
     my ($id) = @_;
@@ -335,6 +392,7 @@ sub run_server
     test_large();
     test_away();
     test_killed();
+    test_zstd();
     test_removed($id);
     test_secret();
     is(uploads(), 0, "$s->{name}: at last no upload is left");

@@ -17,6 +17,7 @@ use Test::More;
 use PcapTest;
 use PcapTest::Pcapng qw(epb);
 use PcapTest::Server;
+use PcapTest::Zstd qw(noise_bytes);
 
 our @EXPORT = qw(serve_grants capture captures_made go data asked);
 
@@ -116,16 +117,20 @@ sub stream
 }
 
 
-# A part is [ n, len ]: n packets of len bytes, or a text.
+# A part is [ n, len ]: n packets of len bytes, [ n, len, seed ]: of such as
+# nothing makes shorter, or a text.
 sub data
 {
     my ($part) = @_;
 
     return $part if !ref $part;
 
-    my ($n, $len) = @$part;
+    my ($n, $len, $seed) = @$part;
+    my $time = 1_700_000_000 * 10 ** 9;
 
-    return epb(0, 1_700_000_000 * 10 ** 9, 'x' x $len) x $n;
+    return epb(0, $time, 'x' x $len) x $n if !defined $seed;
+    return join '', map { epb(0, $time, noise_bytes("$seed $_", $len)) }
+        1 .. $n;
 }
 
 

@@ -13,6 +13,7 @@ use PcapTest;
 use PcapTest::Pcapng qw(epb);
 
 our @EXPORT = qw(zstd unzstd noise);
+our @EXPORT_OK = qw(noise_bytes);
 
 my $count = 0;
 
@@ -61,16 +62,25 @@ sub unzstd
 }
 
 
+# The same for the same seed.
+sub noise_bytes
+{
+    my ($seed, $len) = @_;
+
+    my ($text, $n) = ('', 0);
+
+    $text .= sha256("$seed " . ++$n) while length $text < $len;
+
+    return substr $text, 0, $len;
+}
+
+
 # A packet of len bytes, another one each time, the same in each run.
 sub noise
 {
     my ($len) = @_;
 
-    my $text = '';
-
-    $text .= sha256('noise' . ++$count) while length $text < $len;
-
-    return epb(0, 1_700_000_000 * 10 ** 9, substr $text, 0, $len);
+    return epb(0, 1_700_000_000 * 10 ** 9, noise_bytes(++$count, $len));
 }
 
 
