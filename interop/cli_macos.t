@@ -3,8 +3,9 @@
 # interop/cli_macos.t: the command line and the library are built for macOS,
 # on Apple's own and on Intel's processors: every file compiles without a
 # warning against macOS's headers (those that zig brings), and all of it links
-# against macOS's system library. Headers of curl, OpenSSL, jansson and libyaml
-# are Debian's, alone in a folder; their functions are stubs when it is linked.
+# against macOS's system library. Headers of curl, OpenSSL, jansson, libyaml and
+# libzstd are Debian's, alone in a folder; their functions are stubs when it is
+# linked.
 #
 # zig is a compiler in a Python package, fetched once into build/interop. What
 # is built is not run: there is no macOS here.
@@ -33,7 +34,8 @@ my %TARGETS = (
     'x86_64-macos.11.0' => 'cffaedfe07000001',
 );
 
-my @HEADERS = qw(curl openssl jansson.h jansson_config.h yaml.h);
+my @HEADERS = qw(curl openssl jansson.h jansson_config.h yaml.h zstd.h
+    zstd_errors.h);
 my @FLAGS = qw(-std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror
     -Werror=implicit-function-declaration);
 
@@ -165,7 +167,7 @@ sub refused
 }
 
 
-# Links all objects. First without the four libraries: nothing else may be
+# Links all objects. First without the five libraries: nothing else may be
 # missing. Then with a stub for each of their functions.
 sub linked
 {
@@ -176,7 +178,7 @@ sub linked
     my ($text) = cc($target, '-o', $bin, @objects);
     my @missing = $text =~ /undefined symbol: _(\w+)/g;
     my @other = grep {
-        !/^(?:(?:curl|json|jsonp|yaml|CRYPTO|EVP)_|HMAC$)/ } @missing;
+        !/^(?:(?:curl|json|jsonp|yaml|CRYPTO|EVP|ZSTD)_|HMAC$)/ } @missing;
 
     ok(@missing > 10 && !@other, "$target: macOS has all that is called")
         or diag("missing: @other\n$text");

@@ -208,6 +208,14 @@ test_headers(void)
     ok(r.sha256[0] == '\0', "one that is none");
     reply_free(&r);
 
+    header(&r, "X-Pcap-Uncompressed-Bytes: 12345678901\r\n");
+    ok(r.has_raw && r.raw == UINT64_C(12345678901), "uncompressed bytes");
+    reply_free(&r);
+
+    header(&r, "X-Pcap-Uncompressed-Bytes: -1\r\n");
+    ok(!r.has_raw, "none of them");
+    reply_free(&r);
+
     header(&r, "Content-Disposition: attachment; filename=\"a.pcapng\"\r\n");
     ok(strcmp(r.file, "a.pcapng") == 0, "file name");
     reply_free(&r);
