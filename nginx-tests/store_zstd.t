@@ -194,7 +194,13 @@ sub test_torn
         my $rec = $store->wait_state($body->{id}, 'interrupted');
 
         holds($store, $rec, join('', @sent[0 .. $whole - 1]), $name);
-        is($rec->{lost}, length($sent[$whole]),
+
+        # what was told before the kill may have come into the row, or not
+
+        my $more = length join '', @sent[$whole + 1 .. 2];
+
+        ok($rec->{lost} == length($sent[$whole])
+            || $rec->{lost} == length($sent[$whole]) + $more,
             "$name: what is lost is told in bytes of the capture");
     }
 }

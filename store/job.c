@@ -435,14 +435,22 @@ static void
 job_end(store_t *s, job_t *job, const job_report_t *r)
 {
     record_t  *rec;
+    uint64_t   taken;
 
     rec = &job->rec;
+    taken = rec->raw;
     job->kind = JOB_ENDED;
 
     rec->state = r->state;
     rec->bytes = r->bytes;
     rec->raw = r->raw;
     rec->lost = r->lost;
+
+    /* what a process had told before it was killed may not be in its file */
+
+    if (taken > rec->raw && taken - rec->raw > rec->lost) {
+        rec->lost = taken - rec->raw;
+    }
     rec->packets = r->packets;
     rec->dropped = r->dropped;
     text_clean(rec->status, sizeof(rec->status), r->status);
