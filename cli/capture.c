@@ -335,6 +335,19 @@ capture_silent(capture_t *c)
 }
 
 
+/*
+ * With --tee the stream is a file: what was captured before the stop comes
+ * first, however long that takes.
+ */
+static int
+capture_behind(const capture_t *c, uint64_t now)
+{
+    return opt_count(c->opt, OPT_TEE)
+           && (c->leg->paused
+               || now - c->leg->heard_ms < CLI_STOP_DEADLINE_MS);
+}
+
+
 static void
 capture_timers(capture_t *c)
 {
@@ -346,7 +359,9 @@ capture_timers(capture_t *c)
         return;
     }
 
-    if (c->deadline_ms != 0 && now >= c->deadline_ms) {
+    if (c->deadline_ms != 0 && now >= c->deadline_ms
+        && !capture_behind(c, now))
+    {
         c->late_stop = !c->unknown;
         c->quit = 1;
         return;

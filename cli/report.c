@@ -138,11 +138,11 @@ report_print_json(capture_t *c, const outcome_t *o, json_t *problem)
 }
 
 
-/* With --tee: whatever has come, there is more, or the same, in storage. */
+/* With --tee. */
 static void
 report_stored(const capture_t *c, const outcome_t *o)
 {
-    if (!opt_count(c->opt, OPT_TEE) || !o->began || o->capture_id[0] == '\0') {
+    if (!o->stored || o->capture_id[0] == '\0') {
         return;
     }
 
@@ -150,8 +150,8 @@ report_stored(const capture_t *c, const outcome_t *o)
         msg_note(c->msg, "also in storage: pcap-cli get %s", o->capture_id);
 
     } else {
-        msg_error(c->msg, "all of it is in storage, or will be at its end:"
-                  " pcap-cli get %s", o->capture_id);
+        msg_error(c->msg, "what is in storage, now or at its end, does not"
+                  " depend on this end: pcap-cli show %s", o->capture_id);
     }
 }
 
@@ -167,6 +167,7 @@ report_print(capture_t *c)
     memset(&o, 0, sizeof(o));
     problem = NULL;
     o.began = c->began_ms != 0;
+    o.stored = o.began && opt_count(c->opt, OPT_TEE);
 
     if (o.began) {
         if (c->transferred && c->leg->rc != CURLE_OK

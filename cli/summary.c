@@ -334,6 +334,10 @@ summary_json(const outcome_t *o, json_t *messages, json_t *problem)
         json_object_set_new(doc, "capture_id", json_string(o->capture_id));
     }
 
+    if (o->stored) {
+        json_object_set_new(doc, "stored", json_true());
+    }
+
     if (o->request_id[0] != '\0') {
         json_object_set_new(doc, "request_id", json_string(o->request_id));
     }

@@ -28,6 +28,7 @@ typedef struct {
     unsigned          parts;          /* streams it was put together from */
     unsigned          gaps;           /* between them */
     unsigned          began:1;        /* there was a stream */
+    unsigned          stored:1;       /* it goes to storage as well */
 } outcome_t;
 
 

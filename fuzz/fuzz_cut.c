@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The same bytes, at most n at once. */
 static int
-feed(cut_t *c, const uint8_t *p, size_t len, size_t n)
+feed(pcapx_cut_t *c, const uint8_t *p, size_t len, size_t n)
 {
     int       rc;
     size_t    part;
@@ -28,7 +28,7 @@ feed(cut_t *c, const uint8_t *p, size_t len, size_t n)
     while (len && rc == 0) {
         part = len < n ? len : n;
         whole = c->whole;
-        rc = cut_feed(c, p, part);
+        rc = pcapx_cut_feed(c, p, part);
 
         require(c->whole >= whole);
         require(rc != 0 || c->whole <= c->offset);
@@ -44,11 +44,11 @@ feed(cut_t *c, const uint8_t *p, size_t len, size_t n)
 
 /* From each cut on, in the kind that the begin has told. */
 static void
-resumed(const cut_t *all, const uint8_t *data, size_t size)
+resumed(const pcapx_cut_t *all, const uint8_t *data, size_t size)
 {
-    cut_t  c;
+    pcapx_cut_t  c;
 
-    cut_resume(&c, all->kind);
+    pcapx_cut_resume(&c, all->kind);
     require(feed(&c, data + all->whole, size - all->whole, 5) == 0);
     require(c.whole == 0);
     require(c.left == all->left && c.have == all->have);
@@ -59,7 +59,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int       rc;
-    cut_t     once, parts;
+    pcapx_cut_t     once, parts;
     uint8_t  *copy;
 
     if (size < 1) {
@@ -75,8 +75,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memcpy(copy, data, size);
 
-    cut_init(&once);
-    cut_init(&parts);
+    pcapx_cut_init(&once);
+    pcapx_cut_init(&parts);
 
     rc = feed(&once, copy, size, size);
     require(feed(&parts, copy, size, copy[0] % 16 + 1) == rc);

@@ -408,10 +408,8 @@ sub store_templates
         "$V/data/pcap-api/api.sock", folder => "$V/store/pcap-api/captures" });
     store_takes('log_level', merge_into($local, { log_level => 'warn' }),
         { log_level => 'warn' });
-    my $zstd = rendered(merge_into($local, { store => { compress => 'zstd',
-        zstd_level => 5 } }));
-    like($zstd->{"$V/jobs/pcap-api/config/pcap-store.json"},
-        qr/"compress": "zstd",\s+"zstd_level": 5/, 'pcap-store.json: zstd');
+    store_takes('zstd', merge_into($local, { store => { compress => 'zstd',
+        zstd_level => 5 } }), { compress => 'zstd', zstd_level => 5 });
 
     refused("store.$_->[0]", merge_into($local, { store => {
         $_->[0] => $_->[1] } }), qr/store\.$_->[0]: .* is not $_->[2]/)

@@ -22,6 +22,7 @@
 #define NGX_PCAP_API_FOLLOW_RETRY  60000   /* the store does not answer */
 #define NGX_PCAP_API_FOLLOW_GONE   60000   /* with a removed file */
 #define NGX_PCAP_API_FOLLOW_LATE   900000  /* behind the end of its capture */
+#define NGX_PCAP_API_FOLLOW_LOOK   100     /* whether it has ended */
 #define NGX_PCAP_API_FOLLOWERS     4       /* of a user, so late */
 
 
@@ -29,14 +30,15 @@ struct ngx_pcap_api_follow_s {
     int                        fd;           /* -1: not open */
     u_char                    *part;         /* its path as long as it grows */
     u_char                    *whole;        /* and then */
-    cut_t                      cut;
+    pcapx_cut_t                      cut;
     off_t                      offset;       /* up to there it goes out */
     ngx_uint_t                 asks;         /* since it grew last */
     ngx_msec_t                 at;           /* of that, or of the last one */
     ngx_msec_t                 failed;       /* the store, for the first time */
     ngx_msec_t                 removed;      /* seen to be */
-    ngx_msec_t                 ended_at;
-    ngx_queue_t                queue;        /* of those that have ended */
+    ngx_msec_t                 looked;       /* at its name */
+    ngx_msec_t                 named_at;
+    ngx_queue_t                queue;        /* of those that are named */
     u_char                     user[32];
     const char                *status;       /* for its client */
     const char                *why;          /* it is cut */
@@ -44,7 +46,7 @@ struct ngx_pcap_api_follow_s {
     unsigned                   known:1;      /* the store says that it runs */
     unsigned                   begun:1;      /* the header has gone out */
     unsigned                   failing:1;
-    unsigned                   named:1;      /* has its own name, or none */
+    unsigned                   named:1;      /* it is no ".part" any more */
     unsigned                   is_removed:1;
     unsigned                   ended:1;      /* grows no more */
 };
@@ -92,7 +94,7 @@ ngx_pcap_api_follow_begin(ngx_pcap_api_ctx_t *ctx)
                                                               : ".pcap");
     f->at = ngx_current_msec;
     f->status = "cut";
-    cut_init(&f->cut);
+    pcapx_cut_init(&f->cut);
     ngx_pcap_api_user_hash(&ctx->identity, f->user);
 
     ngx_memcpy(ctx->stop_id, ctx->id, NGX_PCAP_API_ID_LEN);
@@ -116,7 +118,7 @@ ngx_pcap_api_follow_end(ngx_pcap_api_ctx_t *ctx)
     (void) close(f->fd);
     f->fd = -1;
 
-    if (f->ended) {
+    if (f->named) {
         ngx_queue_remove(&f->queue);
     }
 
@@ -193,6 +195,29 @@ ngx_pcap_api_record_runs(json_t *rec)
 
 /* --- its begin --- */
 
+/* As the API has refused the store, if it was that. */
+static ngx_int_t
+ngx_pcap_api_follow_refuse(ngx_pcap_api_ctx_t *ctx, json_t *rec)
+{
+    uint64_t  status;
+
+    status = ngx_pcap_api_record_number(rec, "answer");
+
+    if (status < 400 || status > 599 || status == NGX_HTTP_UNAUTHORIZED) {
+        status = NGX_HTTP_BAD_GATEWAY;
+    }
+
+    if (status == NGX_HTTP_TOO_MANY_REQUESTS
+        || status == NGX_HTTP_SERVICE_UNAVAILABLE)
+    {
+        ctx->retry_after = 10;
+    }
+
+    return ngx_pcap_api_refuse(ctx, (ngx_uint_t) status, "%s",
+                               ngx_pcap_api_record_text(rec, "detail"));
+}
+
+
 /* There is no file yet; will there be one? */
 static ngx_int_t
 ngx_pcap_api_follow_wait(ngx_pcap_api_ctx_t *ctx)
@@ -218,9 +243,7 @@ ngx_pcap_api_follow_wait(ngx_pcap_api_ctx_t *ctx)
     }
 
     if (ngx_pcap_api_record_is(rec, "failed")) {
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_GATEWAY,
-                                   "the capture could not begin: %s",
-                                   ngx_pcap_api_record_text(rec, "detail"));
+        return ngx_pcap_api_follow_refuse(ctx, rec);
     }
 
     /* there was none, and now it is said to be there */
@@ -309,14 +332,47 @@ ngx_pcap_api_follow_header(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
 /* --- what it has --- */
 
+/* Its capture has ended. Of those of a user that are late the oldest goes. */
+static void
+ngx_pcap_api_follow_named(ngx_pcap_api_follow_t *f)
+{
+    ngx_uint_t              n;
+    ngx_queue_t            *q;
+    ngx_pcap_api_follow_t  *other;
+
+    if (ngx_pcap_api_late.next == NULL) {
+        ngx_queue_init(&ngx_pcap_api_late);
+    }
+
+    f->named = 1;
+    f->named_at = ngx_current_msec;
+    f->asks = 0;
+    ngx_queue_insert_head(&ngx_pcap_api_late, &f->queue);
+    n = 0;
+
+    for (q = ngx_queue_head(&ngx_pcap_api_late);
+         q != ngx_queue_sentinel(&ngx_pcap_api_late);
+         q = ngx_queue_next(q))
+    {
+        other = ngx_queue_data(q, ngx_pcap_api_follow_t, queue);
+
+        if (ngx_memcmp(other->user, f->user, sizeof(f->user)) == 0
+            && other->why == NULL && ++n > NGX_PCAP_API_FOLLOWERS)
+        {
+            other->why = "too many of its user are late";
+        }
+    }
+}
+
+
 /*
- * So much of the file may be read now. NGX_ERROR: its time is over. Whether its
- * client takes anything or not.
+ * So much of the file may be read now. NGX_ERROR: its time is over; that is
+ * looked at whether its client takes anything or not.
  */
 static ngx_int_t
 ngx_pcap_api_follow_size(ngx_pcap_api_ctx_t *ctx, off_t *size)
 {
-    struct stat             st;
+    struct stat             st, part;
     ngx_pcap_api_follow_t  *f;
 
     f = ctx->stored.follow;
@@ -332,14 +388,24 @@ ngx_pcap_api_follow_size(ngx_pcap_api_ctx_t *ctx, off_t *size)
         f->removed = ngx_current_msec;
     }
 
+    if (!f->named
+        && ngx_current_msec - f->looked >= NGX_PCAP_API_FOLLOW_LOOK)
+    {
+        f->looked = ngx_current_msec;
+
+        if (stat((char *) f->part, &part) != 0) {
+            ngx_pcap_api_follow_named(f);
+        }
+    }
+
     if (f->is_removed
         && ngx_current_msec - f->removed > NGX_PCAP_API_FOLLOW_GONE)
     {
         f->why = "too slow for a file that is gone";
     }
 
-    if (f->ended
-        && ngx_current_msec - f->ended_at > NGX_PCAP_API_FOLLOW_LATE)
+    if (f->named
+        && ngx_current_msec - f->named_at > NGX_PCAP_API_FOLLOW_LATE)
     {
         f->why = "too slow for a capture that has ended";
     }
@@ -360,13 +426,13 @@ static ngx_int_t
 ngx_pcap_api_follow_cut(ngx_pcap_api_ctx_t *ctx, u_char *p, size_t n,
     off_t size, size_t *len)
 {
-    cut_t                   was;
+    pcapx_cut_t                   was;
     ngx_pcap_api_follow_t  *f;
 
     f = ctx->stored.follow;
     was = f->cut;
 
-    if (cut_feed(&f->cut, p, n) != 0) {
+    if (pcapx_cut_feed(&f->cut, p, n) != 0) {
         ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
                       "\"%s\" of the store is no capture: %s", f->part,
                       f->cut.err);
@@ -386,7 +452,7 @@ ngx_pcap_api_follow_cut(ngx_pcap_api_ctx_t *ctx, u_char *p, size_t n,
                                      : 0;
     f->cut = was;
 
-    return cut_feed(&f->cut, p, *len) == 0 ? NGX_OK : NGX_ERROR;
+    return pcapx_cut_feed(&f->cut, p, *len) == 0 ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -441,52 +507,14 @@ ngx_pcap_api_follow_read(ngx_pcap_api_ctx_t *ctx, off_t size)
 
 /* --- its end --- */
 
-/* Its capture has ended. Of those of a user that are late the oldest goes. */
-static void
-ngx_pcap_api_follow_ended(ngx_pcap_api_follow_t *f)
-{
-    ngx_uint_t              n;
-    ngx_queue_t            *q;
-    ngx_pcap_api_follow_t  *other;
-
-    if (ngx_pcap_api_late.next == NULL) {
-        ngx_queue_init(&ngx_pcap_api_late);
-    }
-
-    f->ended = 1;
-    f->ended_at = ngx_current_msec;
-    ngx_queue_insert_head(&ngx_pcap_api_late, &f->queue);
-    n = 0;
-
-    for (q = ngx_queue_head(&ngx_pcap_api_late);
-         q != ngx_queue_sentinel(&ngx_pcap_api_late);
-         q = ngx_queue_next(q))
-    {
-        other = ngx_queue_data(q, ngx_pcap_api_follow_t, queue);
-
-        if (ngx_memcmp(other->user, f->user, sizeof(f->user)) == 0
-            && other->why == NULL && ++n > NGX_PCAP_API_FOLLOWERS)
-        {
-            other->why = "too many of its user are late";
-        }
-    }
-}
-
-
 /* NGX_OK: asked; NGX_AGAIN: not yet, or in vain; else it was in vain often. */
 static ngx_int_t
 ngx_pcap_api_follow_look(ngx_pcap_api_ctx_t *ctx)
 {
     ngx_int_t               rc;
-    struct stat             st;
     ngx_pcap_api_follow_t  *f;
 
     f = ctx->stored.follow;
-
-    if (!f->named && stat((char *) f->part, &st) != 0) {
-        f->named = 1;
-        f->asks = 0;
-    }
 
     rc = f->named || f->failing
          ? ngx_pcap_api_follow_ask(ctx, NGX_PCAP_API_FOLLOW_SOON,
@@ -541,9 +569,7 @@ ngx_pcap_api_follow_idle(ngx_pcap_api_ctx_t *ctx)
         return NGX_AGAIN;
     }
 
-    if (rc == NGX_OK) {
-        ngx_pcap_api_follow_ended(f);
-    }
+    f->ended = (rc == NGX_OK);
 
     return rc;
 }

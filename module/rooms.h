@@ -554,7 +554,7 @@ void ngx_pcap_api_drain_exit(ngx_cycle_t *cycle);
  * NGX_ERROR: there is no more time for anything.
  */
 ngx_int_t ngx_pcap_api_drain(ngx_pcap_api_ctx_t *ctx);
-/* The same of one that only follows: it is cut then, its capture is not ours. */
+/* The same of one that only follows: it is cut; its capture is not ours. */
 ngx_int_t ngx_pcap_api_drain_follower(ngx_pcap_api_ctx_t *ctx);
 
 /* module/status.c: what works */

@@ -119,7 +119,7 @@ ngx_pcap_api_record_fits(json_t *rec)
     };
     static const char *const  numbers[] = {
         "created", "ended", "expires", "gone",      /* times */
-        "bytes", "lost", "packets", "dropped"
+        "bytes", "lost", "packets", "dropped", "answer"
     };
 
     id = json_string_value(json_object_get(rec, "id"));
@@ -199,14 +199,11 @@ ngx_pcap_api_record_is(json_t *rec, const char *state)
 }
 
 
-/* The store has a status of its own where it ends one, and no numbers. */
+/* Where the store ends one it has a status of its own, and no numbers. */
 ngx_uint_t
 ngx_pcap_api_record_counted(json_t *rec)
 {
-    return *ngx_pcap_api_record_text(rec, "status") != '\0'
-           && (*ngx_pcap_api_record_text(rec, "detail") == '\0'
-               || ngx_pcap_api_record_number(rec, "packets")
-               || ngx_pcap_api_record_number(rec, "dropped"));
+    return ngx_pcap_api_record_number(rec, "answer") == NGX_HTTP_OK;
 }
 
 

@@ -264,13 +264,12 @@ ok($nginx->reload(), 'one capture only');
 my $live = $nginx->get('/v1/capture/static/demo');
 
 $live->read_until(5, sub { seen_count($live, 1, 3) });
-$doc = stored($nginx, 'no place');
-$end = wait_stored($nginx, $doc->{id});
-is($end->{stored}{state}, 'failed', 'no place: failed');
-like($end->{stored}{detail}, qr/pcap_api_max_captures_per_user/,
+my $none = $nginx->fetch('/v1/captures', json => encode_json({ resolver =>
+    'static', target => 'demo', options => { duration => '30s' } }));
+
+like(problem_of($none, 429, 'no place'), qr/pcap_api_max_captures_per_user/,
     'no place: why');
-like(detail("/v1/captures/$doc->{id}/file", 404, 'no place: its file'),
-    qr/has no file: /, 'no place: there is none');
+is($none->header('retry-after'), 10, 'no place: when to try again');
 stop_capture($lab, $live);
 $nginx->{pcap} =~ s/ pcap_api_max_captures_per_user 1;//;
 $nginx->{limits} = undef;

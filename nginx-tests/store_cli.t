@@ -80,7 +80,7 @@ $api{url} = 'https://localhost:8500';
 $got = run('static', 'demo', '--tee', '--duration', '3s', '-o', 'cut');
 is($got->{code}, 3, '--tee, cut') or diag($got->{stderr});
 ($id) = $got->{stderr}
-    =~ /^(?:\S+: )?all of it .*: pcap-cli get ([0-9a-f]{32})$/m;
+    =~ /^(?:\S+: )?what is in storage.*: pcap-cli show ([0-9a-f]{32})$/m;
 ok($id, '--tee, cut: its id') or diag($got->{stderr});
 unlike($got->{stderr}, qr/continued/, '--tee, cut: nothing is continued');
 $api{url} = 'https://localhost:8443';
@@ -92,5 +92,18 @@ my ($part, $all) = (slurp("$got->{dir}/cut"), slurp("$r->{dir}/all"));
 
 ok(length $part > 1000 && length $all > length $part,
     '--tee, cut: there is more') or diag(length $part, ' of ', length $all);
+
+# Ctrl-C, and what was captured before it comes all the same
+my $tee = cli_start(\%api, [ 'static', 'demo', '--tee', '--duration', '60s',
+    '--json', '-o', 'stopped' ], env => { PCAP_TOKEN => 'good' });
+
+ok(wait_for(10, sub { -s "$tee->{dir}/stopped" }), '--tee: it runs');
+kill 'INT', $tee->{pid};
+$got = cli_end($tee);
+is($got->{code}, 0, '--tee, Ctrl-C') or diag($got->{stderr});
+is("$got->{json}{status} $got->{json}{stored}", 'stopped 1',
+    '--tee, Ctrl-C: JSON');
+is(wait_stored($nginx, $got->{json}{capture_id}, token => 'good')->{status},
+    'stopped', '--tee, Ctrl-C: ended for both');
 
 finish();

@@ -19,30 +19,30 @@
 #define CUT_MAX_BLOCK      (PCAPX_MAX_SNAPLEN + 65536)
 
 
-static size_t cut_need(const cut_t *c);
-static int cut_header(cut_t *c);
-static int cut_block(cut_t *c);
-static int cut_record(cut_t *c);
-static uint32_t cut_get32(const cut_t *c, size_t at);
+static size_t cut_need(const pcapx_cut_t *c);
+static int cut_header(pcapx_cut_t *c);
+static int cut_block(pcapx_cut_t *c);
+static int cut_record(pcapx_cut_t *c);
+static uint32_t cut_get32(const pcapx_cut_t *c, size_t at);
 
 
 void
-cut_init(cut_t *c)
+pcapx_cut_init(pcapx_cut_t *c)
 {
     memset(c, 0, sizeof(*c));
 }
 
 
 void
-cut_resume(cut_t *c, cut_kind_t kind)
+pcapx_cut_resume(pcapx_cut_t *c, pcapx_cut_kind_t kind)
 {
-    cut_init(c);
+    pcapx_cut_init(c);
     c->kind = kind;
 }
 
 
 int
-cut_feed(cut_t *c, const uint8_t *p, size_t len)
+pcapx_cut_feed(pcapx_cut_t *c, const uint8_t *p, size_t len)
 {
     size_t  n;
 
@@ -79,13 +79,13 @@ cut_feed(cut_t *c, const uint8_t *p, size_t len)
 /* Bytes of a header that tell how long what follows is. */
 
 static size_t
-cut_need(const cut_t *c)
+cut_need(const pcapx_cut_t *c)
 {
-    if (c->kind == CUT_PCAP) {
+    if (c->kind == PCAPX_CUT_PCAP) {
         return CUT_PCAP_RECORD;
     }
 
-    if (c->kind == CUT_START && c->have >= sizeof(uint32_t)
+    if (c->kind == PCAPX_CUT_START && c->have >= sizeof(uint32_t)
         && cut_get32(c, 0) == CUT_PCAP_MAGIC)
     {
         return CUT_PCAP_FILE;
@@ -98,14 +98,14 @@ cut_need(const cut_t *c)
 /* A whole header is here: how much follows it? */
 
 static int
-cut_header(cut_t *c)
+cut_header(pcapx_cut_t *c)
 {
     int  rc;
 
-    if (c->kind == CUT_START) {
+    if (c->kind == PCAPX_CUT_START) {
 
         if (cut_get32(c, 0) == CUT_PCAP_MAGIC) {
-            c->kind = CUT_PCAP;
+            c->kind = PCAPX_CUT_PCAP;
             c->have = 0;
             return 0;
         }
@@ -117,10 +117,10 @@ cut_header(cut_t *c)
             return -1;
         }
 
-        c->kind = CUT_PCAPNG;
+        c->kind = PCAPX_CUT_PCAPNG;
     }
 
-    rc = c->kind == CUT_PCAP ? cut_record(c) : cut_block(c);
+    rc = c->kind == PCAPX_CUT_PCAP ? cut_record(c) : cut_block(c);
     c->have = 0;
 
     return rc;
@@ -128,7 +128,7 @@ cut_header(cut_t *c)
 
 
 static int
-cut_block(cut_t *c)
+cut_block(pcapx_cut_t *c)
 {
     uint32_t  total;
 
@@ -148,7 +148,7 @@ cut_block(cut_t *c)
 
 
 static int
-cut_record(cut_t *c)
+cut_record(pcapx_cut_t *c)
 {
     uint32_t  caplen;
 
@@ -167,7 +167,7 @@ cut_record(cut_t *c)
 
 
 static uint32_t
-cut_get32(const cut_t *c, size_t at)
+cut_get32(const pcapx_cut_t *c, size_t at)
 {
     uint32_t  n;
 

@@ -315,7 +315,7 @@ api_record(const store_t *s, const record_t *rec)
              why ? why : "");
     text_clean(detail, sizeof(detail), why ? text : rec->detail);
 
-    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,"
+    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:s,"
                      "s:s,s:s,s:s,s:s,s:o}", "id", rec->id, "owner", rec->owner,
                      "state", states[rec->state], "created",
                      (json_int_t) rec->created, "ended",
@@ -326,7 +326,8 @@ api_record(const store_t *s, const record_t *rec)
                      (json_int_t) rec->raw, "lost",
                      (json_int_t) rec->lost, "packets",
                      (json_int_t) rec->packets, "dropped",
-                     (json_int_t) rec->dropped, "status", rec->status,
+                     (json_int_t) rec->dropped, "answer", rec->answer,
+                     "status", rec->status,
                      "detail", detail, "sha256", rec->sha256, "file",
                      rec->file, "place", rec->place == RECORD_S3 ? "s3"
                      : "local", "about", about ? about : json_object());

@@ -44,7 +44,6 @@ api_create(store_t *s, const char *body, api_t *a)
 
     memset(&rec, 0, sizeof(rec));
     memset(&order, 0, sizeof(order));
-    order.level = s->conf->zstd;
 
     root = json_loads(body, JSON_REJECT_DUPLICATES, NULL);
 
@@ -54,6 +53,9 @@ api_create(store_t *s, const char *body, api_t *a)
     } else if (create_parse(root, &rec, &order, a) == 0
                && create_admit(s, &rec, a) == 0)
     {
+        /* who follows the file wants it as it comes */
+
+        order.level = order.live ? 0 : s->conf->zstd;
         create_begin(s, &rec, &order, a);
     }
 

@@ -336,6 +336,7 @@ fetch_trailer(job_report_t *r, const char *line, size_t len)
         for (i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
             if (strcmp(value, verdicts[i]) == 0) {
                 snprintf(r->status, sizeof(r->status), "%s", value);
+                r->answer = 200;
             }
         }
     }
@@ -573,6 +574,7 @@ fetch_end(fetch_ctx_t *ctx, CURLcode rc)
 
     if (ctx->stopped) {
         r->status[0] = '\0';
+        r->answer = 0;
         fetch_detail(r, "the store was stopped");
 
     } else if (!ctx->begun) {
@@ -580,6 +582,7 @@ fetch_end(fetch_ctx_t *ctx, CURLcode rc)
 
     } else if (!ctx->full && rc != CURLE_OK) {
         r->status[0] = '\0';
+        r->answer = 0;
         fetch_detail(r, "the API's answer was cut: %s",
                      ctx->why[0] ? ctx->why : curl_easy_strerror(rc));
 
@@ -660,6 +663,7 @@ fetch_refused(fetch_ctx_t *ctx, CURLcode rc)
         return;
     }
 
+    ctx->report.answer = (int) code;
     root = json_loadb(ctx->problem, ctx->problem_len, 0, NULL);
     detail = json_object_get(root, "detail");
 

@@ -270,6 +270,7 @@ job_valid(const job_t *job, const job_report_t *r)
            && r->bytes <= INT64_MAX && r->raw <= INT64_MAX
            && r->lost <= INT64_MAX
            && r->packets <= INT64_MAX && r->dropped <= INT64_MAX
+           && r->answer >= 0 && r->answer <= 999
            && (r->file[0] == '\0'
                || (text_is_file(r->file, NULL)
                    && strncmp(r->file, job->rec.id, RECORD_ID_LEN) == 0));
@@ -451,6 +452,8 @@ job_end(store_t *s, job_t *job, const job_report_t *r)
     if (taken > rec->raw && taken - rec->raw > rec->lost) {
         rec->lost = taken - rec->raw;
     }
+
+    rec->answer = r->answer;
     rec->packets = r->packets;
     rec->dropped = r->dropped;
     text_clean(rec->status, sizeof(rec->status), r->status);

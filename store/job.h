@@ -34,6 +34,7 @@ typedef struct {
     uint64_t        lost;
     uint64_t        packets;
     uint64_t        dropped;
+    int             answer;          /* as in a record */
     int64_t         ended;           /* s; 0: now */
     char            status[RECORD_STATUS_MAX + 1];
     char            detail[RECORD_DETAIL_MAX + 1];

@@ -27,7 +27,7 @@ _Static_assert(RECORD_STORED == 2 && RECORD_INTERRUPTED == 3,
 #define RECORDS_COLUMNS  "id, owner, state, created, ended, retention, " \
                          "expires, gone, bytes, lost, packets, dropped, " \
                          "sha256, status, detail, file, upload, object, " \
-                         "place, sweep, raw, about"
+                         "place, sweep, raw, answer, about"
 
 struct records_s {
     sqlite3       *db;
@@ -45,7 +45,8 @@ static const char  records_schema[] =
     " sha256 TEXT NOT NULL, status TEXT NOT NULL, detail TEXT NOT NULL,"
     " file TEXT NOT NULL, upload TEXT NOT NULL, object TEXT NOT NULL,"
     " place INTEGER NOT NULL, sweep INTEGER NOT NULL,"
-    " raw INTEGER NOT NULL, about TEXT NOT NULL) WITHOUT ROWID;"
+    " raw INTEGER NOT NULL, answer INTEGER NOT NULL, about TEXT NOT NULL)"
+    " WITHOUT ROWID;"
     "CREATE INDEX captures_by_owner ON captures (owner, created);"
     "CREATE INDEX captures_by_age ON captures (created);"
     "CREATE INDEX captures_by_expiry ON captures (expires)"
@@ -66,6 +67,8 @@ static const char  records_from_3[] =
     "BEGIN IMMEDIATE;"
     "ALTER TABLE captures ADD COLUMN raw INTEGER NOT NULL DEFAULT 0;"
     "UPDATE captures SET raw = bytes;"
+    "ALTER TABLE captures ADD COLUMN answer INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE captures SET answer = 200 WHERE status != '' AND detail = '';"
     "ALTER TABLE parts ADD COLUMN raw INTEGER NOT NULL DEFAULT 0;"
     "UPDATE parts SET raw = bytes;"
     "PRAGMA user_version = 4;"
@@ -208,13 +211,13 @@ records_add(records_t *r, const record_t *rec)
     return records_run(r, records_bind(r,
         "INSERT INTO captures (" RECORDS_COLUMNS ")"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-        " ?, ?)", "ssiiiiiiiiiissssssiiis", rec->id, rec->owner,
+        " ?, ?, ?)", "ssiiiiiiiiiissssssiiiis", rec->id, rec->owner,
         (int64_t) rec->state, rec->created, rec->ended, rec->retention,
         rec->expires, rec->gone,
         (int64_t) rec->bytes, (int64_t) rec->lost, (int64_t) rec->packets,
         (int64_t) rec->dropped, rec->sha256, rec->status, rec->detail,
         rec->file, rec->upload, rec->object, (int64_t) rec->place,
-        (int64_t) rec->sweep, (int64_t) rec->raw,
+        (int64_t) rec->sweep, (int64_t) rec->raw, (int64_t) rec->answer,
         rec->about ? rec->about : "{}")) == 1 ? 0 : -1;
 }
 
@@ -227,13 +230,13 @@ records_update(records_t *r, const record_t *rec)
     n = records_run(r, records_bind(r,
         "UPDATE captures SET state = ?, ended = ?, expires = ?, gone = ?,"
         " bytes = ?, lost = ?, packets = ?, dropped = ?, sha256 = ?,"
-        " status = ?, detail = ?, file = ?, place = ?, sweep = ?, raw = ?"
-        " WHERE id = ?", "iiiiiiiissssiiis",
+        " status = ?, detail = ?, file = ?, place = ?, sweep = ?, raw = ?,"
+        " answer = ? WHERE id = ?", "iiiiiiiissssiiiis",
         (int64_t) rec->state, rec->ended, rec->expires, rec->gone,
         (int64_t) rec->bytes, (int64_t) rec->lost, (int64_t) rec->packets,
         (int64_t) rec->dropped, rec->sha256, rec->status, rec->detail,
         rec->file, (int64_t) rec->place, (int64_t) rec->sweep,
-        (int64_t) rec->raw, rec->id));
+        (int64_t) rec->raw, (int64_t) rec->answer, rec->id));
 
     if (n == 0) {
         r->err = "there is no such row";
@@ -598,7 +601,8 @@ records_row(sqlite3_stmt *st, record_t *rec)
     rec->place = (record_place_t) sqlite3_column_int(st, 18);
     rec->sweep = sqlite3_column_int(st, 19);
     rec->raw = (uint64_t) sqlite3_column_int64(st, 20);
-    rec->about = (char *) sqlite3_column_text(st, 21);
+    rec->answer = sqlite3_column_int(st, 21);
+    rec->about = (char *) sqlite3_column_text(st, 22);
 }
 
 

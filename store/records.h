@@ -54,6 +54,8 @@ typedef struct {
     uint64_t         lost;           /* of the capture: taken, not in it */
     uint64_t         packets;
     uint64_t         dropped;
+    int              answer;         /* of the API: 200, and these are its
+                                      * verdict; a refusal; 0: cut, or none */
     char             sha256[RECORD_SHA256_LEN + 1];   /* or empty */
     char             status[RECORD_STATUS_MAX + 1];   /* or empty */
     char             detail[RECORD_DETAIL_MAX + 1];   /* or empty */

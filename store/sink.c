@@ -36,7 +36,7 @@ struct sink_s {
     int           fd;
     char          id[SINK_ID_LEN + 1];
     EVP_MD_CTX   *md;
-    cut_t         cut;
+    pcapx_cut_t         cut;
     int           zstd;              /* the file is of frames */
     uint64_t      kept;              /* of the capture, and in the file */
     uint64_t      written;           /* bytes of the file */
@@ -117,7 +117,7 @@ sink_new(size_t size, unsigned level)
     s->buf = malloc(size);
     s->zstd = level != 0;
     s->packer = level ? frame_packer_new(level) : NULL;
-    cut_init(&s->cut);
+    pcapx_cut_init(&s->cut);
 
     if (s->md == NULL || EVP_DigestInit_ex(s->md, EVP_sha256(), NULL) != 1
         || s->buf == NULL || (level && s->packer == NULL))
@@ -211,7 +211,7 @@ sink_write(sink_t *s, const uint8_t *p, size_t len, char err[SINK_ERR_LEN])
         n = n < len ? n : len;
         memcpy(s->buf + s->len, p, n);
 
-        if (cut_feed(&s->cut, s->buf + s->len, n) != 0) {
+        if (pcapx_cut_feed(&s->cut, s->buf + s->len, n) != 0) {
             snprintf(err, SINK_ERR_LEN, "no capture: %s", s->cut.err);
             sink_spoilt(s, len, err);
             return -1;
@@ -482,7 +482,7 @@ sink_reread(sink_t *s, char err[SINK_ERR_LEN])
     ssize_t  n;
 
     total = lseek(s->fd, 0, SEEK_END);
-    n = pread(s->fd, s->buf, CUT_HEAD_LEN, 0);
+    n = pread(s->fd, s->buf, PCAPX_CUT_HEAD_LEN, 0);
 
     if (total == -1 || n == -1 || lseek(s->fd, 0, SEEK_SET) == -1) {
         snprintf(err, SINK_ERR_LEN, "%s.part: %s", s->id, strerror(errno));
@@ -505,7 +505,7 @@ sink_reread_plain(sink_t *s, uint64_t total, char err[SINK_ERR_LEN])
     for ( ;; ) {
         n = sink_read(s, s->buf, s->size);
 
-        if (n <= 0 || cut_feed(&s->cut, s->buf, (size_t) n) != 0) {
+        if (n <= 0 || pcapx_cut_feed(&s->cut, s->buf, (size_t) n) != 0) {
             break;
         }
     }
@@ -608,7 +608,7 @@ sink_frame(sink_t *s, const uint8_t *p, const frame_t *f, int *good)
     const uint8_t  *raw;
 
     if (!*good || frame_open(s->opener, p, f, &raw) != 0
-        || cut_feed(&s->cut, raw, f->raw) != 0
+        || pcapx_cut_feed(&s->cut, raw, f->raw) != 0
         || s->cut.whole != s->cut.offset)
     {
         *good = 0;
@@ -650,7 +650,7 @@ sink_tell(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN])
 
     memset(result, 0, sizeof(*result));
     snprintf(result->name, sizeof(result->name), "%s%s%s", s->id,
-             s->cut.kind == CUT_PCAP ? ".pcap" : ".pcapng",
+             s->cut.kind == PCAPX_CUT_PCAP ? ".pcap" : ".pcapng",
              s->zstd ? ".zst" : "");
     snprintf(result->why, sizeof(result->why), "%s", s->why);
 

@@ -44,7 +44,7 @@ typedef struct {
     s3_conf_t          conf;
     s3_t              *s3;
     int                fd;
-    cut_kind_t         kind;
+    pcapx_cut_kind_t         kind;
     uint8_t           *frames;       /* of FRAME_MAX, if it is compressed */
     uint64_t           written;
     uint64_t           sent;
@@ -307,7 +307,7 @@ uploader_open(uploader_ctx_t *ctx)
         return uploader_torn(ctx);
     }
 
-    return ctx->kind == CUT_START && uploader_kind(ctx) != 0
+    return ctx->kind == PCAPX_CUT_START && uploader_kind(ctx) != 0
            ? uploader_no(ctx, "its file cannot be read") : UPLOADER_ON;
 }
 
@@ -317,15 +317,15 @@ uploader_open(uploader_ctx_t *ctx)
 static int
 uploader_kind(uploader_ctx_t *ctx)
 {
-    cut_t    cut;
+    pcapx_cut_t    cut;
     size_t   n;
-    uint8_t  head[CUT_HEAD_LEN];
+    uint8_t  head[PCAPX_CUT_HEAD_LEN];
 
     n = uploader_head(ctx, head);
-    cut_init(&cut);
+    pcapx_cut_init(&cut);
 
-    if (n == 0 || cut_feed(&cut, head, n) != 0
-        || cut.kind == CUT_START)
+    if (n == 0 || pcapx_cut_feed(&cut, head, n) != 0
+        || cut.kind == PCAPX_CUT_START)
     {
         return -1;
     }
@@ -335,7 +335,7 @@ uploader_kind(uploader_ctx_t *ctx)
     if (ctx->key[0] == '\0') {
         snprintf(ctx->key, sizeof(ctx->key), "%s%s.%s%s",
                  ctx->u->conf->s3.prefix, ctx->u->id,
-                 cut.kind == CUT_PCAP ? "pcap" : "pcapng",
+                 cut.kind == PCAPX_CUT_PCAP ? "pcap" : "pcapng",
                  ctx->frames ? ".zst" : "");
     }
 
@@ -352,7 +352,7 @@ uploader_head(uploader_ctx_t *ctx, uint8_t *head)
     ssize_t          n;
     frame_opener_t  *opener;
 
-    n = pread(ctx->fd, head, CUT_HEAD_LEN, 0);
+    n = pread(ctx->fd, head, PCAPX_CUT_HEAD_LEN, 0);
 
     if (n <= 0 || !frame_is(head, (size_t) n)) {
         return n > 0 ? (size_t) n : 0;
@@ -368,7 +368,7 @@ uploader_head(uploader_ctx_t *ctx, uint8_t *head)
     if (ctx->frames != NULL && opener != NULL) {
         n = pread(ctx->fd, ctx->frames, FRAME_MAX, 0);
         len = n > 0 ? frame_peek(opener, ctx->frames, (size_t) n, head,
-                                 CUT_HEAD_LEN) : 0;
+                                 PCAPX_CUT_HEAD_LEN) : 0;
     }
 
     frame_opener_free(opener);
@@ -531,7 +531,7 @@ uploader_cut(uploader_ctx_t *ctx, uint64_t *len, uint64_t *raw)
 static int
 uploader_cut_blocks(uploader_ctx_t *ctx, uint64_t *len)
 {
-    cut_t     cut;
+    pcapx_cut_t     cut;
     ssize_t   n;
     uint64_t  left, least;
 
@@ -544,12 +544,12 @@ uploader_cut_blocks(uploader_ctx_t *ctx, uint64_t *len)
         return 0;
     }
 
-    cut_resume(&cut, ctx->kind);
+    pcapx_cut_resume(&cut, ctx->kind);
 
     /* the head of classic pcap is no record */
 
     if (ctx->sent == 0) {
-        cut_init(&cut);
+        pcapx_cut_init(&cut);
     }
 
     while (cut.whole < least) {
@@ -557,7 +557,7 @@ uploader_cut_blocks(uploader_ctx_t *ctx, uint64_t *len)
                   left < UPLOADER_READ ? (size_t) left : UPLOADER_READ,
                   (off_t) (ctx->sent + cut.offset));
 
-        if (n <= 0 || cut_feed(&cut, ctx->buf, (size_t) n) != 0) {
+        if (n <= 0 || pcapx_cut_feed(&cut, ctx->buf, (size_t) n) != 0) {
             return -1;
         }
 
@@ -705,7 +705,7 @@ uploader_object(uploader_ctx_t *ctx,
     name = strrchr(ctx->key, '/');
     object = (s3_object_t) {
         .type = ctx->frames ? "application/zstd"
-                : ctx->kind == CUT_PCAP ? "application/vnd.tcpdump.pcap"
+                : ctx->kind == PCAPX_CUT_PCAP ? "application/vnd.tcpdump.pcap"
                                         : "application/x-pcapng",
         .file_name = name ? name + 1 : ctx->key, .tags = tags, .ntags = 3
     };

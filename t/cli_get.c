@@ -55,7 +55,7 @@ test_rules(void)
     opt_free(&o);
 
     ok(parse(&o, "static", "g", "--store", NULL) == OPT_WRONG
-       && strstr(o.err, "needs a limit") != NULL, "and without: %s", o.err);
+       && strstr(o.err, "need a limit") != NULL, "and without: %s", o.err);
     opt_free(&o);
 
     ok(parse(&o, "static", "g", "--store", "--max-packets", "1", "--wait",

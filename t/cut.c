@@ -81,12 +81,12 @@ whole_at(const stream_t *s, size_t at)
 static void
 follows(const stream_t *s, const char *what)
 {
-    cut_t     c;
+    pcapx_cut_t     c;
     size_t    step, at, n, wrong;
     uint8_t  *copy;
 
     for (step = 1, wrong = 0; step <= s->len; step++) {
-        cut_init(&c);
+        pcapx_cut_init(&c);
 
         for (at = 0; at < s->len; at += n) {
             n = step < s->len - at ? step : s->len - at;
@@ -95,7 +95,7 @@ follows(const stream_t *s, const char *what)
 
             copy = malloc(n);
             memcpy(copy, s->bytes + at, n);
-            wrong += cut_feed(&c, copy, n) != 0 || c.offset != at + n
+            wrong += pcapx_cut_feed(&c, copy, n) != 0 || c.offset != at + n
                      || c.whole != whole_at(s, at + n);
             free(copy);
         }
@@ -108,10 +108,10 @@ follows(const stream_t *s, const char *what)
 static void
 refuses(const uint32_t *words, size_t n, size_t whole, const char *err)
 {
-    cut_t  c;
+    pcapx_cut_t  c;
 
-    cut_init(&c);
-    ok(cut_feed(&c, (const uint8_t *) words, n * sizeof(words[0])) == -1
+    pcapx_cut_init(&c);
+    ok(pcapx_cut_feed(&c, (const uint8_t *) words, n * sizeof(words[0])) == -1
        && strcmp(c.err, err) == 0 && c.whole == whole, "%s", err);
 
     if (strcmp(c.err, err) != 0) {

@@ -108,7 +108,7 @@ states(store_t *s)
         root = ask(s, "GET", uri, &status);
         state = json_string_value(json_object_get(root, "state"));
         ok(status == 200 && state != NULL && strcmp(state, names[i]) == 0
-           && json_object_size(root) == 18, "%s", names[i]);
+           && json_object_size(root) == 19, "%s", names[i]);
         json_decref(root);
     }
 

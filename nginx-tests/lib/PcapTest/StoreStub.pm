@@ -112,9 +112,9 @@ sub record
 
     return { id => $doc->{id}, owner => $doc->{owner}, state => 'waiting',
         created => int(time()), ended => 0, expires => 0, gone => 0,
-        bytes => 0, lost => 0, packets => 0, dropped => 0, status => '',
-        detail => '', sha256 => '', file => '', place => 'local',
-        about => $doc->{about}, %o };
+        bytes => 0, lost => 0, packets => 0, dropped => 0, answer => 0,
+        status => '', detail => '', sha256 => '', file => '', place =>
+        'local', about => $doc->{about}, %o };
 }
 
 
