@@ -225,6 +225,16 @@ sub stale_socket
     my $next = begin_stored('after the kill', '--max-packets', 5);
     in_state($next, 'stored', 'after the kill');
 
+    # live as well
+    my $file = work_dir() . '/tee.pcapng';
+    ($text, $status) = cli('static', 'demo', '-i', 'lo', '--yes', '--tee', '-F',
+        '--json', '-o', $file, '--max-packets', 20);
+    is($status, 0, '--tee') or diag($text);
+    my ($tee) = $text =~ /"capture_id":"([0-9a-f]{32})"/;
+    is(got($tee // 'none', '--tee'), 20, '--tee: stored as well');
+    ok(slurp($file) eq slurp(work_dir() . "/$tee.pcapng"),
+        '--tee: the same file');
+
     return $api_pid;
 }
 

@@ -356,7 +356,8 @@ sub store_templates
 
     nginx_takes('the store', $local, like => qr{
         listen\ \Q$dir\E/api\.sock;.*pcap_api_store\ /_pcap_store
-        \ files=/_pcap_files/\ download=proxy;.*scgi_pass\ +\Q$dir\E
+        \ files=/_pcap_files/\ folder=/var/vcap/store/pcap-api/captures
+        \ download=proxy;.*scgi_pass\ +\Q$dir\E
         /store\.sock;.*alias\ /var/vcap/store/pcap-api/captures/;}xs,
         unlike => qr/_pcap_objects|pcap_api_store_/);
     my $conf = slurp("$V/jobs/pcap-api/config/nginx.conf");
