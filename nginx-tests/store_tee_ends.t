@@ -59,7 +59,7 @@ sub tee
 }
 
 
-# --- the store does not answer, and answers again -----------------------------
+# --- the store does not answer, and answers again ---
 
 my $c = tee('slow store', 'duration=3s');
 
@@ -77,7 +77,7 @@ like($access, qr/ limit /, 'slow store: in the access log') or diag($access);
 like($nginx->log(), qr/${\capture_id($c)} of demo, followed by "\w+", ended:/,
     'slow store: and in the log');
 
-# --- a capture that cannot begin ----------------------------------------------
+# --- a capture that cannot begin ---
 
 spew($mode, 'refuse');
 
@@ -95,7 +95,7 @@ like(problem_of($nginx->fetch("/v1/captures/$none->{id}/file"), 404,
     'failed: its file'), qr/has no file: /, 'failed: there is none');
 spew($mode, 'usual');
 
-# --- a folder that is none ----------------------------------------------------
+# --- a folder that is none ---
 
 my $t = time();
 my $r = $nginx->fetch('/other/capture/static/demo?store=1&duration=60s');
@@ -109,7 +109,7 @@ ok(wait_for(10, sub {
     !grep { $_->{state} ne 'ended' } @{ $doc->{captures} };
 }), 'no such folder: its capture is stopped');
 
-# --- a client that leaves before it has begun ---------------------------------
+# --- a client that leaves before it has begun ---
 
 spew($mode, 'hang');
 $c = $nginx->get("$url?store=1&duration=60s", no_wait => 1);
@@ -148,7 +148,7 @@ $r = curl($lab, "$url?store=1&max_bytes=8m", '--http2', '--limit-rate', '4M');
 is($r->{exit}, 0, 'HTTP/2, behind') or diag($r->{err});
 ok(eval { PcapTest::Pcapng::parse($r->{body}) }, 'HTTP/2, behind: all of it');
 
-# --- what it takes from others --------------------------------------------------
+# --- what it takes from others ---
 
 $nginx->{http} .= ' pcap_api_worker_bandwidth 2m;';
 ok($nginx->reload(), 'less to share');
