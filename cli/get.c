@@ -312,6 +312,9 @@ get_elsewhere(get_t *g, const reply_t *said)
         return CLI_FAILED;
     }
 
+    g->lost = said->lost;
+    g->has_lost |= said->has_lost;
+
     if (*said->sha256 != '\0') {
         memcpy(g->sha256, said->sha256, sizeof(g->sha256));
     }
@@ -446,6 +449,20 @@ get_say_part(const get_t *g)
 }
 
 
+/* It has all that the store has, which is not all that was captured. */
+static cli_exit_t
+get_tell_lost(const get_t *g)
+{
+    char  text[64];
+
+    snprintf(text, sizeof(text), "%" PRIu64 " bytes of the capture", g->lost);
+    msg_error(g->msg, "something is missing in the file, %s: `pcap-cli show"
+              " %s` says why", g->lost ? text : "it was interrupted", g->id);
+
+    return CLI_PARTIAL;
+}
+
+
 cli_exit_t
 get_fetch(const opt_t *opt, const conf_t *conf, msg_t *msg, const char *id,
     tick_t *tick)
@@ -474,6 +491,10 @@ get_fetch(const opt_t *opt, const conf_t *conf, msg_t *msg, const char *id,
     if (code == CLI_OK) {
         get_ask_sum(&g);
         code = get_data_end(&g);
+
+        if (code == CLI_OK && g.has_lost) {
+            code = get_tell_lost(&g);
+        }
 
     } else if (g.left) {
         /* As of a capture: it has what it wanted. */

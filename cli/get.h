@@ -45,10 +45,12 @@ typedef struct {
     unpack_t        *unpack;       /* owned; NULL: not yet */
     part_t           raw;          /* what it makes of part */
     uint64_t         raw_total;    /* when has_raw */
+    uint64_t         lost;         /* when has_lost */
 
     unsigned         named:1;      /* file was given */
     unsigned         has_total:1;
     unsigned         has_raw:1;
+    unsigned         has_lost:1;   /* something is missing in it */
     unsigned         packed:1;     /* the store has it compressed */
     unsigned         unpacks:1;    /* and the user wants it as it was */
     unsigned         ranged:1;     /* q asks for the rest only */

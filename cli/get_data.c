@@ -230,6 +230,9 @@ get_data_begin(get_t *g, const reply_t *r)
         return -1;
     }
 
+    g->lost = r->has_lost ? r->lost : g->lost;
+    g->has_lost |= r->has_lost;
+
     if (*r->sha256 != '\0') {
         memcpy(g->sha256, r->sha256, sizeof(g->sha256));
     }

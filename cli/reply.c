@@ -230,6 +230,9 @@ reply_file_value(reply_t *r, const char *name, size_t name_len,
     } else if (reply_is_field(name, name_len, "x-pcap-uncompressed-bytes")) {
         r->has_raw = text_number(s, len, &r->raw) == 0;
 
+    } else if (reply_is_field(name, name_len, "x-pcap-lost")) {
+        r->has_lost = text_number(s, len, &r->lost) == 0;
+
     } else if (reply_is_field(name, name_len, "content-disposition")) {
         reply_file(r, s, len);
 

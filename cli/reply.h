@@ -29,6 +29,7 @@ typedef struct {
     char         file[NAME_MAX_GIVEN]; /* of Content-Disposition, or "" */
     uint64_t     length;           /* Content-Length, when has_length */
     uint64_t     raw;              /* X-Pcap-Uncompressed-Bytes, when has_raw */
+    uint64_t     lost;             /* X-Pcap-Lost, when has_lost */
     uint64_t     range_first;      /* Content-Range, when has_range */
     uint64_t     range_total;
     uint64_t     retry_after_s;    /* as it came, when has_retry_after */
@@ -40,6 +41,7 @@ typedef struct {
     unsigned     has_retry_after:1;
     unsigned     has_length:1;
     unsigned     has_raw:1;
+    unsigned     has_lost:1;
     unsigned     has_range:1;      /* with first and total */
 } reply_t;
 

@@ -72,12 +72,22 @@ ngx_pcap_api_file_header(ngx_pcap_api_ctx_t *ctx, const char *name,
 }
 
 
-/* What is in it: its digest and, if it is compressed, what it was before. */
+/* What is in it, what it was before it was compressed, and what is missing. */
 static ngx_int_t
 ngx_pcap_api_file_content(ngx_pcap_api_ctx_t *ctx, json_t *rec)
 {
-    char         raw[NGX_INT64_LEN + 1];
+    char         raw[NGX_INT64_LEN + 1], lost[NGX_INT64_LEN + 1];
     const char  *digest;
+
+    (void) ngx_snprintf((u_char *) lost, sizeof(lost), "%uL%Z",
+                        ngx_pcap_api_record_number(rec, "lost"));
+
+    if ((ngx_pcap_api_record_number(rec, "lost")
+         || ngx_pcap_api_record_is(rec, "interrupted"))
+        && ngx_pcap_api_file_header(ctx, "X-Pcap-Lost", "%s", lost) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     (void) ngx_snprintf((u_char *) raw, sizeof(raw), "%uL%Z",
                         ngx_pcap_api_record_number(rec, "raw"));

@@ -662,7 +662,12 @@ ngx_pcap_api_store_refused(ngx_pcap_api_ctx_t *ctx, json_t *doc)
     }
 
     rc = ngx_pcap_api_refuse(ctx, status, "%s", detail);
-    ctx->retry_after = 60;
+
+    /* a quota does not go by waiting */
+
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+        ctx->retry_after = 60;
+    }
 
     return rc;
 }

@@ -13,7 +13,7 @@ use PcapTest::Router;
 use PcapTest::StoreLab;
 
 
-my $store = store_for();
+my $store = store_for(errors => qr/by signal 9/);
 my $lab = lab(fakes => 2, nginx => { store => $store },
     script => sub { $_[0]->usual(20, size => 300) });
 my ($nginx, $certs) = @$lab{qw(nginx certs)};
@@ -61,6 +61,19 @@ $got = run(@ask, '2s', '--max-packets', 5, '--wait', '-o', 'y');
 is($got->{code}, 0, '--wait') or diag($got->{stderr});
 is(join(' ', cli_files($got)), 'y', 'and its file');
 is(run(@ask, '2s', '--retention', '30d')->{code}, 1, 'kept too long');
+
+# something is missing
+$r = run(@ask, '30s', '-q');
+($id) = $r->{stdout} =~ /^([0-9a-f]{32})$/m;
+ok(wait_for(10, sub { (-s "$store->{folder}/$id.part" || 0) > 2000 }),
+    'killed: it is on the disk');
+kill 'KILL', $store->process_of($id, 1);
+wait_stored($nginx, $id, token => 'good');
+$r = run('get', $id);
+is($r->{code}, 3, 'killed: get says that something is missing');
+like($r->{stderr}, qr/something is missing in the file, .*`pcap-cli show $id`/,
+    'killed: and where to look');
+is(join(' ', cli_files($r)), "$id.pcapng", 'killed: the file is there');
 
 # live as well
 $got = run('static', 'demo', '--tee', '--max-packets', 50, '--retention', '3h',

@@ -217,8 +217,9 @@ ok(eval { PcapTest::Pcapng::parse($c->{body}) }, 'killed: a valid capture');
 $doc = wait_stored($nginx, capture_id($c));
 is($doc->{stored}{state}, 'interrupted', 'killed: interrupted');
 is($c->trailer('x-pcap-status'), undef, 'killed: no verdict');
-is(download($nginx, capture_id($c))->{body}, $c->{body},
-    'killed: what came is the file');
+$file = download($nginx, capture_id($c));
+is($file->{body}, $c->{body}, 'killed: what came is the file');
+like($file->header('x-pcap-lost'), qr/^\d+$/, 'killed: it is said');
 
 # both workers
 $c = tee('worker', 'duration=60s');

@@ -123,7 +123,7 @@ ok(wait_for(10, sub {
     !grep { $_->{state} ne 'ended' } @{ $doc->{captures} };
 }), 'left: nothing goes on');
 
-# --- many that are late --------------------------------------------------------
+# --- many that are late ---
 
 spew($mode, 'busy');
 
@@ -165,7 +165,7 @@ for my $q ('', 'store=1&') {
 cmp_ok($bytes{'store=1&'}, '>', 0.75 * $bytes{''},
     'following takes no share of the capture') or diag(encode_json(\%bytes));
 
-# --- the server goes ------------------------------------------------------------
+# --- the server goes ---
 
 $nginx->{http} =~ s/ pcap_api_worker_bandwidth 2m;//;
 ok($nginx->reload(), 'as much as before');

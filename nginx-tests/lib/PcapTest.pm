@@ -55,6 +55,8 @@ BEGIN {
             or die "cannot run unshare: $!\n";
     }
 
+    # the end kills all that it sees
+    die "PCAPTEST_INSIDE is for PcapTest alone\n" if $$ != 1;
     delete $ENV{PCAPTEST_INSIDE};
 
     system('ip link set lo up') == 0 or die "no network namespace\n";
