@@ -73,7 +73,7 @@ room_libs  = $(if $(filter agent_%,$(1)),$(AGENT_LIBS)) \
 
 
 .PHONY: all lib agent cli store module nginx-san tests fuzzers benches \
-        deps deps-demo test unit functional soak rights lint lint-style \
+        deps deps-demo test unit functional soak rights large lint lint-style \
         lint-scripts lint-cppcheck lint-tidy fuzz bench interop demo \
         demo-up demo-down install clean
 
@@ -273,6 +273,10 @@ bench: all benches
 interop: deps-demo all
 	@interop/run
 
+
+# What a capture of 10 GiB costs in memory: stored, fetched, live; 12 GB of disk.
+large: all
+	@STORE_MIB=10240 prove -v nginx-tests/store_large.t
 
 # Static checks. clang-tidy needs nginx's headers as `module` configured them.
 

@@ -327,6 +327,7 @@ get_elsewhere(get_t *g, const reply_t *said)
     /* Now: the token may have run out when all is here. */
     get_ask_sum(g);
     g->where = "the server that the API redirects to";
+    g->away = 1;
 
     if (api_request_elsewhere(&q, &g->api, said->redirect) != 0) {
         msg_error(g->msg, "out of memory");
@@ -366,6 +367,7 @@ get_try(get_t *g, uint64_t *pause_ms)
 
     *pause_ms = 0;
     g->where = g->api.conf->host;
+    g->away = 0;
     snprintf(path, sizeof(path), "/v1/captures/%s/file", g->id);
 
     if (api_request_init(&q, &g->api, "GET", path, NULL) != 0) {

@@ -55,6 +55,7 @@ typedef struct {
     unsigned         unpacks:1;    /* and the user wants it as it was */
     unsigned         ranged:1;     /* q asks for the rest only */
     unsigned         skip:1;       /* its first byte is there already */
+    unsigned         away:1;       /* q asks a server that is not the API */
     unsigned         taking:1;     /* q's body is the file */
     unsigned         begun:1;      /* some body was, in this run */
     unsigned         renewed:1;    /* the token, since the last byte */

@@ -145,13 +145,39 @@ get_data_open(get_t *g)
 }
 
 
+/* The id and what it is: nobody else names our files. */
+static int
+get_data_is_name(const get_t *g, const char *name)
+{
+    size_t  i, len;
+
+    static const char *const  ends[] = {
+        ".pcapng", ".pcap", ".pcapng.zst", ".pcap.zst"
+    };
+
+    len = strlen(g->id);
+
+    if (strncmp(name, g->id, len) != 0) {
+        return 0;
+    }
+
+    for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        if (strcmp(name + len, ends[i]) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* The server knows whether it is pcapng or pcap. */
 static int
 get_data_rename(get_t *g, const reply_t *r)
 {
     char  *name;
 
-    if (g->named || g->file == NULL || *r->file == '\0'
+    if (g->named || g->file == NULL || !get_data_is_name(g, r->file)
         || strcmp(r->file, g->file) == 0)
     {
         return 0;
@@ -230,10 +256,14 @@ get_data_begin(get_t *g, const reply_t *r)
         return -1;
     }
 
-    g->lost = r->has_lost ? r->lost : g->lost;
-    g->has_lost |= r->has_lost;
+    /* what the API has said of it nobody else may say anew */
 
-    if (*r->sha256 != '\0') {
+    if (!g->away && r->has_lost) {
+        g->lost = r->lost;
+        g->has_lost = 1;
+    }
+
+    if (!g->away && *r->sha256 != '\0') {
         memcpy(g->sha256, r->sha256, sizeof(g->sha256));
     }
 

@@ -35,7 +35,7 @@ get_unpack_begin(get_t *g, const reply_t *r)
 
     g->packed = reply_is(r, "application/zstd") || unpack_is_name(r->file);
 
-    if (r->has_raw) {
+    if (!g->away && r->has_raw) {
         g->raw_total = r->raw;
         g->has_raw = 1;
     }

@@ -1,7 +1,7 @@
 /*
  * cli/unpack.h: decompresses what comes from storage in zstd frames, in
  * pieces and in constant memory. What it reads may be anybody's: no window is
- * larger than 8 MiB, and no more comes out than was announced.
+ * larger than 8 MiB, and no more comes out than was announced, if it was.
  */
 
 #ifndef CLI_UNPACK_H

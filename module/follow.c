@@ -21,7 +21,8 @@
 #define NGX_PCAP_API_FOLLOW_RARE   600000
 #define NGX_PCAP_API_FOLLOW_RETRY  60000   /* the store does not answer */
 #define NGX_PCAP_API_FOLLOW_GONE   60000   /* with a removed file */
-#define NGX_PCAP_API_FOLLOW_LATE   900000  /* behind the end of its capture */
+#define NGX_PCAP_API_FOLLOW_SLOW   5000    /* behind the end of its capture: */
+#define NGX_PCAP_API_FOLLOW_LATE   900000  /* it counts as late; it is cut */
 #define NGX_PCAP_API_FOLLOW_LOOK   100     /* whether it has ended */
 #define NGX_PCAP_API_FOLLOWERS     4       /* of a user, so late */
 
@@ -47,6 +48,7 @@ struct ngx_pcap_api_follow_s {
     unsigned                   begun:1;      /* the header has gone out */
     unsigned                   failing:1;
     unsigned                   named:1;      /* it is no ".part" any more */
+    unsigned                   late:1;       /* and its client is behind */
     unsigned                   is_removed:1;
     unsigned                   ended:1;      /* grows no more */
 };
@@ -203,6 +205,13 @@ ngx_pcap_api_follow_refuse(ngx_pcap_api_ctx_t *ctx, json_t *rec)
 
     status = ngx_pcap_api_record_number(rec, "answer");
 
+    /* what was to be found was found before: there is no such grant */
+
+    if (status == NGX_HTTP_NOT_FOUND || status == NGX_HTTP_NOT_ALLOWED) {
+        return ngx_pcap_api_store_failed(ctx, "it had no grant, or came too "
+                                         "late with it");
+    }
+
     if (status < 400 || status > 599 || status == NGX_HTTP_UNAUTHORIZED) {
         status = NGX_HTTP_BAD_GATEWAY;
     }
@@ -324,6 +333,7 @@ ngx_pcap_api_follow_header(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     ctx->stored.promised = 0;              /* its user knows it */
     ctx->stored.follow->begun = 1;
+    ctx->stored.follow->asks = 0;
     ctx->took = ngx_current_msec;
 
     return NGX_OK;
@@ -332,14 +342,10 @@ ngx_pcap_api_follow_header(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
 /* --- what it has --- */
 
-/* Its capture has ended. Of those of a user that are late the oldest goes. */
+/* Its capture has ended. */
 static void
 ngx_pcap_api_follow_named(ngx_pcap_api_follow_t *f)
 {
-    ngx_uint_t              n;
-    ngx_queue_t            *q;
-    ngx_pcap_api_follow_t  *other;
-
     if (ngx_pcap_api_late.next == NULL) {
         ngx_queue_init(&ngx_pcap_api_late);
     }
@@ -347,21 +353,31 @@ ngx_pcap_api_follow_named(ngx_pcap_api_follow_t *f)
     f->named = 1;
     f->named_at = ngx_current_msec;
     f->asks = 0;
-    ngx_queue_insert_head(&ngx_pcap_api_late, &f->queue);
+    ngx_queue_insert_tail(&ngx_pcap_api_late, &f->queue);
+}
+
+
+/* It is late, and so are this many of its user whose captures ended later. */
+static ngx_uint_t
+ngx_pcap_api_follow_later(ngx_pcap_api_follow_t *f)
+{
+    ngx_uint_t              n;
+    ngx_queue_t            *q;
+    ngx_pcap_api_follow_t  *other;
+
     n = 0;
 
-    for (q = ngx_queue_head(&ngx_pcap_api_late);
+    for (q = ngx_queue_next(&f->queue);
          q != ngx_queue_sentinel(&ngx_pcap_api_late);
          q = ngx_queue_next(q))
     {
         other = ngx_queue_data(q, ngx_pcap_api_follow_t, queue);
 
-        if (ngx_memcmp(other->user, f->user, sizeof(f->user)) == 0
-            && other->why == NULL && ++n > NGX_PCAP_API_FOLLOWERS)
-        {
-            other->why = "too many of its user are late";
-        }
+        n += other->late
+             && ngx_memcmp(other->user, f->user, sizeof(f->user)) == 0;
     }
+
+    return n;
 }
 
 
@@ -402,6 +418,13 @@ ngx_pcap_api_follow_size(ngx_pcap_api_ctx_t *ctx, off_t *size)
         && ngx_current_msec - f->removed > NGX_PCAP_API_FOLLOW_GONE)
     {
         f->why = "too slow for a file that is gone";
+    }
+
+    f->late = f->named && f->offset < *size
+              && ngx_current_msec - f->named_at > NGX_PCAP_API_FOLLOW_SLOW;
+
+    if (f->late && ngx_pcap_api_follow_later(f) >= NGX_PCAP_API_FOLLOWERS) {
+        f->why = "too many of its user are late";
     }
 
     if (f->named
@@ -499,7 +522,6 @@ ngx_pcap_api_follow_read(ngx_pcap_api_ctx_t *ctx, off_t size)
 
     f->offset += len;
     f->at = ngx_current_msec;
-    f->asks = 0;
 
     return ngx_pcap_api_commit(ctx, p, len);
 }

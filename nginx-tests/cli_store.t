@@ -478,6 +478,12 @@ store_tell($s3, body => 'x' . substr $BODY, 1);
 $run = get([]);
 is($run->{code}, 1, 'another file there');
 like($run->{stderr}, qr/wrong checksum/, 'is found');
+store_tell($s3, body => 'x' . substr($BODY, 1), liar => 1);
+$run = get([]);
+is($run->{code}, 1, 'with a checksum and a name of its own');
+like($run->{stderr}, qr/wrong checksum/, 'counts as little');
+is((grep { /other/ } cli_files($run)), 0, 'and names no file here');
+store_tell($s3, body => 'x' . substr $BODY, 1);
 
 has(redirect => $there);
 like(get([])->{stderr}, qr/names no checksum/, 'nobody names a checksum');

@@ -235,6 +235,11 @@ sub test_killed
     $store->kill();
     ok(wait_for(5, sub { !alive($before) }), 'no child outlives the store');
     is($store->files() =~ /\Q$id\E(\S+)/ && $1, '.pcapng', 'its file is ended');
+
+    # some time ago
+    my $then = int(time()) - 500;
+
+    utime $then, $then, "$store->{folder}/$id.pcapng";
     $store->start();
 
     my $rec = $store->wait_state($id, 'interrupted');
@@ -242,6 +247,7 @@ sub test_killed
     $store->holds($rec, $head . data([ 9, 5000 ]), 'the store was killed');
     is("$rec->{status}, $rec->{detail}", ', the store was killed',
         'and that is said');
+    is($rec->{ended}, $then, 'it ended when it was written last');
     is($rec->{expires}, $rec->{ended} + 1000, 'it is kept as others are');
     is($store->wait_state($waits->{id}, 'failed')->{detail},
         'the store was killed', 'one that had not begun has failed');

@@ -21,8 +21,11 @@ my $lab = lab(fakes => 2, nginx => { workers => 1, store => $store,
     server => 'location /other/ { pcap_api on; pcap_api_introspection'
     . ' /_pcap_introspect; pcap_api_static demo one/0 127.1.0.1:9494'
     . ' tls_name=pcap-agent; pcap_api_store /_pcap_store files=/_pcap_files/'
-    . ' folder=/nonexistent; }', allow => [ qr/folder of the store/,
-    qr/the store failed|the store, asked by/ ],
+    . ' folder=/nonexistent; } location /daemon/ { pcap_api on;'
+    . ' pcap_api_introspection /_pcap_introspect; pcap_api_static demo one/0'
+    . ' 127.1.0.1:9494 tls_name=pcap-agent; pcap_api_store /_pcap_store'
+    . " files=/_pcap_files/ folder=$store->{folder} user=daemon; }", allow => [ qr/folder of the store/,
+    qr/the store failed|the store, asked by|asks for a grant/ ],
     pcap => 'pcap_api_client_stall 20s; pcap_api_stop_timeout 1s;' },
     script => sub {
         my ($c) = @_;
@@ -109,6 +112,10 @@ ok(wait_for(10, sub {
     !grep { $_->{state} ne 'ended' } @{ $doc->{captures} };
 }), 'no such folder: its capture is stopped');
 
+# nor a grant for this store
+$r = $nginx->fetch('/daemon/capture/static/demo?store=1&duration=60s');
+is($r->{status}, 503, 'no grant: 503') or diag($r->{body});
+
 # --- a client that leaves before it has begun ---
 
 spew($mode, 'hang');
@@ -142,6 +149,17 @@ ok(wait_for(10, sub {
 ok(!$late[0]->read_end(10), 'late: the oldest is cut');
 ok($late[5]->read_end(30), 'late: the last one comes to its end');
 undef @late;
+
+# five that end at once are not late
+spew($mode, 'usual');
+
+my @at_once = map { tee("at once $_", 'duration=60s') } 1 .. 5;
+
+wait_seen($_, 0, 3, 1, 5) for @at_once;
+is($nginx->fetch('/v1/captures/' . capture_id($_), method => 'DELETE')
+    ->{status}, 202, 'at once: stopped') for @at_once;
+ok($_->read_end(15), 'at once: its end') for @at_once;
+spew($mode, 'busy');
 
 # HTTP/2 behind
 $r = curl($lab, "$url?store=1&max_bytes=8m", '--http2', '--limit-rate', '4M');

@@ -81,7 +81,7 @@ static void fetch_refused(fetch_ctx_t *ctx, CURLcode rc);
 static void fetch_filed(const fetch_t *f, const sink_result_t *result,
     job_report_t *r);
 static int64_t fetch_left_at(const fetch_t *f);
-static int fetch_left(const fetch_t *f);
+static int fetch_left(const fetch_t *f, struct stat *st);
 static void fetch_detail(job_report_t *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 static int fetch_tell(const fetch_t *f, const job_report_t *r);
@@ -476,6 +476,7 @@ fetch_full(fetch_ctx_t *ctx, const char *why)
     }
 
     ctx->full = 1;
+    ctx->report.answer = 0;
     fetch_detail(&ctx->report, "%s", why);
     snprintf(ctx->report.status, sizeof(ctx->report.status), "%s",
              strncmp(why, "no capture: ", 12) == 0 ? "error" : "limit");
@@ -631,6 +632,13 @@ fetch_close(fetch_ctx_t *ctx)
 
     fetch_filed(ctx->f, &result, r);
 
+    if (result.unsure && r->state != RECORD_FAILED) {
+        r->state = RECORD_INTERRUPTED;
+        r->status[0] = '\0';
+        r->sha256[0] = '\0';
+        fetch_detail(r, "the file may not be whole: %s", result.why);
+    }
+
     if (result.lost && r->detail[0] == '\0') {
         fetch_detail(r, "it ended within a block");
     }
@@ -719,7 +727,7 @@ fetch_recover(const fetch_t *f)
     r.ended = fetch_left_at(f);
     fetch_detail(&r, "%s", f->detail);
 
-    if (!fetch_left(f)) {
+    if (r.ended == 0) {
         return fetch_tell(f, &r);
     }
 
@@ -742,13 +750,9 @@ fetch_recover(const fetch_t *f)
 static int64_t
 fetch_left_at(const fetch_t *f)
 {
-    char         name[64];
     struct stat  st;
 
-    snprintf(name, sizeof(name), "%s.part", f->id);
-
-    return fstatat(f->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0
-           ? (int64_t) st.st_mtim.tv_sec : 0;
+    return fetch_left(f, &st) ? (int64_t) st.st_mtim.tv_sec : 0;
 }
 
 
@@ -758,16 +762,15 @@ fetch_left_at(const fetch_t *f)
  */
 
 static int
-fetch_left(const fetch_t *f)
+fetch_left(const fetch_t *f, struct stat *st)
 {
-    char         name[64];
-    size_t       i;
-    struct stat  st;
+    char    name[64];
+    size_t  i;
 
     for (i = 0; text_suffixes[i]; i++) {
         snprintf(name, sizeof(name), "%s%s", f->id, text_suffixes[i]);
 
-        if (fstatat(f->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (fstatat(f->folder, name, st, AT_SYMLINK_NOFOLLOW) == 0) {
             return 1;
         }
     }

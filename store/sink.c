@@ -41,6 +41,7 @@ struct sink_s {
     uint64_t      kept;              /* of the capture, and in the file */
     uint64_t      written;           /* bytes of the file */
     uint64_t      lost;              /* taken, and not kept */
+    int           unsure;            /* the disk has failed */
     int           failed;            /* nothing more is taken; */
     char          why[SINK_ERR_LEN]; /* because of this */
     size_t        len;               /* bytes in buf, behind those kept */
@@ -289,8 +290,13 @@ sink_sync(sink_t *s, char err[SINK_ERR_LEN])
         return -1;
     }
 
+    /* that is said once: a later call may succeed all the same */
+
     if (fdatasync(s->fd) != 0) {
         snprintf(err, SINK_ERR_LEN, "%s.part: %s", s->id, strerror(errno));
+        snprintf(s->why, sizeof(s->why), "%s", err);
+        s->failed = 1;
+        s->unsure = 1;
         return -1;
     }
 
@@ -664,6 +670,7 @@ sink_tell(sink_t *s, sink_result_t *result, char err[SINK_ERR_LEN])
     }
 
     result->bytes = s->written;
+    result->unsure = s->unsure;
     result->raw = s->kept;
     result->lost = s->lost;
 

@@ -24,6 +24,7 @@ typedef struct {
     uint64_t   raw;                  /* of the capture in it; the same, if it
                                       * is not compressed */
     uint64_t   lost;                 /* of the capture: taken, not in it */
+    int        unsure;               /* the disk failed: it may not be there */
     char       why[SINK_ERR_LEN];    /* a write failed; or empty: what is lost
                                       * is the begin of a block */
     char       sha256[SINK_SHA256_LEN + 1];

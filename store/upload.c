@@ -288,6 +288,7 @@ void
 upload_settle(store_t *s, record_t *rec)
 {
     record_t         was;
+    uint64_t         taken;
     const char      *base;
     record_parts_t   sum;
 
@@ -308,7 +309,11 @@ upload_settle(store_t *s, record_t *rec)
         return;
     }
 
-    rec->lost = was.raw > sum.raw ? was.raw - sum.raw : 0;
+    /* what was taken, as far as the row or the job knows */
+
+    taken = rec->raw + rec->lost;
+    taken = was.raw > taken ? was.raw : taken;
+    rec->lost = taken > sum.raw ? taken - sum.raw : 0;
     upload_torn(rec, sum.bytes, sum.raw);
     rec->expires = rec->ended + rec->retention;
     base = strrchr(was.object, '/');

@@ -4,6 +4,7 @@
  * disk, a kill.
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <openssl/sha.h>
 #include <signal.h>
@@ -23,7 +24,23 @@
 #define LEN     (BLOCKS * 1000)
 
 static char     dir[] = "/tmp/store_sink.XXXXXX";
+static int      disk_fails;              /* fdatasync() says so, once */
 static uint8_t  stream[LEN];
+
+
+/* In place of libc's. */
+
+int
+fdatasync(int fd)
+{
+    if (disk_fails) {
+        disk_fails = 0;
+        errno = EIO;
+        return -1;
+    }
+
+    return fsync(fd);
+}
 
 
 /* Blocks of a thousand bytes; the first one is an SHB. */
@@ -298,6 +315,31 @@ refusals(void)
 }
 
 
+/* What Linux says of a disk once must not be forgotten. */
+
+static void
+disk(void)
+{
+    char           err[SINK_ERR_LEN];
+    sink_t        *s;
+    sink_result_t  r;
+
+    s = sink_open(dir, ID, 0, err);
+
+    if (!ok(s != NULL && sink_write(s, stream, 5000, err) == 0, "written")) {
+        return;
+    }
+
+    disk_fails = 1;
+    ok(sink_sync(s, err) == -1 && strstr(err, "error") != NULL,
+       "the disk fails: %s", err);
+    ok(sink_write(s, stream + 5000, 1000, err) == -1, "nothing more is taken");
+    ok(sink_close(s, &r, err) == 0 && r.unsure && r.why[0] != '\0'
+       && r.bytes == 5000, "and it is not sure what is there");
+    unlink(path_of(r.name));
+}
+
+
 int
 main(void)
 {
@@ -320,6 +362,7 @@ main(void)
     killed(3, 0);
     killed(0, 0);
     refusals();
+    disk();
 
     ok(rmdir(dir) == 0, "nothing is left");
 

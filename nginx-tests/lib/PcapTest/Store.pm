@@ -287,9 +287,14 @@ sub kill
     my ($self, %o) = @_;
 
     my $pid = delete $self->{pid} or return;
-    my @pids = $o{all} ? children($pid) : ();
 
-    CORE::kill('KILL', $pid, @pids);
+    # else children end well before their turn comes, or it begins new ones
+    if ($o{all}) {
+        CORE::kill('STOP', $pid);
+        CORE::kill('KILL', children($pid));
+    }
+
+    CORE::kill('KILL', $pid);
     wait_exit($pid, 5);
 }
 

@@ -249,6 +249,11 @@ sub file
     my @sum = $api ? 'X-Pcap-Sha256: ' . (defined $o->{sha256} ? $o->{sha256}
         : sha256_hex($body)) : ();
 
+    # one that speaks of what only the API knows
+    push @sum, 'X-Pcap-Sha256: ' . sha256_hex($body),
+        'Content-Disposition: attachment; filename="other.pcapng"'
+        if $o->{liar};
+
     push @sum, "X-Pcap-Uncompressed-Bytes: $o->{raw}"
         if $api && defined $o->{raw};
 
