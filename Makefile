@@ -274,7 +274,7 @@ interop: deps-demo all
 	@interop/run
 
 
-# What a capture of 10 GiB costs in memory: stored, fetched, live; 12 GB of disk.
+# What a capture of 10 GiB costs in memory, which takes 12 GB of disk.
 large: all
 	@STORE_MIB=10240 prove -v nginx-tests/store_large.t
 
