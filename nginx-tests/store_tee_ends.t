@@ -24,7 +24,8 @@ my $lab = lab(fakes => 2, nginx => { workers => 1, store => $store,
     . ' folder=/nonexistent; } location /daemon/ { pcap_api on;'
     . ' pcap_api_introspection /_pcap_introspect; pcap_api_static demo one/0'
     . ' 127.1.0.1:9494 tls_name=pcap-agent; pcap_api_store /_pcap_store'
-    . " files=/_pcap_files/ folder=$store->{folder} user=daemon; }", allow => [ qr/folder of the store/,
+    . " files=/_pcap_files/ folder=$store->{folder} user=daemon; }",
+    allow => [ qr/folder of the store/,
     qr/the store failed|the store, asked by|asks for a grant/ ],
     pcap => 'pcap_api_client_stall 20s; pcap_api_stop_timeout 1s;' },
     script => sub {
