@@ -31,10 +31,10 @@ struct ngx_pcap_api_follow_s {
     int                        fd;           /* -1: not open */
     u_char                    *part;         /* its path as long as it grows */
     u_char                    *whole;        /* and then */
-    pcapx_cut_t                      cut;
+    pcapx_cut_t                cut;
     off_t                      offset;       /* up to there it goes out */
-    ngx_uint_t                 asks;         /* since it grew last */
-    ngx_msec_t                 at;           /* of that, or of the last one */
+    ngx_uint_t                 asks;         /* so many, then it is named */
+    ngx_msec_t                 at;           /* of the last one, or it grew */
     ngx_msec_t                 failed;       /* the store, for the first time */
     ngx_msec_t                 removed;      /* seen to be */
     ngx_msec_t                 looked;       /* at its name */
@@ -449,7 +449,7 @@ static ngx_int_t
 ngx_pcap_api_follow_cut(ngx_pcap_api_ctx_t *ctx, u_char *p, size_t n,
     off_t size, size_t *len)
 {
-    pcapx_cut_t                   was;
+    pcapx_cut_t             was;
     ngx_pcap_api_follow_t  *f;
 
     f = ctx->stored.follow;
