@@ -56,7 +56,8 @@ sub packets_of
 # --- live rows, Ctrl-C ----------------------------------------------------
 
 $run = on_terminal($api, [ 'static', 'g2', '-o', 'x' ], keys => [
-    [ qr/web\/0 +5 packets .* 3 dropped/, "\x03" ] ]);
+    [ qr/web\/0 +5 packets .* 3 dropped.*web\/1 +5 packets .* 0 dropped/s,
+      "\x03" ] ]);
 
 ok(!$run->{hung}, 'it ends') or diag($run->{screen});
 is($run->{code}, 0, 'Ctrl-C stops');
