@@ -6,10 +6,7 @@
  * writes its bytes.
  *
  * A child asks before it writes. It adds first and looks then, so two at once
- * can never both get the last bytes. The one exception: in the moment when a
- * capture that has ended moves from its slot to what rests it is in neither,
- * and each child that asks just then may write one chunk (64 KiB at most) too
- * much.
+ * can never both get the last bytes.
  *
  * A slot also tells how far the file of its capture is written, which is less
  * than what was asked for: whoever uploads it goes by that.
@@ -42,7 +39,7 @@ void quota_free(quota_t *q);
  */
 int quota_take(quota_t *q, uint64_t owner, uint64_t bytes);
 
-/* Gives it back: its bytes are counted no more. */
+/* Gives it back: its bytes count as what rests, in one step for all who ask. */
 void quota_give(quota_t *q, int slot);
 
 /* What rests of all; of the owner of those slots that are his. */

@@ -12,6 +12,7 @@
 
 #define PROCESSES  8
 #define QUOTA      1000003
+#define MOVES      20000
 
 
 static void
@@ -34,8 +35,8 @@ alone(void)
        "what was refused does not count");
 
     quota_give(q, a);
-    quota_rest(q, 60);
-    ok(quota_ask(q, b, 1) == QUOTA_ALL, "what rests counts for all");
+    ok(quota_running(q, 0) == 40 && quota_ask(q, b, 1) == QUOTA_ALL,
+       "what was in a slot rests, and counts for all");
     quota_rest(q, 0);
     quota_rest_owner(q, 2, 20);
     ok(quota_ask(q, b, 1) == QUOTA_OWNER, "and for its owner");
@@ -98,11 +99,91 @@ together(void)
 }
 
 
+/* Slots come and go while another process asks for one byte too many. */
+
+static void
+moved(void)
+{
+    int       slot, status;
+    pid_t     pid;
+    quota_t  *q;
+    unsigned  i, n;
+
+    q = quota_new(2, QUOTA, 100);
+    slot = quota_take(q, 1, 0);
+    (void) quota_take(q, 1, 100);
+    pid = fork();
+
+    if (pid == 0) {
+        for (i = 0; i < MOVES; i++) {
+            if (quota_ask(q, slot, 1) != QUOTA_OWNER) {
+                _exit(1);
+            }
+        }
+
+        _exit(0);
+    }
+
+    for (n = 0; waitpid(pid, &status, WNOHANG) == 0; n++) {
+        quota_give(q, 1 - slot);
+        (void) quota_take(q, 1, 100);
+        quota_rest_owner(q, 1, 0);
+    }
+
+    ok(status == 0 && n > 10, "what moves is always counted");
+
+    quota_free(q);
+}
+
+
+/* One that just fits is not refused because something moves. */
+
+static void
+twice(void)
+{
+    int       slot, status;
+    pid_t     pid;
+    quota_t  *q;
+    unsigned  i, n;
+
+    q = quota_new(2, QUOTA, 101);
+    slot = quota_take(q, 1, 0);
+    (void) quota_take(q, 1, 0);
+    pid = fork();
+
+    if (pid == 0) {
+        for (i = 0; i < MOVES / 10; i++) {
+            if (quota_ask(q, slot, 1) != QUOTA_FREE) {
+                _exit(1);
+            }
+
+            quota_set(q, slot, 0);
+        }
+
+        _exit(0);
+    }
+
+    for (n = 0; waitpid(pid, &status, WNOHANG) == 0; n++) {
+        quota_set(q, 1 - slot, 100);
+        quota_give(q, 1 - slot);
+        quota_rest_owner(q, 1, 0);
+        quota_rest(q, 0);
+        (void) quota_take(q, 1, 0);
+    }
+
+    ok(status == 0 && n > 10, "nothing is counted twice");
+
+    quota_free(q);
+}
+
+
 int
 main(void)
 {
     alone();
     together();
+    moved();
+    twice();
 
     return tap_done();
 }
