@@ -428,8 +428,8 @@ ngx_pcap_api_refuse(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status,
     ctx->fail_detail.data = ngx_pnalloc(ctx->request->pool, p - buf);
 
     if (ctx->fail_detail.data != NULL) {
-        ngx_memcpy(ctx->fail_detail.data, buf, p - buf);
-        ctx->fail_detail.len = p - buf;
+        ctx->fail_detail.len = ngx_pcap_api_clean_text(ctx->fail_detail.data,
+                                                       p - buf, buf, p - buf);
     }
 
     return (ngx_int_t) status;

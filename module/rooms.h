@@ -66,7 +66,8 @@ ngx_pcap_api_ctx_t *ngx_pcap_api_redirected(ngx_http_request_t *r);
 ngx_int_t ngx_pcap_api_problem_handler(ngx_http_request_t *r);
 /*
  * Sets what the refusal will say and returns status, so that a phase can end
- * with `return ngx_pcap_api_refuse(...)`. detail is copied to the pool.
+ * with `return ngx_pcap_api_refuse(...)`. It is copied to the pool, and cleaned
+ * as foreign text.
  */
 ngx_int_t ngx_pcap_api_refuse(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status,
     const char *fmt, ...);
