@@ -212,14 +212,21 @@ ngx_pcap_api_follow_refuse(ngx_pcap_api_ctx_t *ctx, json_t *rec)
                                          "late with it");
     }
 
-    if (status < 400 || status > 599 || status == NGX_HTTP_UNAUTHORIZED) {
-        status = NGX_HTTP_BAD_GATEWAY;
-    }
+    switch (status) {
 
-    if (status == NGX_HTTP_TOO_MANY_REQUESTS
-        || status == NGX_HTTP_SERVICE_UNAVAILABLE)
-    {
+    case NGX_HTTP_BAD_REQUEST:
+    case NGX_HTTP_FORBIDDEN:
+    case NGX_HTTP_CONFLICT:
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        break;
+
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
         ctx->retry_after = 10;
+        break;
+
+    default:
+        status = NGX_HTTP_BAD_GATEWAY;
     }
 
     return ngx_pcap_api_refuse(ctx, (ngx_uint_t) status, "%s",

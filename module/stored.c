@@ -119,7 +119,10 @@ ngx_pcap_api_record_fits(json_t *rec)
     };
     static const char *const  numbers[] = {
         "created", "ended", "expires", "gone",      /* times */
-        "bytes", "lost", "packets", "dropped", "answer"
+        "bytes", "lost", "packets", "dropped"
+    };
+    static const char *const  newer[] = {           /* older stores have none */
+        "raw", "answer"
     };
 
     id = json_string_value(json_object_get(rec, "id"));
@@ -149,14 +152,14 @@ ngx_pcap_api_record_fits(json_t *rec)
         }
     }
 
-    /* a store of a version before this one does not say that */
+    for (i = 0; i < sizeof(newer) / sizeof(newer[0]); i++) {
+        n = json_object_get(rec, newer[i]);
 
-    n = json_object_get(rec, "raw");
-
-    if (n != NULL
-        && !ngx_pcap_api_record_number_fits(n, NGX_PCAP_API_RECORD_MAX))
-    {
-        return 0;
+        if (n != NULL
+            && !ngx_pcap_api_record_number_fits(n, NGX_PCAP_API_RECORD_MAX))
+        {
+            return 0;
+        }
     }
 
     return ngx_pcap_api_record_file_fits(json_object_get(rec, "file"), id)

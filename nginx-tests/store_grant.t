@@ -364,6 +364,32 @@ ok(defined wait_exit($pid, 10), 'no answer: what runs is ended');
 like(slurp($file), qr/X-Pcap-Status: stopped\r\n/, 'no answer: stopped');
 close delete $h->{socket};
 
+# a live one of which the store says that it has failed, in its own words
+for my $case ([ 429, 429 ], [ 504, 504 ], [ 418, 502 ], [ 401, 502 ],
+    [ 599, 502 ], [ undef, 502 ])
+{
+    my ($said, $status) = @$case;
+    my $name = defined $said ? "$said of a store" : 'an older store';
+
+    $c = $nginx->get('/v1/capture/static/demo?store=1&max_packets=1',
+        no_wait => 1);
+    $h = $stub->asked();
+    $doc = $h->{doc};
+    say_it($h, '201 Created', record($doc));
+    $h = $stub->asked();
+
+    my $rec = record($doc, state => 'failed', answer => $said,
+        detail => "no\n2026/01/01 [error] room\x{1b}[2J\x{2028}");
+
+    delete $rec->{answer} if !defined $said;
+    say_it($h, '200 OK', $rec);
+    $c->read_end(5);
+    is($c->{status}, $status, $name);
+    is(decode_json($c->{body})->{detail},
+        'no 2026/01/01 [error] room?[2J?', "$name: cleaned");
+    unlike($nginx->log(), qr{^2026/01/01}m, "$name: one line of the log");
+}
+
 # so many at once, and not for ever
 my @waiting = map {
     my $c = post(\%usual);
