@@ -104,9 +104,7 @@ ngx_pcap_api_store_parameter(ngx_conf_t *cf,
         return ngx_pcap_api_store_uri(cf, "objects", &s, &store->objects, 1);
     }
 
-    if (name.len == 6 && ngx_strncmp(name.data, "folder", 6) == 0
-        && store->folder.len == 0)
-    {
+    if (name.len == 6 && ngx_strncmp(name.data, "folder", 6) == 0) {
         return ngx_pcap_api_store_folder(cf, &s, &store->folder);
     }
 
@@ -133,6 +131,27 @@ ngx_pcap_api_store_parameter(ngx_conf_t *cf,
 }
 
 
+/* Is there one of that name before value[i]? */
+static ngx_uint_t
+ngx_pcap_api_store_again(ngx_str_t *value, ngx_uint_t i)
+{
+    u_char      *p;
+    ngx_uint_t   j;
+
+    p = ngx_strlchr(value[i].data, value[i].data + value[i].len, '=');
+
+    for (j = 2; p != NULL && j < i; j++) {
+        if (ngx_strncmp(value[j].data, value[i].data, p + 1 - value[i].data)
+            == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 char *
 ngx_pcap_api_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -156,6 +175,12 @@ ngx_pcap_api_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     for (i = 2; i < cf->args->nelts; i++) {
+        if (ngx_pcap_api_store_again(value, i)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate parameter "
+                               "\"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
         if (ngx_pcap_api_store_parameter(cf, store, &value[i])
             != NGX_CONF_OK)
         {

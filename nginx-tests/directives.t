@@ -273,6 +273,9 @@ config_says('retention above its maximum', qr/is more than/,
     pcap => 'pcap_api_store_retention 2d; pcap_api_store_max_retention 1d;');
 config_says('a store without files', qr/needs files=URI/,
     pcap => 'pcap_api_store /_x user=root;');
+config_says("twice $_", qr/duplicate parameter "$_"/,
+    pcap => "pcap_api_store /_x $_ objects=/_y/ $_;")
+    for qw(user=root download=proxy files=/_f/ folder=/f);
 config_says('two stores', qr/duplicate/, pcap => 'pcap_api_store /_x'
     . ' files=/_f/; pcap_api_store /_x files=/_f/;');
 config_says('valid soon', qr/pcap_api_token_keys_valid/, check => $keys,
