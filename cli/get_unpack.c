@@ -33,12 +33,15 @@ get_unpack_begin(get_t *g, const reply_t *r)
 {
     char  text[320], name[200];
 
-    g->packed = reply_is(r, "application/zstd") || unpack_is_name(r->file);
-
     if (!g->away && r->has_raw) {
         g->raw_total = r->raw;
         g->has_raw = 1;
     }
+
+    /* another server does not say what the file is: the API has */
+
+    g->packed = g->away ? g->has_raw : reply_is(r, "application/zstd")
+                                       || unpack_is_name(r->file);
 
     if (g->file != NULL && !g->packed && unpack_is_name(g->file)) {
         text_clean(name, sizeof(name), g->file, strlen(g->file));

@@ -126,6 +126,13 @@ is($run->{code}, 0, 'from an object store') or diag($run->{stderr});
 ok(content($run, 'x') eq $RAW, 'decompressed, too');
 like($run->{stderr}, qr/SHA-256 $SUM/, 'and checked');
 
+# only the API says what there is to decompress
+has(redirect => $there, raw => undef, records => { $ID => { id => $ID,
+    state => 'ended', stored => { state => 'stored', sha256 => $SUM } } });
+$run = get([ '-o', '-' ]);
+is($run->{code}, 0, 'an object store that says zstd') or diag($run->{stderr});
+ok($run->{stdout} eq $BODY, 'and the API not: as it is');
+
 # --- a disk that is full ------------------------------------------------------
 
 $dir = work_dir() . '/small';
