@@ -80,7 +80,6 @@ static void fetch_close(fetch_ctx_t *ctx);
 static void fetch_refused(fetch_ctx_t *ctx, CURLcode rc);
 static void fetch_filed(const fetch_t *f, const sink_result_t *result,
     job_report_t *r);
-static int64_t fetch_left_at(const fetch_t *f);
 static int fetch_left(const fetch_t *f, struct stat *st);
 static void fetch_detail(job_report_t *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -719,17 +718,19 @@ int
 fetch_recover(const fetch_t *f)
 {
     char           err[SINK_ERR_LEN];
+    struct stat    st;
     job_report_t   r;
     sink_result_t  result;
 
     memset(&r, 0, sizeof(r));
     r.state = RECORD_FAILED;
-    r.ended = fetch_left_at(f);
     fetch_detail(&r, "%s", f->detail);
 
-    if (r.ended == 0) {
+    if (!fetch_left(f, &st)) {
         return fetch_tell(f, &r);
     }
+
+    r.ended = st.st_mtim.tv_sec;       /* written last, which is its end */
 
     if (sink_recover(f->conf->folder, f->id, &result, err) != 0) {
         log_error(&f->log, "what was left cannot be ended: %s", err);
@@ -742,17 +743,6 @@ fetch_recover(const fetch_t *f)
     fetch_filed(f, &result, &r);
 
     return fetch_tell(f, &r);
-}
-
-
-/* When it was written last, which is when it ended; 0: nobody knows. */
-
-static int64_t
-fetch_left_at(const fetch_t *f)
-{
-    struct stat  st;
-
-    return fetch_left(f, &st) ? (int64_t) st.st_mtim.tv_sec : 0;
 }
 
 
