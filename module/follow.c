@@ -314,27 +314,12 @@ ngx_pcap_api_follow_open(ngx_pcap_api_ctx_t *ctx)
 static ngx_int_t
 ngx_pcap_api_follow_header(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t  rc;
     ngx_str_t  url;
 
-    if (ngx_pcap_api_output_init(ctx) != NGX_OK
-        || ngx_pcap_api_set_headers(r, ctx) != NGX_OK
-        || ngx_pcap_api_capture_path(ctx, ctx->id, "/file", &url) != NGX_OK
-        || ngx_pcap_api_add_header(r, "X-Pcap-File", &url) != NGX_OK)
+    if (ngx_pcap_api_capture_path(ctx, ctx->id, "/file", &url) != NGX_OK
+        || ngx_pcap_api_add_header(r, "X-Pcap-File", &url) != NGX_OK
+        || ngx_pcap_api_send_header(r, ctx) != NGX_OK)
     {
-        return NGX_ERROR;
-    }
-
-    /* as in start_stream() */
-
-    r->limit_rate = 0;
-    r->limit_rate_set = 1;
-
-    ngx_pcap_api_tls_send(r);
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -28,7 +28,7 @@ ngx_pcap_api_trailer(ngx_http_request_t *r, const char *name, ngx_str_t *value)
 }
 
 
-ngx_int_t
+static ngx_int_t
 ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     u_char     *p;
@@ -112,6 +112,30 @@ ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     r->expect_trailers = 1;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_pcap_api_send_header(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (ngx_pcap_api_output_init(ctx) != NGX_OK
+        || ngx_pcap_api_set_headers(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* an agent's event would delete the timer that limit_rate waits for */
+
+    r->limit_rate = 0;
+    r->limit_rate_set = 1;
+
+    ngx_pcap_api_tls_send(r);
+
+    rc = ngx_http_send_header(r);
+
+    return (rc == NGX_ERROR || rc > NGX_OK) ? NGX_ERROR : NGX_OK;
 }
 
 

@@ -731,7 +731,8 @@ ngx_int_t ngx_pcap_api_unhold(ngx_pcap_api_ctx_t *ctx);
 
 /* module/response.c: header and trailers of a capture */
 
-ngx_int_t ngx_pcap_api_set_headers(ngx_http_request_t *r,
+/* Sends the header of a 200 and gets the output ready. NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_pcap_api_send_header(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_set_trailers(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);

@@ -156,26 +156,9 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return rc;
     }
 
-    if (ngx_pcap_api_output_init(ctx) != NGX_OK
-        || ngx_pcap_api_set_headers(r, ctx) != NGX_OK)
+    if (ngx_pcap_api_send_header(r, ctx) != NGX_OK
+        || ngx_pcap_api_write_start(ctx) != NGX_OK)
     {
-        return NGX_ERROR;
-    }
-
-    /* an agent's event would delete the timer that limit_rate waits for */
-
-    r->limit_rate = 0;
-    r->limit_rate_set = 1;
-
-    ngx_pcap_api_tls_send(r);
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_pcap_api_write_start(ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
