@@ -163,11 +163,20 @@ ngx_pcap_api_drain_exit(ngx_cycle_t *cycle)
 }
 
 
-/* This worker has been told to leave: does nginx end, or is it a reload? */
-static void
-ngx_pcap_api_drain_look(ngx_pcap_api_drain_conf_t *d)
+/* Told to leave: does nginx end, or is it a reload? NULL: not told. */
+static ngx_pcap_api_drain_conf_t *
+ngx_pcap_api_drain_look(ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_uint_t  ends;
+    ngx_uint_t                  ends;
+    ngx_pcap_api_main_conf_t   *pmcf;
+    ngx_pcap_api_drain_conf_t  *d;
+
+    if (!ngx_exiting) {
+        return NULL;
+    }
+
+    pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
+    d = &pmcf->drain;
 
     if (!d->is_told) {
         d->is_told = 1;
@@ -187,6 +196,8 @@ ngx_pcap_api_drain_look(ngx_pcap_api_drain_conf_t *d)
     }
 
     d->is_draining = ends;
+
+    return d;
 }
 
 
@@ -234,19 +245,11 @@ ngx_pcap_api_drain_over(ngx_pcap_api_ctx_t *ctx, ngx_msec_t end)
 ngx_int_t
 ngx_pcap_api_drain_follower(ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_pcap_api_main_conf_t   *pmcf;
     ngx_pcap_api_drain_conf_t  *d;
 
-    if (!ngx_exiting) {
-        return NGX_OK;
-    }
+    d = ngx_pcap_api_drain_look(ctx);
 
-    pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
-    d = &pmcf->drain;
-
-    ngx_pcap_api_drain_look(d);
-
-    return d->is_draining
+    return d && d->is_draining
            ? ngx_pcap_api_drain_over(ctx, d->since + d->timeout) : NGX_OK;
 }
 
@@ -255,17 +258,12 @@ ngx_int_t
 ngx_pcap_api_drain(ngx_pcap_api_ctx_t *ctx)
 {
     ngx_msec_t                  end, shutdown;
-    ngx_pcap_api_main_conf_t   *pmcf;
     ngx_pcap_api_drain_conf_t  *d;
 
-    if (!ngx_exiting) {
+    d = ngx_pcap_api_drain_look(ctx);
+    if (d == NULL) {
         return NGX_OK;
     }
-
-    pmcf = ngx_http_get_module_main_conf(ctx->request, ngx_pcap_api_module);
-    d = &pmcf->drain;
-
-    ngx_pcap_api_drain_look(d);
 
     if (!d->is_draining) {
         shutdown = ngx_pcap_api_shutdown_timeout(ngx_cycle);
