@@ -32,21 +32,21 @@
 #define SINK_ID_LEN    32
 
 struct sink_s {
-    int           dir;
-    int           fd;
-    char          id[SINK_ID_LEN + 1];
-    EVP_MD_CTX   *md;
-    pcapx_cut_t         cut;
-    int           zstd;              /* the file is of frames */
-    uint64_t      kept;              /* of the capture, and in the file */
-    uint64_t      written;           /* bytes of the file */
-    uint64_t      lost;              /* taken, and not kept */
-    int           unsure;            /* the disk has failed */
-    int           failed;            /* nothing more is taken; */
-    char          why[SINK_ERR_LEN]; /* because of this */
-    size_t        len;               /* bytes in buf, behind those kept */
-    size_t        size;              /* of buf */
-    uint8_t      *buf;
+    int              dir;
+    int              fd;
+    char             id[SINK_ID_LEN + 1];
+    EVP_MD_CTX      *md;
+    pcapx_cut_t      cut;
+    int              zstd;           /* the file is of frames */
+    uint64_t         kept;           /* of the capture, and in the file */
+    uint64_t         written;        /* bytes of the file */
+    uint64_t         lost;           /* taken, and not kept */
+    int              unsure;         /* the disk has failed */
+    int              failed;         /* nothing more is taken; */
+    char             why[SINK_ERR_LEN];    /* because of this */
+    size_t           len;            /* bytes in buf, behind those kept */
+    size_t           size;           /* of buf */
+    uint8_t         *buf;
     frame_packer_t  *packer;         /* or NULL */
     frame_opener_t  *opener;         /* so */
 };

@@ -44,7 +44,7 @@ typedef struct {
     s3_conf_t          conf;
     s3_t              *s3;
     int                fd;
-    pcapx_cut_kind_t         kind;
+    pcapx_cut_kind_t   kind;
     uint8_t           *frames;       /* of FRAME_MAX, if it is compressed */
     uint64_t           written;
     uint64_t           sent;
@@ -317,9 +317,9 @@ uploader_open(uploader_ctx_t *ctx)
 static int
 uploader_kind(uploader_ctx_t *ctx)
 {
-    pcapx_cut_t    cut;
-    size_t   n;
-    uint8_t  head[PCAPX_CUT_HEAD_LEN];
+    size_t       n;
+    uint8_t      head[PCAPX_CUT_HEAD_LEN];
+    pcapx_cut_t  cut;
 
     n = uploader_head(ctx, head);
     pcapx_cut_init(&cut);
@@ -531,9 +531,9 @@ uploader_cut(uploader_ctx_t *ctx, uint64_t *len, uint64_t *raw)
 static int
 uploader_cut_blocks(uploader_ctx_t *ctx, uint64_t *len)
 {
-    pcapx_cut_t     cut;
-    ssize_t   n;
-    uint64_t  left, least;
+    ssize_t      n;
+    uint64_t     left, least;
+    pcapx_cut_t  cut;
 
     *len = 0;
     least = uploader_part_size(ctx->nparts + 1);
