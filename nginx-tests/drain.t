@@ -20,10 +20,7 @@ my $lab = lab(fakes => 2, script => sub {
     $c->begin();
 
     if (($c->{args}{filter}[0] || '') eq 'busy') {
-        while (!$c->peer_state()) {
-            $c->traffic(40, 1400);
-            $c->beat();
-        }
+        $c->busy();
     } else {
         $c->stay(limit(60), sub { $c->traffic(1) });
     }

@@ -62,7 +62,7 @@ my $lab = lab(fakes => 2, nginx => { workers => 2, http => $server,
     }
 
     if ($mode eq 'flood') {
-        $c->traffic(40, 1400), $c->beat() while !$c->peer_state();
+        $c->busy();
     }
 
     $c->stay(limit(30));

@@ -19,14 +19,8 @@ my $lab = lab(fakes => 2, nginx => { listen => 'sndbuf=128k',
 
     return $c->usual(0) if $c->{n} == 1;
 
-    # busy: as fast as it is read, until the API asks for the end
     $c->begin();
-
-    while (!$c->peer_state()) {
-        $c->traffic(40, 1400);
-        $c->beat();
-    }
-
+    $c->busy();
     $c->end();
 });
 my ($nginx, $fake) = @$lab{qw(nginx fake)};

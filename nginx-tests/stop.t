@@ -32,11 +32,7 @@ my $lab = lab(fakes => 2, nginx => { workers => 2,
 
     if (($c->{args}{filter}[0] || '') eq 'busy') {
         # more than the client takes, and a full ring at the end
-        while (!$c->peer_state()) {
-            $c->traffic(40, 1400);
-            $c->beat();
-        }
-
+        $c->busy();
         $c->traffic(40, 1400) for 1 .. 150;
         $c->end();
         return;

@@ -486,6 +486,18 @@ sub cut
 }
 
 
+# As fast as it is read, until the API asks for the end.
+sub busy
+{
+    my ($c) = @_;
+
+    while (!$c->peer_state()) {
+        $c->traffic(40, 1400);
+        $c->beat();
+    }
+}
+
+
 # The usual script: begin, traffic of $k packets per heartbeat until the
 # API half-closes, proper end.
 sub usual
