@@ -49,11 +49,18 @@ my $clean = sub { };
 is(run($clean), '', 'a clean run');
 is(run($clean, worker_fds => 42, agent_fds => 16), '', 'two files of a log');
 
+is(run(sub { my ($s, $at) = @_; $s->{worker_fds} *= 1 + $at;
+    $s->{worker_rss_kib} *= 1 + $at }, worker_fds => 40), '',
+    'more captures in the end take more');
+
 my $n = 0;
 
 for my $leak (
     [ qr/^worker_rss_kib grows/, sub { $_[0]{worker_rss_kib}
         += 12000 * $_[1] } ],
+    [ qr/^worker_rss_kib grows.*, with \d+ and \d+ open files/, sub {
+        my ($s, $at) = @_; $s->{worker_fds} += int(300 * $at) if $at < 1;
+        $s->{worker_rss_kib} += 1000 * int(36 * $at) } ],
     [ qr/^master_rss_kib grows/, sub { $_[0]{master_rss_kib}
         += 6000 * $_[1] } ],
     [ qr/^agent_rss_kib grows/, sub { $_[0]{agent_rss_kib}

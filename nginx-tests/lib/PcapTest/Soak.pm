@@ -100,22 +100,37 @@ sub between
 }
 
 
+# The largest values of the second and the last quarter: workers change in
+# the first one only.
+sub quarters
+{
+    my ($column, $seconds, @samples) = @_;
+
+    return map { max(between($column, $seconds * $_->[0], $seconds * $_->[1],
+        @samples)) } [ 1 / 4, 1 / 2 ], [ 3 / 4, 1 ];
+}
+
+
 # Text when the largest value of the last quarter is beyond that of the
-# second; workers change in the first one only.
+# second. On a busy machine captures come late: what is served by more
+# connections than before, by their count, may be more by as much.
 sub growth
 {
     my ($column, $seconds, @samples) = @_;
 
-    my @before = between($column, $seconds / 4, $seconds / 2, @samples);
-    my @after = between($column, $seconds * 3 / 4, $seconds, @samples);
+    my ($before, $after) = quarters($column, $seconds, @samples);
 
-    return "$column: not enough samples" if !@before || !@after;
+    return "$column: not enough samples" if !$before || !$after;
 
-    my $most = max(@before) * GROWTH
+    my ($few, $many) = quarters($column =~ s/rss_kib/fds/r, $seconds,
+        @samples);
+    my $share = $few && $many > $few ? $many / $few : 1;
+    my $most = $before * $share * GROWTH
         + ($seconds < SHORT_S ? SHORT_KIB : GROWTH_KIB);
 
-    return max(@after) <= $most ? () : "$column grows: " . max(@before)
-        . ' KiB in the second quarter, ' . max(@after) . ' in the last';
+    return $after <= $most ? () : "$column grows: $before KiB in the second"
+        . " quarter, $after in the last" . ($share == 1 ? ''
+        : ", with $few and $many open files");
 }
 
 
