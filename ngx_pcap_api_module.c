@@ -231,6 +231,23 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
       offsetof(ngx_pcap_api_main_conf_t, drain.timeout),
       &ngx_pcap_api_second_range },
 
+    /* Kubernetes, module/kube_conf.c */
+
+    ngx_pcap_api_row("pcap_api_kube", NGX_CONF_1MORE,
+        ngx_pcap_api_kube, kube.api, NULL),
+    ngx_pcap_api_row("pcap_api_kube_authentication", NGX_CONF_TAKE1,
+        ngx_pcap_api_kube_authentication, kube.review, NULL),
+    ngx_pcap_api_row("pcap_api_kube_audience", NGX_CONF_1MORE,
+        ngx_pcap_api_kube_audience, kube.audiences, NULL),
+    ngx_pcap_api_row("pcap_api_kube_oidc", NGX_CONF_1MORE,
+        ngx_pcap_api_kube_oidc, kube.oidc, NULL),
+    ngx_pcap_api_row("pcap_api_kube_agents", NGX_CONF_1MORE,
+        ngx_pcap_api_kube_agents, kube.api, NULL),
+    ngx_pcap_api_row("pcap_api_kube_node", NGX_CONF_TAKE2|NGX_CONF_TAKE3,
+        ngx_pcap_api_kube_node, kube.agents, NULL),
+    ngx_pcap_api_row("pcap_api_kube_files", NGX_CONF_FLAG,
+        ngx_conf_set_flag_slot, kube.files, NULL),
+
     /* the store, module/store_conf.c */
 
     ngx_pcap_api_row("pcap_api_store", NGX_CONF_2MORE,

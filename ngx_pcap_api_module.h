@@ -56,7 +56,7 @@
 #define NGX_PCAP_API_MESSAGES        32       /* beside two per target */
 #define NGX_PCAP_API_COMMENTS        16       /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
-#define NGX_PCAP_API_SECRETS         4        /* variables with a token */
+#define NGX_PCAP_API_SECRETS         6        /* variables with a token */
 #define NGX_PCAP_API_RESOLVERS       3        /* rows in module/resolve.c */
 #define NGX_PCAP_API_NSYNCED         9        /* see module/metrics.h */
 #define NGX_PCAP_API_HEALTH_VALID    10000    /* ms, then it is probed */
@@ -149,6 +149,18 @@ typedef struct {
     ngx_pcap_api_health_t      health;
 } ngx_pcap_api_platform_t;
 
+/* What a resolver asks its platform, one question at a time. */
+
+typedef struct {
+    ngx_pcap_api_fetch_t       fetch;
+    ngx_str_t                  uri;          /* $pcap_director_uri, ... */
+    ngx_uint_t                 bearer;       /* 1: with the caller's token */
+    ngx_uint_t                 step;         /* the resolver's own */
+    void                      *data;         /* the resolver's own */
+} ngx_pcap_api_ask_t;
+
+#include "module/kube.h"
+
 /* A Director; what is below platform is the worker's. */
 
 typedef struct {
@@ -236,6 +248,7 @@ typedef struct {
     ngx_pcap_api_limits_t      limits;
     ngx_pcap_api_rights_conf_t rights;
     ngx_pcap_api_store_conf_t  store;
+    ngx_pcap_api_kube_conf_t   kube;
 } ngx_pcap_api_loc_conf_t;
 
 
@@ -249,16 +262,6 @@ typedef struct {
     ngx_str_t                  scopes;       /* separated by one space */
 } ngx_pcap_api_identity_t;
 
-
-/* What a resolver asks its platform, one question at a time. */
-
-typedef struct {
-    ngx_pcap_api_fetch_t       fetch;
-    ngx_str_t                  uri;          /* $pcap_director_uri, ... */
-    ngx_uint_t                 bearer;       /* 1: with the caller's token */
-    ngx_uint_t                 step;         /* the resolver's own */
-    void                      *data;         /* the resolver's own */
-} ngx_pcap_api_ask_t;
 
 /* What peers are asked, all at once. */
 
@@ -793,6 +796,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_audit_ctx_t   audit;
     ngx_pcap_api_rights_t      rights;
     ngx_pcap_api_stored_t      stored;
+    ngx_pcap_api_kube_ctx_t    kube;
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */
@@ -827,6 +831,7 @@ extern ngx_module_t  ngx_pcap_api_module;
 #include "module/metrics.h"
 #include "module/resolve.h"
 #include "module/rooms.h"
+#include "module/kube_rooms.h"
 #include "module/storage.h"
 
 

@@ -208,6 +208,10 @@ ngx_pcap_api_auth_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
+    if (ctx->conf->kube.api != NULL) {
+        return ngx_pcap_api_kube_auth_phase(r, ctx);
+    }
+
     rc = ngx_pcap_api_cached_verdict(r, ctx);
 
     if (rc == NGX_OK) {

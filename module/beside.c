@@ -263,6 +263,7 @@ ngx_pcap_api_beside_free(ngx_pcap_api_ctx_t *ctx)
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
     ngx_pcap_api_give_slot(ctx);
+    ngx_pcap_api_kube_end(ctx);
 
     for (cln = ctx->request->cleanup; cln; cln = cln->next) {
         if (cln->handler) {

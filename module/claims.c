@@ -216,6 +216,15 @@ ngx_pcap_api_token_is_current(ngx_pcap_api_loc_conf_t *conf, json_t *doc,
 }
 
 
+ngx_uint_t
+ngx_pcap_api_claims_fit(ngx_pcap_api_loc_conf_t *conf, json_t *doc,
+    ngx_pcap_api_identity_t *id)
+{
+    return ngx_pcap_api_token_fits(conf, doc)
+           && ngx_pcap_api_token_is_current(conf, doc, id);
+}
+
+
 ngx_int_t
 ngx_pcap_api_read_identity(ngx_http_request_t *r, json_t *doc,
     ngx_pcap_api_loc_conf_t *conf, ngx_pcap_api_identity_t *id)
@@ -229,9 +238,7 @@ ngx_pcap_api_read_identity(ngx_http_request_t *r, json_t *doc,
         "user_name", "username", "client_id", "cid", "sub", NULL
     };
 
-    if (!ngx_pcap_api_token_fits(conf, doc)
-        || !ngx_pcap_api_token_is_current(conf, doc, id))
-    {
+    if (!ngx_pcap_api_claims_fit(conf, doc, id)) {
         return NGX_DECLINED;
     }
 

@@ -66,6 +66,7 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->rights.every = NGX_CONF_UNSET_MSEC;
     conf->rights.max_age = NGX_CONF_UNSET_MSEC;
     ngx_pcap_api_store_create(&conf->store);
+    ngx_pcap_api_kube_create(&conf->kube);
 
     return conf;
 }
@@ -147,6 +148,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_pcap_api_main_conf_t  *pmcf;
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
+    ngx_pcap_api_kube_merge(conf, prev);
     ngx_pcap_api_merge_token_check(conf, prev);
     ngx_conf_merge_str_value(conf->agents, prev->agents, "/_pcap_agent");
     ngx_conf_merge_ptr_value(conf->targets, prev->targets, NULL);

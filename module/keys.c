@@ -305,7 +305,8 @@ ngx_pcap_api_keys_verdict(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return ngx_pcap_api_unauthorized(ctx, why);
     }
 
-    verdict = ngx_pcap_api_take_claims(r, ctx, claims);
+    verdict = ctx->conf->kube.api ? ngx_pcap_api_kube_claims(ctx, claims)
+                                  : ngx_pcap_api_take_claims(r, ctx, claims);
     json_decref(claims);
 
     return verdict;

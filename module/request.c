@@ -566,6 +566,7 @@ ngx_pcap_api_cleanup(void *data)
         ngx_pcap_api_grant_revoke(ctx);
     }
 
+    ngx_pcap_api_kube_end(ctx);
     json_decref(ctx->stored.record);
     json_decref(ctx->stored.url);
     ctx->stored.record = NULL;

@@ -25,6 +25,9 @@ extern const ngx_pcap_api_phase_t  ngx_pcap_api_status_phases[];
  * take_over() say, or it is refused.
  */
 ngx_int_t ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path);
+/* 405: these are the methods. */
+ngx_int_t ngx_pcap_api_allow(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
+    const char *methods);
 
 /* module/request.c: how it runs */
 
@@ -220,6 +223,10 @@ char *ngx_pcap_api_check_token_check(ngx_conf_t *cf,
 /* NGX_OK with id->active, NGX_DECLINED for no identity, NGX_ERROR. */
 ngx_int_t ngx_pcap_api_read_identity(ngx_http_request_t *r, json_t *doc,
     ngx_pcap_api_loc_conf_t *conf, ngx_pcap_api_identity_t *id);
+
+/* Is it meant for us, and valid now? Sets id->exp. */
+ngx_uint_t ngx_pcap_api_claims_fit(ngx_pcap_api_loc_conf_t *conf, json_t *doc,
+    ngx_pcap_api_identity_t *id);
 
 /* module/client_token.c: the token by which this API introspects */
 

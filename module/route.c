@@ -103,7 +103,7 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_token_phases[] = {
 };
 
 
-static ngx_int_t
+ngx_int_t
 ngx_pcap_api_allow(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     const char *methods)
 {
@@ -287,6 +287,10 @@ ngx_pcap_api_route(ngx_http_request_t *r, ngx_str_t *path)
         || (path->len == 8 && ngx_strncmp(path->data, "captures", 8) == 0))
     {
         return ngx_pcap_api_route_read(r, ctx, path->len == 8);
+    }
+
+    if (ctx->conf->kube.files && ngx_pcap_api_kube_is_files(path)) {
+        return ngx_pcap_api_kube_route(r, ctx, path);
     }
 
     /* a peer asks about captures, it begins none */

@@ -269,6 +269,10 @@ ngx_pcap_api_set_env(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
          && EVP_DigestUpdate(md, conf->token_keys.data, conf->token_keys.len)
          && EVP_DigestUpdate(md, "", 1)
          && EVP_DigestUpdate(md, conf->issuer.data, conf->issuer.len)
+         && (conf->kube.api == NULL
+             || (EVP_DigestUpdate(md, "", 1)
+                 && EVP_DigestUpdate(md, conf->kube.api->platform.uri.data,
+                                     conf->kube.api->platform.uri.len)))
          && EVP_DigestFinal_ex(md, conf->env, NULL);
 
     EVP_MD_CTX_free(md);
@@ -280,10 +284,12 @@ ngx_pcap_api_set_env(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
 char *
 ngx_pcap_api_check_token_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
 {
-    if (conf->introspection.len == 0 && conf->token_keys.len == 0) {
+    if (conf->introspection.len == 0 && conf->token_keys.len == 0
+        && conf->kube.api == NULL)
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"pcap_api on\" needs \"pcap_api_introspection\" "
-                           "or \"pcap_api_token_keys\"");
+                           "\"pcap_api on\" needs \"pcap_api_introspection\", "
+                           "\"pcap_api_token_keys\" or \"pcap_api_kube\"");
         return NGX_CONF_ERROR;
     }
 
@@ -294,7 +300,9 @@ ngx_pcap_api_check_token_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_pcap_api_set_env(cf, conf) != NGX_CONF_OK) {
+    if (ngx_pcap_api_kube_check(cf, conf) != NGX_CONF_OK
+        || ngx_pcap_api_set_env(cf, conf) != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -314,6 +322,10 @@ ngx_pcap_api_check_token_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
                            "\"pcap_api_client_token\" is of use with "
                            "\"pcap_api_introspection\" only");
         return NGX_CONF_ERROR;
+    }
+
+    if (conf->token_keys.len == 0) {
+        return NGX_CONF_OK;
     }
 
     if (conf->issuer.len == 0) {

@@ -2,7 +2,8 @@
  * module/variables.c: the $pcap_* variables. None but $pcap_token,
  * $pcap_client_token and $pcap_bearer hold a token, and these are there for
  * the introspection location and for questions to platforms and peers only;
- * $pcap_store_body may hold a grant, for questions to the store.
+ * $pcap_store_body may hold a grant, for questions to the store, and so do
+ * $pcap_kube_token and $pcap_kube_body for questions to an API server.
  */
 
 #include "ngx_pcap_api_module.h"
@@ -15,6 +16,8 @@ static ngx_int_t ngx_pcap_api_variable_ask(ngx_http_request_t *r,
 static ngx_int_t ngx_pcap_api_variable_peer(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_pcap_api_variable_store(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_pcap_api_variable_kube(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_pcap_api_variable_capture(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -38,6 +41,11 @@ enum {
     NGX_PCAP_API_VAR_STORE_METHOD,
     NGX_PCAP_API_VAR_STORE_URI,
     NGX_PCAP_API_VAR_STORE_BODY,
+    NGX_PCAP_API_VAR_KUBE_METHOD,
+    NGX_PCAP_API_VAR_KUBE_URI,
+    NGX_PCAP_API_VAR_KUBE_BODY,
+    NGX_PCAP_API_VAR_KUBE_TOKEN,
+    NGX_PCAP_API_VAR_KUBE_CLUSTER,
     NGX_PCAP_API_VAR_ID,
     NGX_PCAP_API_VAR_CLIENT,
     NGX_PCAP_API_VAR_USER,
@@ -99,6 +107,21 @@ static ngx_http_variable_t  ngx_pcap_api_vars[] = {
 
     { ngx_string("pcap_store_body"), NULL, ngx_pcap_api_variable_store,
       NGX_PCAP_API_VAR_STORE_BODY, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_kube_method"), NULL, ngx_pcap_api_variable_kube,
+      NGX_PCAP_API_VAR_KUBE_METHOD, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_kube_uri"), NULL, ngx_pcap_api_variable_kube,
+      NGX_PCAP_API_VAR_KUBE_URI, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_kube_body"), NULL, ngx_pcap_api_variable_kube,
+      NGX_PCAP_API_VAR_KUBE_BODY, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_kube_token"), NULL, ngx_pcap_api_variable_kube,
+      NGX_PCAP_API_VAR_KUBE_TOKEN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("pcap_kube_cluster"), NULL, ngx_pcap_api_variable_kube,
+      NGX_PCAP_API_VAR_KUBE_CLUSTER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("pcap_capture_id"), NULL, ngx_pcap_api_variable_capture,
       NGX_PCAP_API_VAR_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -168,11 +191,21 @@ static ngx_int_t
 ngx_pcap_api_variable_agent(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_pcap_api_agent_t  *a;
+    ngx_pcap_api_agent_t      *a;
+    ngx_pcap_api_kube_file_t  *file;
 
     a = ngx_pcap_api_agent_of(r);
 
     if (a == NULL) {
+        file = ngx_pcap_api_kube_file_of(r);
+
+        if (file != NULL) {
+            return ngx_pcap_api_variable_set(v,
+                       data == NGX_PCAP_API_VAR_ADDR ? &file->target->addr
+                       : data == NGX_PCAP_API_VAR_URI ? &file->uri
+                       : &file->target->tls_name);
+        }
+
         v->not_found = 1;
         v->no_cacheable = 1;
         return NGX_OK;
@@ -310,6 +343,51 @@ ngx_pcap_api_variable_store(ngx_http_request_t *r,
     default: /* NGX_PCAP_API_VAR_STORE_BODY */
         return ngx_pcap_api_variable_set(v, &ask->body);
     }
+}
+
+
+/* Of a question to an API server; a token may lie in its body. */
+static ngx_int_t
+ngx_pcap_api_variable_kube(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                *s;
+    ngx_pcap_api_kube_ctx_t  *kube;
+
+    kube = ngx_pcap_api_kube_of(r);
+    s = NULL;
+
+    if (kube != NULL) {
+        switch (data) {
+
+        case NGX_PCAP_API_VAR_KUBE_METHOD:
+            s = &kube->method;
+            break;
+
+        case NGX_PCAP_API_VAR_KUBE_URI:
+            s = &kube->ask.uri;
+            break;
+
+        case NGX_PCAP_API_VAR_KUBE_BODY:
+            s = ngx_pcap_api_kube_bearer(r) ? &kube->body : NULL;
+            break;
+
+        case NGX_PCAP_API_VAR_KUBE_TOKEN:
+            s = ngx_pcap_api_kube_bearer(r);
+            break;
+
+        default: /* NGX_PCAP_API_VAR_KUBE_CLUSTER */
+            s = kube->away ? &kube->cluster : NULL;
+        }
+    }
+
+    if (s == NULL) {
+        v->not_found = 1;
+        v->no_cacheable = 1;
+        return NGX_OK;
+    }
+
+    return ngx_pcap_api_variable_set(v, s);
 }
 
 
@@ -452,7 +530,8 @@ ngx_pcap_api_add_variables(ngx_conf_t *cf)
 
     static ngx_str_t  secrets[NGX_PCAP_API_SECRETS] = {
         ngx_string("pcap_token"), ngx_string("pcap_client_token"),
-        ngx_string("pcap_bearer"), ngx_string("pcap_store_body")
+        ngx_string("pcap_bearer"), ngx_string("pcap_store_body"),
+        ngx_string("pcap_kube_token"), ngx_string("pcap_kube_body")
     };
 
     for (v = ngx_pcap_api_vars; v->name.len; v++) {

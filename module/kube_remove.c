@@ -1,0 +1,263 @@
+/*
+ * module/kube_remove.c: removes the files of a PacketCapture: each by the agent
+ * of its node, one at a time, then their names from its status. A file that is
+ * not there any more is removed; with one that cannot be, all names stay.
+ */
+
+#include "ngx_pcap_api_module.h"
+
+
+#define NGX_PCAP_API_KUBE_REMOVE_MAX  16384      /* bytes of an answer */
+#define NGX_PCAP_API_KUBE_REMOVE_MS   5000       /* for a file */
+#define NGX_PCAP_API_KUBE_CONFLICTS   4
+
+
+static ngx_int_t ngx_pcap_api_kube_ask_empty(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ask_t *ask);
+static ngx_int_t ngx_pcap_api_kube_take_empty(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ask_t *ask);
+
+
+static const ngx_pcap_api_question_t  ngx_pcap_api_kube_empties[] = {
+    { ngx_pcap_api_kube_ask_empty, ngx_pcap_api_kube_take_empty },
+    { NULL, NULL }
+};
+
+
+ngx_pcap_api_kube_file_t *
+ngx_pcap_api_kube_file_of(ngx_http_request_t *r)
+{
+    ngx_pcap_api_fetch_t  *f;
+
+    f = ngx_pcap_api_fetch_of(r);
+
+    return f != NULL && f == &f->ctx->kube.file.fetch ? &f->ctx->kube.file
+                                                      : NULL;
+}
+
+
+ngx_int_t
+ngx_pcap_api_kube_file_uri(ngx_pcap_api_ctx_t *ctx, ngx_str_t *file,
+    ngx_str_t *uri)
+{
+    u_char     *p;
+    uintptr_t   n;
+
+    n = ngx_escape_uri(NULL, file->data, file->len,
+                       NGX_ESCAPE_URI_COMPONENT);
+
+    uri->data = ngx_pnalloc(ctx->request->pool, 12 + ctx->kube.ns.len
+                            + ctx->kube.name.len + file->len + 2 * n);
+    if (uri->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_sprintf(uri->data, "/v1/files/%V/%V/", &ctx->kube.ns,
+                    &ctx->kube.name);
+    p = (u_char *) ngx_escape_uri(p, file->data, file->len,
+                                  NGX_ESCAPE_URI_COMPONENT);
+    uri->len = p - uri->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_kube_not_removed(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_kube_node_t *node, const char *why)
+{
+    return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_GATEWAY, "files on node "
+               "\"%V\" are not removed: %s", &node->node, why);
+}
+
+
+/* NGX_AGAIN, or why the next file is not removed. */
+static ngx_int_t
+ngx_pcap_api_kube_remove(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_kube_node_t *node, ngx_str_t *file)
+{
+    ngx_pcap_api_kube_file_t  *f;
+
+    static ngx_str_t  method = ngx_string("DELETE");
+
+    if (node->target.unavailable != NULL) {
+        return ngx_pcap_api_kube_not_removed(ctx, node,
+                                             node->target.unavailable);
+    }
+
+    f = &ctx->kube.file;
+    f->target = &node->target;
+    ctx->deadline = ngx_current_msec + NGX_PCAP_API_KUBE_REMOVE_MS;
+
+    if (ngx_pcap_api_kube_file_uri(ctx, file, &f->uri) != NGX_OK
+        || ngx_pcap_api_fetch(ctx, &ctx->conf->agents,
+                              NGX_PCAP_API_KUBE_REMOVE_MAX, &f->fetch)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    f->fetch.sr->method = NGX_HTTP_DELETE;
+    f->fetch.sr->method_name = method;
+
+    return NGX_AGAIN;
+}
+
+
+/* What the agent said to it: NGX_OK, NGX_AGAIN or a refusal. */
+static ngx_int_t
+ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_kube_node_t *node)
+{
+    ngx_int_t              rc;
+    ngx_pcap_api_fetch_t  *f;
+
+    f = &ctx->kube.file.fetch;
+
+    if (!f->done
+        && (ngx_msec_int_t) (ngx_current_msec - ctx->deadline) < 0)
+    {
+        return NGX_AGAIN;
+    }
+
+    if (f->answered && !f->unverified
+        && (f->status == NGX_HTTP_NO_CONTENT
+            || f->status == NGX_HTTP_NOT_FOUND))
+    {
+        rc = NGX_OK;
+
+    } else {
+        rc = ngx_pcap_api_kube_not_removed(ctx, node,
+                 f->answered && f->status != NGX_HTTP_OK
+                 ? "its agent refuses it" : ngx_pcap_api_fetch_failed(f)
+                 ? ngx_pcap_api_fetch_failed(f) : "its agent does not say so");
+    }
+
+    ngx_pcap_api_fetch_drop(f);
+    f->ctx = NULL;
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_pcap_api_kube_remove_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t                  rc;
+    ngx_pcap_api_kube_ctx_t   *kube;
+    ngx_pcap_api_kube_node_t  *node;
+
+    kube = &ctx->kube;
+
+    for ( ;; ) {
+        if (kube->node == kube->nodes.nelts) {
+            return NGX_OK;
+        }
+
+        node = (ngx_pcap_api_kube_node_t *) kube->nodes.elts + kube->node;
+
+        if (kube->file.fetch.ctx != NULL) {
+            rc = ngx_pcap_api_kube_removed(ctx, node);
+            if (rc != NGX_OK) {
+                return rc;
+            }
+
+            kube->index++;
+        }
+
+        if (kube->index == node->nfiles) {
+            kube->index = 0;
+            kube->node++;
+            continue;
+        }
+
+        return ngx_pcap_api_kube_remove(ctx, node, &node->files[kube->index]);
+    }
+}
+
+
+/* --- the status --- */
+
+static ngx_int_t
+ngx_pcap_api_kube_ask_empty(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
+{
+    size_t   i;
+    json_t  *files, *body;
+
+    static const char  path[] =
+        "/apis/projectcalico.org/v3/namespaces/%V/packetcaptures/%V%s";
+
+    if (ctx->kube.object == NULL) {        /* somebody else has changed it */
+        return ngx_pcap_api_kube_ask(ctx, "GET", NULL,
+                                     NGX_PCAP_API_KUBE_CAPTURE_MAX, path,
+                                     &ctx->kube.ns, &ctx->kube.name, "");
+    }
+
+    files = json_object_get(json_object_get(ctx->kube.object, "status"),
+                            "files");
+
+    for (i = 0; i < json_array_size(files); i++) {
+        if (json_object_set_new(json_array_get(files, i), "fileNames",
+                                json_array())
+            != 0)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    body = ctx->kube.object;
+    ctx->kube.object = NULL;
+
+    return ngx_pcap_api_kube_ask(ctx, "PUT", body,
+                                 NGX_PCAP_API_KUBE_CAPTURE_MAX, path,
+                                 &ctx->kube.ns, &ctx->kube.name, "/status");
+}
+
+
+static ngx_int_t
+ngx_pcap_api_kube_take_empty(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
+{
+    json_t      *doc;
+    ngx_int_t    rc;
+    ngx_uint_t   put;
+
+    put = ctx->kube.method.data[0] == 'P';
+    rc = ngx_pcap_api_kube_answer(ctx, &doc);
+
+    if (rc == NGX_OK && !put) {
+        ctx->kube.object = doc;
+        return NGX_DECLINED;               /* now it is written */
+    }
+
+    json_decref(doc);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    if (ask->fetch.status == NGX_HTTP_NOT_FOUND) {
+        return NGX_OK;                     /* it has gone with its files */
+    }
+
+    if (!put || ask->fetch.status != NGX_HTTP_CONFLICT) {
+        return ngx_pcap_api_kube_garbage(ctx);
+    }
+
+    return ++ctx->kube.tries < NGX_PCAP_API_KUBE_CONFLICTS ? NGX_DECLINED
+           : ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                 "the files are removed, their names are not: somebody else "
+                 "writes to the capture all the time");
+}
+
+
+ngx_int_t
+ngx_pcap_api_kube_empty_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_pcap_api_kube_run(ctx, ngx_pcap_api_kube_empties);
+
+    return rc == NGX_OK ? ngx_pcap_api_answer(ctx, NGX_HTTP_OK, json_object())
+                        : rc;
+}
