@@ -31,6 +31,7 @@
 #define NGX_PCAP_API_MAX_SCOPES      8192     /* bytes of scope names kept */
 #define NGX_PCAP_API_MAX_REPLY       65536    /* of an introspection */
 #define NGX_PCAP_API_MAX_ERROR       4096     /* of an agent's error body */
+#define NGX_PCAP_API_MAX_SELECTOR    2048    /* bytes of a label selector */
 #define NGX_PCAP_API_MAX_INSTANCES   256      /* instance= in one request */
 #define NGX_PCAP_API_MAX_REASON      1024
 #define NGX_PCAP_API_MAX_GROUP       255      /* bytes, of what is captured */
@@ -57,7 +58,7 @@
 #define NGX_PCAP_API_COMMENTS        16       /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
 #define NGX_PCAP_API_SECRETS         6        /* variables with a token */
-#define NGX_PCAP_API_RESOLVERS       3        /* rows in module/resolve.c */
+#define NGX_PCAP_API_RESOLVERS       4        /* rows in module/resolve.c */
 #define NGX_PCAP_API_NSYNCED         9        /* see module/metrics.h */
 #define NGX_PCAP_API_HEALTH_VALID    10000    /* ms, then it is probed */
 #define NGX_PCAP_API_STATUS_TIMEOUT  1800     /* ms; answered within 2 s */
@@ -69,6 +70,7 @@
 #define NGX_PCAP_API_TAKES_INSTANCE  1
 #define NGX_PCAP_API_TAKES_PROCESS   2        /* and index */
 #define NGX_PCAP_API_TAKES_STORE     4        /* a live one, beside a store */
+#define NGX_PCAP_API_TAKES_SELECTOR  8
 
 
 #include "module/limits.h"
@@ -329,6 +331,7 @@ typedef struct {
     ngx_array_t                instances;    /* ngx_str_t */
     ngx_array_t                indexes;      /* ngx_uint_t */
     ngx_str_t                  process;      /* or empty */
+    ngx_str_t                  selector;     /* of labels; or empty */
     ngx_str_t                  filter;
     ngx_str_t                  reason;
     uint32_t                   seen;         /* bits of single options */

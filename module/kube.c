@@ -264,6 +264,13 @@ ngx_pcap_api_kube_answer(ngx_pcap_api_ctx_t *ctx, json_t **doc)
 
     switch (f->status) {
 
+    case NGX_HTTP_BAD_REQUEST:
+        if (!ctx->kube.ask.bearer) {
+            return ngx_pcap_api_platform_status(ctx, p, &ctx->kube.ask);
+        }
+
+        /* fall through */
+
     case NGX_HTTP_UNAUTHORIZED:
     case NGX_HTTP_FORBIDDEN:
     case NGX_HTTP_NOT_FOUND:

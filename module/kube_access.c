@@ -96,8 +96,7 @@ ngx_pcap_api_kube_take_access(ngx_pcap_api_ctx_t *ctx)
 
 /* --- which cluster --- */
 
-/* NGX_OK with the one header, or none; or a refusal. */
-static ngx_int_t
+ngx_int_t
 ngx_pcap_api_kube_read_cluster(ngx_pcap_api_ctx_t *ctx)
 {
     ngx_str_t        *value;
@@ -106,6 +105,7 @@ ngx_pcap_api_kube_read_cluster(ngx_pcap_api_ctx_t *ctx)
     ngx_table_elt_t  *h;
 
     static ngx_str_t  name = ngx_string("x-cluster-id");
+    static ngx_str_t  home = ngx_string("cluster");
 
     value = &ctx->kube.cluster;
 
@@ -136,6 +136,12 @@ ngx_pcap_api_kube_read_cluster(ngx_pcap_api_ctx_t *ctx)
     {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
                                    "X-CLUSTER-ID is no name of a cluster");
+    }
+
+    if (value->len == home.len
+        && ngx_memcmp(value->data, home.data, home.len) == 0)
+    {
+        value->len = 0;
     }
 
     return NGX_OK;
@@ -213,12 +219,7 @@ ngx_int_t
 ngx_pcap_api_kube_cluster_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t   rc;
-    ngx_str_t  *cluster;
-
-    static ngx_str_t  home = ngx_string("cluster");
-
-    cluster = &ctx->kube.cluster;
+    ngx_int_t  rc;
 
     if (!ctx->kube.asked) {
         rc = ngx_pcap_api_kube_read_cluster(ctx);
@@ -226,11 +227,7 @@ ngx_pcap_api_kube_cluster_phase(ngx_http_request_t *r,
             return rc;
         }
 
-        if (cluster->len == 0
-            || (cluster->len == home.len
-                && ngx_memcmp(cluster->data, home.data, home.len) == 0))
-        {
-            cluster->len = 0;
+        if (ctx->kube.cluster.len == 0) {
             return NGX_OK;
         }
 

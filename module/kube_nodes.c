@@ -23,8 +23,8 @@ static const ngx_pcap_api_question_t  ngx_pcap_api_kube_pods[] = {
 };
 
 
-static ngx_pcap_api_kube_node_t *
-ngx_pcap_api_kube_node_of(ngx_pcap_api_ctx_t *ctx, const char *name,
+ngx_pcap_api_kube_node_t *
+ngx_pcap_api_kube_node_of(ngx_pcap_api_ctx_t *ctx, const u_char *name,
     size_t len)
 {
     ngx_uint_t                 i;
@@ -84,7 +84,7 @@ ngx_pcap_api_kube_by_map(ngx_pcap_api_ctx_t *ctx)
     a = agents->elts;
 
     for (i = 0; i < agents->nelts; i++) {
-        node = ngx_pcap_api_kube_node_of(ctx, (char *) a[i].node.data,
+        node = ngx_pcap_api_kube_node_of(ctx, a[i].node.data,
                                          a[i].node.len);
         if (node != NULL) {
             node->target = a[i].target;
@@ -93,12 +93,36 @@ ngx_pcap_api_kube_by_map(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* Its text is followed by the continue of the answer before, if there is. */
+ngx_int_t
+ngx_pcap_api_kube_arg(ngx_pcap_api_ctx_t *ctx, const char *name,
+    ngx_str_t *value, ngx_str_t *arg)
+{
+    u_char  *p;
+
+    ngx_str_null(arg);
+
+    if (value->len == 0) {
+        return NGX_OK;
+    }
+
+    arg->data = ngx_pnalloc(ctx->request->pool, ngx_strlen(name) + 2
+                                                + 3 * value->len);
+    if (arg->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_sprintf(arg->data, "&%s=", name);
+    p += pcapx_form_encode((char *) p, 3 * value->len, (char *) value->data,
+                           value->len);
+    arg->len = p - arg->data;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_pcap_api_kube_ask_pods(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
-    size_t                    n;
-    u_char                   *p;
     ngx_str_t                 more;
     ngx_pcap_api_kube_api_t  *api;
 
@@ -108,21 +132,10 @@ ngx_pcap_api_kube_ask_pods(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         return NGX_OK;
     }
 
-    ngx_str_null(&more);
-
-    if (ctx->kube.more.len) {
-        n = 3 * ctx->kube.more.len + 10;
-
-        p = ngx_pnalloc(ctx->request->pool, n);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        more.data = p;
-        p = ngx_cpymem(p, "&continue=", 10);
-        more.len = 10 + pcapx_form_encode((char *) p, n - 10,
-                                          (char *) ctx->kube.more.data,
-                                          ctx->kube.more.len);
+    if (ngx_pcap_api_kube_arg(ctx, "continue", &ctx->kube.more, &more)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     return ngx_pcap_api_kube_ask(ctx, "GET", NULL, NGX_PCAP_API_KUBE_PODS_MAX,
@@ -147,8 +160,8 @@ ngx_pcap_api_kube_read_pod(ngx_pcap_api_ctx_t *ctx, json_t *pod)
     phase = json_object_get(json_object_get(pod, "status"), "phase");
 
     node = json_is_string(name)
-           ? ngx_pcap_api_kube_node_of(ctx, json_string_value(name),
-                                       json_string_length(name))
+           ? ngx_pcap_api_kube_node_of(ctx,
+                 (u_char *) json_string_value(name), json_string_length(name))
            : NULL;
 
     if (node == NULL || node->target.addr.len || !json_is_string(ip)
@@ -188,9 +201,9 @@ ngx_pcap_api_kube_read_pod(ngx_pcap_api_ctx_t *ctx, json_t *pod)
 }
 
 
-/* The text that asks for the next part of a list; empty at its end. */
-static ngx_int_t
-ngx_pcap_api_kube_read_more(ngx_pcap_api_ctx_t *ctx, json_t *doc)
+ngx_int_t
+ngx_pcap_api_kube_read_more(ngx_pcap_api_ctx_t *ctx, json_t *doc,
+    ngx_uint_t pages)
 {
     size_t   len;
     json_t  *v;
@@ -203,9 +216,9 @@ ngx_pcap_api_kube_read_more(ngx_pcap_api_ctx_t *ctx, json_t *doc)
         return NGX_OK;
     }
 
-    if (len > 2048 || ++ctx->kube.tries == NGX_PCAP_API_KUBE_PAGES) {
-        return ngx_pcap_api_kube_failed(ctx, "its list of agents' pods does "
-                                        "not end");
+    if (len > 2048 || ++ctx->kube.tries == pages) {
+        return ngx_pcap_api_kube_failed(ctx, "its list of pods does not "
+                                        "end");
     }
 
     ctx->kube.more.data = ngx_pnalloc(ctx->request->pool, len);
@@ -241,7 +254,8 @@ ngx_pcap_api_kube_take_pods(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         }
 
         if (rc == NGX_OK) {
-            rc = ngx_pcap_api_kube_read_more(ctx, doc);
+            rc = ngx_pcap_api_kube_read_more(ctx, doc,
+                                             NGX_PCAP_API_KUBE_PAGES);
         }
 
     } else if (rc == NGX_DECLINED) {

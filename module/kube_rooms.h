@@ -21,7 +21,8 @@ ngx_int_t ngx_pcap_api_kube_ask(ngx_pcap_api_ctx_t *ctx, const char *method,
     json_t *body, size_t max, const char *fmt, ...);
 /*
  * NGX_OK for a 200 or 201: *doc is an object, the caller's. NGX_DECLINED for
- * 404 and 409, and for a 401 or 403 to the caller's own token. Else a refusal.
+ * 404 and 409, and for a 400, 401 or 403 to the caller's own token. Else a
+ * refusal.
  */
 ngx_int_t ngx_pcap_api_kube_answer(ngx_pcap_api_ctx_t *ctx, json_t **doc);
 /* It is at fault: 503. */
@@ -85,6 +86,8 @@ ngx_int_t ngx_pcap_api_kube_ask_access(ngx_pcap_api_ctx_t *ctx, json_t *user,
     json_t *attributes);
 /* NGX_OK: he may; NGX_DECLINED: he may not; or a refusal. */
 ngx_int_t ngx_pcap_api_kube_take_access(ngx_pcap_api_ctx_t *ctx);
+/* X-CLUSTER-ID as ctx->kube.cluster, empty: home. NGX_OK or a refusal. */
+ngx_int_t ngx_pcap_api_kube_read_cluster(ngx_pcap_api_ctx_t *ctx);
 /* As a phase: which cluster it is about. */
 ngx_int_t ngx_pcap_api_kube_cluster_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
@@ -102,6 +105,19 @@ ngx_int_t ngx_pcap_api_kube_misses(ngx_pcap_api_ctx_t *ctx, ngx_str_t *node,
     ngx_str_t *file, const char *why);
 
 /* module/kube_nodes.c: agents of nodes */
+
+/* That of ctx->kube.nodes, or NULL. */
+ngx_pcap_api_kube_node_t *ngx_pcap_api_kube_node_of(ngx_pcap_api_ctx_t *ctx,
+    const u_char *name, size_t len);
+/* "&NAME=VALUE", encoded; empty for an empty value. */
+ngx_int_t ngx_pcap_api_kube_arg(ngx_pcap_api_ctx_t *ctx, const char *name,
+    ngx_str_t *value, ngx_str_t *arg);
+/*
+ * The text that asks for the next part of a list as ctx->kube.more, empty at
+ * its end; of so many parts at most.
+ */
+ngx_int_t ngx_pcap_api_kube_read_more(ngx_pcap_api_ctx_t *ctx, json_t *doc,
+    ngx_uint_t pages);
 
 /* As a phase: each node has a target, which may be unavailable. */
 ngx_int_t ngx_pcap_api_kube_nodes_phase(ngx_http_request_t *r,

@@ -41,6 +41,8 @@ static ngx_int_t ngx_pcap_api_opt_reason(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_retention(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
+static ngx_int_t ngx_pcap_api_opt_selector(ngx_pcap_api_ctx_t *ctx,
+    pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_snaplen(ngx_pcap_api_ctx_t *ctx,
     pcapx_pair_t *pair, char *err);
 static ngx_int_t ngx_pcap_api_opt_store(ngx_pcap_api_ctx_t *ctx,
@@ -65,6 +67,8 @@ static const ngx_pcap_api_option_t  ngx_pcap_api_options[] = {
     { ngx_string("reason"), ngx_pcap_api_opt_reason, 0, 0 },
     { ngx_string("retention"), ngx_pcap_api_opt_retention, 0,
       NGX_PCAP_API_TAKES_STORE },
+    { ngx_string("selector"), ngx_pcap_api_opt_selector, 0,
+      NGX_PCAP_API_TAKES_SELECTOR },
     { ngx_string("snaplen"), ngx_pcap_api_opt_snaplen, 0, 0 },
     { ngx_string("store"), ngx_pcap_api_opt_store, 0,
       NGX_PCAP_API_TAKES_STORE }
@@ -425,6 +429,25 @@ ngx_pcap_api_opt_reason(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
 
     return pcapx_valid_text("reason", pair->value, pair->value_len,
                             NGX_PCAP_API_MAX_REASON, err);
+}
+
+
+/* What it means is for the API server to say. */
+static ngx_int_t
+ngx_pcap_api_opt_selector(ngx_pcap_api_ctx_t *ctx, pcapx_pair_t *pair,
+    char *err)
+{
+    if (pair->value_len > NGX_PCAP_API_MAX_SELECTOR) {
+        (void) ngx_snprintf((u_char *) err, PCAPX_ERR_LEN,
+                            "is longer than %d bytes%Z",
+                            NGX_PCAP_API_MAX_SELECTOR);
+        return NGX_ERROR;
+    }
+
+    ctx->opts.selector.data = (u_char *) pair->value;
+    ctx->opts.selector.len = pair->value_len;
+
+    return NGX_OK;
 }
 
 

@@ -11,6 +11,7 @@ static const ngx_pcap_api_resolver_t  *const ngx_pcap_api_resolvers[] = {
     &ngx_pcap_api_static_resolver,
     &ngx_pcap_api_bosh_resolver,
     &ngx_pcap_api_cf_resolver,
+    &ngx_pcap_api_k8s_resolver,
     NULL
 };
 

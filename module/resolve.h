@@ -115,6 +115,10 @@ ngx_int_t ngx_pcap_api_bosh_read(ngx_pcap_api_ctx_t *ctx, json_t *doc,
 ngx_int_t ngx_pcap_api_bosh_targets(ngx_pcap_api_ctx_t *ctx,
     ngx_array_t *all);
 
+/* module/resolve_k8s.c: the pods of a Kubernetes namespace */
+
+extern const ngx_pcap_api_resolver_t  ngx_pcap_api_k8s_resolver;
+
 /* module/resolve_cf.c: the instances of a Cloud Foundry app */
 
 extern const ngx_pcap_api_resolver_t  ngx_pcap_api_cf_resolver;
