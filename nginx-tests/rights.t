@@ -379,6 +379,9 @@ problem_is($nginx->fetch('/v1/captures/' . capture_id($late) . '/token',
 problem_is($nginx->fetch('/v1/captures/zz/token', method => 'PUT',
     token => $brief2), 404, undef, 'no capture id');
 stop_capture($lab, $_, token => $brief2) for $renewed, $late;
+ok(wait_for(5, sub { decode_json($nginx->fetch('/v1/short/captures/'
+    . capture_id($late), token => $brief2)->{body})->{state} eq 'ended' }),
+    'one that has ended, also for its worker');
 problem_is(put($late, $brief2, base => '/v1/short'), 404, undef,
     'one that has ended');
 
