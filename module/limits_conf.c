@@ -228,7 +228,7 @@ ngx_pcap_api_resolver_bits(ngx_conf_t *cf, ngx_uint_t i, ngx_uint_t *bits)
 
         if (resolver == NULL) {
             return ngx_pcap_api_limit_wrong(cf, &value[i],
-                                            "static, bosh, cf");
+                                            "static, bosh, cf, k8s");
         }
 
         *bits |= (ngx_uint_t) 1 << resolver->number;

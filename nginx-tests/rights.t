@@ -14,6 +14,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use IO::Socket::INET;
+use JSON::PP;
 use PcapTest::BoshLab;
 use PcapTest::Certs;
 use PcapTest::CfLab qw(cf_user running process path_of WEB);
