@@ -148,6 +148,17 @@ blocks_opt(pcapx_opt_t *opt, uint16_t code, const char *text)
 
 
 int
+blocks_section(pcapx_out_t *out)
+{
+    char  os[BLOCKS_OS_LEN];
+
+    blocks_os(os);
+
+    return blocks_put_shb(os, out);
+}
+
+
+int
 blocks_isbs(const capture_t *c, const uint64_t *written, uint64_t ts_ns,
     const char *comment, pcapx_out_t *out)
 {

@@ -26,6 +26,9 @@ int blocks_header(const capture_t *c, char *dst, size_t max);
 int blocks_first(const capture_t *c, const filter_exclude_t *ex,
     const char *filter, pcapx_out_t *out);
 
+/* Appends the section header of any stream of ours. */
+int blocks_section(pcapx_out_t *out);
+
 /*
  * Appends one ISB per interface, all with the promise ts_ns. written: records
  * sent so far, one number for each interface. comment: stands in each, NULL

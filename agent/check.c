@@ -9,11 +9,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "policy.h"
+#include "privs.h"
 
 
 #define CHECK_UNKNOWN  255     /* exit status beyond every errno */
@@ -22,6 +24,7 @@
 static void check_add(check_t *check, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 static void check_off_file(const conf_t *conf, check_t *check);
+static void check_files(const conf_t *conf, check_t *check);
 static int check_access(const conf_t *conf);
 static int check_access_as(const conf_t *conf);
 static void check_listen(const conf_t *conf, check_t *check);
@@ -54,6 +57,7 @@ check_warnings(const conf_t *conf, check_t *check)
     }
 
     check_off_file(conf, check);
+    check_files(conf, check);
     check_listen(conf, check);
 }
 
@@ -141,6 +145,37 @@ check_access_as(const conf_t *conf)
     }
 
     return access(conf->off_file, F_OK) == 0 ? 0 : errno;
+}
+
+
+/* As who starts us: the children that open it keep the rights for that. */
+
+static void
+check_files(const conf_t *conf, check_t *check)
+{
+    int          rc;
+    struct stat  st;
+
+    if (conf->files_folder == NULL) {
+        return;
+    }
+
+    rc = stat(conf->files_folder, &st);
+
+    if (rc != 0 && errno == EACCES) {
+        (void) privs_raise(PRIVS_READ);
+        rc = stat(conf->files_folder, &st);
+        (void) privs_lower();
+    }
+
+    if (rc != 0) {
+        check_add(check, "files_folder: %.300s: %s: there are no files until "
+                  "it is there", conf->files_folder, strerror(errno));
+
+    } else if (!S_ISDIR(st.st_mode)) {
+        check_add(check, "files_folder: %.300s is no folder",
+                  conf->files_folder);
+    }
 }
 
 

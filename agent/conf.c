@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "conf.h"
+#include "files.h"
 #include "log.h"
 #include "pcapx/pcapx.h"
 #include "pcapx/valid.h"
@@ -165,6 +166,9 @@ static const conf_key_t  conf_keys[] = {
     { "container_state_paths", CONF_NAMES,
       offsetof(conf_t, container_state_paths), 0, 0, 0, NULL,
       "state.json or init.pid of HANDLE, repeatable" },
+
+    { "files_folder", CONF_TEXT, offsetof(conf_t, files_folder), 0, 0, 0,
+      NULL, "files captured before, NAMESPACE/NAME/FILE below it" },
 
     { "log_level", CONF_TEXT, offsetof(conf_t, log_level), 0, 0, 0, "info",
       "error, warn, info or debug" },
@@ -693,6 +697,18 @@ conf_policy(conf_t *conf, char *err)
 
     if (conf->off_file && conf->off_file[0] != '/') {
         snprintf(err, CONF_ERR_LEN, "off_file: must be an absolute path");
+        return -1;
+    }
+
+    if (conf->files_folder && conf->files_folder[0] != '/') {
+        snprintf(err, CONF_ERR_LEN, "files_folder: must be an absolute path");
+        return -1;
+    }
+
+    if (conf->files_folder && !files_possible()) {
+        snprintf(err, CONF_ERR_LEN, "files_folder: this kernel has no "
+                 "openat2(2) (Linux 5.6), and without it files are not "
+                 "served");
         return -1;
     }
 

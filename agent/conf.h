@@ -48,6 +48,7 @@ typedef struct {
     char       *container_metadata;      /* NULL: none, the API is believed */
     char       *exclude_filter;          /* NULL: none */
     char       *off_file;                /* NULL: none */
+    char       *files_folder;            /* NULL: none are served */
     conf_list_t  allowed_names;
     conf_list_t  metrics_names;          /* for status and metrics alone */
     conf_list_t  interfaces;             /* patterns; none: all */

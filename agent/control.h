@@ -16,13 +16,14 @@
 typedef enum {
     CONTROL_ASK_STATUS = 1,     /* child: verified, wants the status */
     CONTROL_ASK_CAPTURE,        /* child: verified, wants a capture slot */
+    CONTROL_ASK_FILES,          /* child: verified, wants to serve files */
     CONTROL_ANSWER,             /* parent: what it thinks of it */
     CONTROL_END                 /* parent: end well, now, because of ending */
 } control_type_t;
 
 typedef enum {
     CONTROL_GRANTED = 0,
-    CONTROL_FULL,               /* no capture slot */
+    CONTROL_FULL,               /* no slot */
     CONTROL_NO_MEMORY,          /* rings would exceed buffer_bytes_total */
     CONTROL_DRAINING,
     CONTROL_OFF                 /* off_file is there */
@@ -33,6 +34,8 @@ typedef struct {
     uint32_t    verdict;
     uint32_t    captures_running;
     uint32_t    captures_max;
+    uint32_t    files_running;
+    uint32_t    files_max;
     uint64_t    ring_bytes;     /* ask: all rings of this capture */
     uint64_t    ending;         /* end: ending_t */
     stats_totals_t  totals;     /* answer to a question for the status */

@@ -116,6 +116,23 @@ filter_start(filter_checker_t *checker)
 }
 
 
+void
+filter_stop(filter_checker_t *checker)
+{
+    if (checker->fd == -1) {
+        return;
+    }
+
+    close(checker->fd);
+    checker->fd = -1;
+    (void) kill(checker->pid, SIGKILL);
+
+    while (waitpid(checker->pid, NULL, 0) == -1 && errno == EINTR) {
+        /* again */
+    }
+}
+
+
 int
 filter_check(filter_checker_t *checker, pcap_t *const *pcaps, unsigned n,
     const char *user, problem_t *why)

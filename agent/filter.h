@@ -75,6 +75,9 @@ void filter_init(void);
  */
 int filter_start(filter_checker_t *checker);
 
+/* Ends the child: there is no filter to look at. */
+void filter_stop(filter_checker_t *checker);
+
 /*
  * Has that child compile the user's filter for the link type of each handle
  * (1 to PCAPX_MAX_INTERFACES); once. Returns 0, or -1 with *why (400 and

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,19 +17,14 @@
 
 #include "check.h"
 #include "control.h"
-#include "limits.h"
-#include "listener.h"
+#include "listener_int.h"
 #include "net.h"
 #include "policy.h"
 #include "privs.h"
 #include "sandbox.h"
-#include "session.h"
-#include "stats.h"
-#include "tls.h"
 
 
 #define LISTENER_BACKLOG       128
-#define LISTENER_STATUS_ROWS   16
 
 /* A child ends itself after 10 s; one that does not is killed. */
 #define LISTENER_UNKNOWN_NS    (UINT64_C(20) * 1000000000)
@@ -40,44 +34,6 @@
 /* What a capture's end gives back of max_bandwidth_total: time to see
  * whether it was enough. */
 #define LISTENER_RELIEF_S      3
-
-typedef enum {
-    CHILD_NONE = 0,
-    CHILD_UNKNOWN,
-    CHILD_STATUS,
-    CHILD_CAPTURE
-} child_state_t;
-
-typedef struct {
-    child_state_t    state;
-    pid_t            pid;
-    int              control;
-    uint64_t         ring_bytes;
-    uint64_t         started_ns;
-    uint64_t         bytes;          /* sent, when last looked */
-    uint64_t         told_ns;        /* to end; 0: not told */
-    ending_t         told;           /* why */
-    endpoint_t       peer;
-} child_t;
-
-typedef struct {
-    const conf_t          *conf;
-    const log_t           *log;
-    listener_signals_t    *signals;
-    SSL_CTX               *ctx;
-    int                    fd;
-    child_t               *children;
-    size_t                 nchildren;      /* rows */
-    struct pollfd         *pfds;           /* one more than rows */
-    sigset_t               wait_mask;
-    uint64_t               drain_until;    /* 0: not draining */
-    uint64_t               tick_ns;        /* the last look at the limits */
-    limits_bucket_t        total;          /* max_bandwidth_total */
-    stats_t                stats;
-    int                    off;            /* by off_file */
-    uint64_t               refused;        /* since the last line about it */
-    uint64_t               refused_ns;
-} listener_t;
 
 
 static int listener_start(listener_t *l);
@@ -97,13 +53,6 @@ static void listener_ended(listener_t *l, child_t *ch, int status,
 static void listener_kill(const child_t *ch);
 static void listener_overdue(listener_t *l);
 static void listener_wait(listener_t *l);
-static int listener_accept(listener_t *l);
-static child_t *listener_admit(listener_t *l, const endpoint_t *peer);
-static int listener_same_net(const endpoint_t *a, const endpoint_t *b);
-static int listener_fork(listener_t *l, child_t *ch, int fd,
-    const endpoint_t *peer);
-static int listener_child(listener_t *l, size_t row, int fd, int control,
-    const endpoint_t *peer);
 static void listener_answer(listener_t *l, child_t *ch);
 static void listener_decide(listener_t *l, child_t *ch, control_msg_t *msg);
 static unsigned listener_count(const listener_t *l, child_state_t state);
@@ -167,7 +116,9 @@ listener_start(listener_t *l)
 
     l->nchildren = (size_t) (l->conf->max_captures
                              + l->conf->max_unauthenticated
-                             + LISTENER_STATUS_ROWS);
+                             + LISTENER_STATUS_ROWS
+                             + (l->conf->files_folder
+                                ? LISTENER_FILES_ROWS : 0));
     l->children = calloc(l->nchildren, sizeof(child_t));
     l->pfds = calloc(l->nchildren + 1, sizeof(struct pollfd));
 
@@ -251,7 +202,9 @@ listener_loop(listener_t *l)
         listener_overdue(l);
         listener_tick(l);
 
-        if (l->drain_until && listener_count(l, CHILD_CAPTURE) == 0) {
+        if (l->drain_until && listener_count(l, CHILD_CAPTURE) == 0
+            && listener_count(l, CHILD_FILES) == 0)
+        {
             listener_end(l);
             return 0;
         }
@@ -322,7 +275,7 @@ listener_tell_all(listener_t *l, ending_t ending)
     size_t  i;
 
     for (i = 0; i < l->nchildren; i++) {
-        if (l->children[i].state == CHILD_CAPTURE) {
+        if (l->children[i].state >= CHILD_CAPTURE) {
             listener_tell(l, &l->children[i], ending);
         }
     }
@@ -549,11 +502,12 @@ listener_overdue(listener_t *l)
             listener_kill(ch);
         }
 
-        if (ch->state == CHILD_CAPTURE
+        if (ch->state >= CHILD_CAPTURE
             && (!drained || (ch->told_ns && now - ch->told_ns > drain_ns)))
         {
-            log_warn(l->log, "capture of process %d does not drain: killed",
-                     (int) ch->pid);
+            log_warn(l->log, "%s of process %d does not drain: killed",
+                     ch->state == CHILD_FILES ? "request for files"
+                                              : "capture", (int) ch->pid);
             ch->told_ns = now;
             listener_kill(ch);
         }
@@ -604,193 +558,6 @@ listener_wait(listener_t *l)
 }
 
 
-/* Returns -1 in the parent, the exit status in a child. */
-
-static int
-listener_accept(listener_t *l)
-{
-    int                       fd;
-    child_t                  *ch;
-    socklen_t                 len;
-    endpoint_t                peer;
-    struct sockaddr_storage   ss;
-
-    len = sizeof(ss);
-    fd = accept4(l->fd, (struct sockaddr *) &ss, &len, SOCK_CLOEXEC);
-
-    if (fd == -1) {
-        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-
-            /* Out of descriptors or memory: do not spin on it. */
-
-            log_error(l->log, "accept: %s", strerror(errno));
-            (void) poll(NULL, 0, 100);
-        }
-
-        return -1;
-    }
-
-    if (net_endpoint((struct sockaddr *) &ss, &peer) != 0) {
-        close(fd);
-        return -1;
-    }
-
-    ch = listener_admit(l, &peer);
-
-    if (ch == NULL) {
-        l->refused++;
-        l->stats.totals.turned_away++;
-        close(fd);
-        return -1;
-    }
-
-    return listener_fork(l, ch, fd, &peer);
-}
-
-
-/* A free row, or NULL when a limit is reached. */
-
-static child_t *
-listener_admit(listener_t *l, const endpoint_t *peer)
-{
-    size_t    i;
-    child_t  *ch, *row;
-    uint64_t  all, same, status;
-
-    row = NULL;
-    all = 0;
-    status = 0;
-    same = 0;
-
-    for (i = 0; i < l->nchildren; i++) {
-        ch = &l->children[i];
-
-        if (ch->state == CHILD_NONE) {
-            row = ch;
-
-        } else if (ch->state == CHILD_UNKNOWN) {
-            all++;
-            same += (uint64_t) listener_same_net(&ch->peer, peer);
-
-        } else if (ch->state == CHILD_STATUS) {
-            status++;
-        }
-    }
-
-    /* Whoever may read the status alone does not take captures' rows. */
-
-    if (all >= l->conf->max_unauthenticated
-        || all + status >= l->conf->max_unauthenticated + LISTENER_STATUS_ROWS
-        || same >= l->conf->max_unauthenticated_per_address)
-    {
-        return NULL;
-    }
-
-    return row;
-}
-
-
-/* An IPv6 host has a whole /64 to call from. */
-
-static int
-listener_same_net(const endpoint_t *a, const endpoint_t *b)
-{
-    return a->addr_len == b->addr_len
-           && memcmp(a->addr, b->addr, a->addr_len == 4 ? 4 : 8) == 0;
-}
-
-
-/* Takes over fd. Returns -1 in the parent, the exit status in the child. */
-
-static int
-listener_fork(listener_t *l, child_t *ch, int fd, const endpoint_t *peer)
-{
-    int     pair[2];
-    pid_t   pid;
-    size_t  row;
-
-    row = (size_t) (ch - l->children);
-
-    if (control_pair(pair) != 0) {
-        log_error(l->log, "socketpair: %s", strerror(errno));
-        close(fd);
-        return -1;
-    }
-
-    stats_begin(&l->stats, row);
-    pid = fork();
-
-    if (pid == 0) {
-        (void) setpgid(0, 0);
-        close(pair[0]);
-        return listener_child(l, row, fd, pair[1], peer);
-    }
-
-    close(pair[1]);
-    close(fd);
-
-    if (pid == -1) {
-        log_error(l->log, "fork: %s", strerror(errno));
-        close(pair[0]);
-        return -1;
-    }
-
-    /* Whoever comes first; it cannot do so itself once it is confined. */
-
-    (void) setpgid(pid, pid);
-
-    memset(ch, 0, sizeof(*ch));
-    ch->state = CHILD_UNKNOWN;
-    ch->pid = pid;
-    ch->control = pair[0];
-    ch->started_ns = net_monotonic();
-    ch->peer = *peer;
-
-    return -1;
-}
-
-
-static int
-listener_child(listener_t *l, size_t row, int fd, int control,
-    const endpoint_t *peer)
-{
-    char        text[NET_ENDPOINT_TEXT];
-    size_t      i;
-    session_t   s;
-
-    /* Nothing of the other connections stays open here. */
-
-    for (i = 0; i < l->nchildren; i++) {
-        if (l->children[i].control != -1) {
-            close(l->children[i].control);
-        }
-    }
-
-    close(l->fd);
-    l->fd = -1;
-
-    memset(&s, 0, sizeof(s));
-    s.conf = l->conf;
-    s.ctx = l->ctx;
-    s.log = *l->log;
-    s.stats = stats_child(&l->stats, row);
-    s.fd = fd;
-    s.control = control;
-    s.stop = &l->signals->stop;
-    s.wait_mask = &l->wait_mask;
-
-    net_addr_text(peer, text);
-    snprintf(s.log.tag, sizeof(s.log.tag), "%.39s", text);
-
-    if (s.stats == NULL) {
-        log_error(&s.log, "munmap: %s", strerror(errno));
-        return 1;
-    }
-
-    return session_run(&s);
-}
-
-
 static void
 listener_answer(listener_t *l, child_t *ch)
 {
@@ -813,8 +580,8 @@ listener_answer(listener_t *l, child_t *ch)
     }
 
     if (ch->state != CHILD_UNKNOWN
-        || (msg.type != CONTROL_ASK_STATUS
-            && msg.type != CONTROL_ASK_CAPTURE))
+        || (msg.type != CONTROL_ASK_STATUS && msg.type != CONTROL_ASK_CAPTURE
+            && msg.type != CONTROL_ASK_FILES))
     {
         /* A child asks once, and nothing else. */
 
@@ -841,6 +608,8 @@ listener_decide(listener_t *l, child_t *ch, control_msg_t *msg)
 
     msg->captures_running = listener_count(l, CHILD_CAPTURE);
     msg->captures_max = (uint32_t) l->conf->max_captures;
+    msg->files_running = listener_count(l, CHILD_FILES);
+    msg->files_max = LISTENER_FILES_ROWS;
     l->off = policy_off(l->conf);
 
     stats_now(&l->stats, &msg->totals);
@@ -848,11 +617,17 @@ listener_decide(listener_t *l, child_t *ch, control_msg_t *msg)
     msg->totals.max_captures = msg->captures_max;
     msg->totals.draining = l->drain_until != 0;
     msg->totals.off = l->off || !l->conf->enabled;
+    msg->totals.files_running = msg->files_running;
 
     msg->verdict = CONTROL_GRANTED;
 
     if (l->drain_until) {
         msg->verdict = CONTROL_DRAINING;
+
+    } else if (msg->type == CONTROL_ASK_FILES) {
+        msg->verdict = l->off ? CONTROL_OFF
+                       : msg->files_running >= msg->files_max
+                         ? CONTROL_FULL : CONTROL_GRANTED;
 
     } else if (msg->type == CONTROL_ASK_CAPTURE) {
 
@@ -876,6 +651,11 @@ listener_decide(listener_t *l, child_t *ch, control_msg_t *msg)
     if (msg->type == CONTROL_ASK_CAPTURE && msg->verdict == CONTROL_GRANTED) {
         ch->state = CHILD_CAPTURE;
         ch->ring_bytes = msg->ring_bytes;
+    }
+
+    if (msg->type == CONTROL_ASK_FILES && msg->verdict == CONTROL_GRANTED) {
+        ch->state = CHILD_FILES;
+        l->stats.totals.files_served++;
     }
 
     msg->type = CONTROL_ANSWER;

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -78,6 +79,10 @@ main(int argc, char **argv)
 
     memset(&log, 0, sizeof(log));
     log.level = conf.level;
+
+    /* gmtime_r() reads a file the first time, which is too late in a list. */
+
+    tzset();
 
     if (main_fds() != 0) {
         log_error(&log, "/dev/null cannot be opened");

@@ -42,7 +42,9 @@ privs_start(const log_t *log, const conf_t *conf)
         return -1;
     }
 
-    keep = data[0].permitted & privs_wanted(conf->containers);
+    keep = privs_wanted(conf->containers);
+    keep |= conf->files_folder ? PRIVS_FILES : 0;
+    keep &= data[0].permitted;
     privs_bound();
 
     if (conf->user && geteuid() == 0) {
@@ -203,6 +205,27 @@ privs_lower(void)
 
 
 int
+privs_session(const conf_t *conf)
+{
+    return conf->files_folder ? privs_keep(privs_wanted(conf->containers))
+                              : 0;
+}
+
+
+int
+privs_keep(unsigned caps)
+{
+    struct __user_cap_data_struct  data[2];
+
+    if (privs_get(data) != 0) {
+        return -1;
+    }
+
+    return privs_set(data[0].permitted & caps, 0);
+}
+
+
+int
 privs_drop(void)
 {
     return privs_set(0, 0);
@@ -251,7 +274,7 @@ privs_confine(unsigned cpu_s, size_t max_bytes)
     if (privs_drop() != 0
         || privs_limit(RLIMIT_CPU, cpu_s) != 0
         || privs_limit(RLIMIT_FSIZE, 0) != 0
-        || sandbox_limits(max_bytes) != 0)
+        || sandbox_limits(max_bytes, SANDBOX_MAX_FDS) != 0)
     {
         return -1;
     }

@@ -29,6 +29,13 @@
                          | PRIVS_CAP(CAP_SYS_PTRACE))
 #define PRIVS_ENTER     PRIVS_CAP(CAP_SYS_ADMIN)
 
+/*
+ * Files, where files_folder is configured: to open what is root's alone, and
+ * to remove it. For the child that does so (files.h).
+ */
+#define PRIVS_READ      PRIVS_CAP(CAP_DAC_READ_SEARCH)
+#define PRIVS_FILES     (PRIVS_READ | PRIVS_CAP(CAP_DAC_OVERRIDE))
+
 
 /*
  * Called once at the start, when certificates are read and the port is
@@ -36,6 +43,7 @@
  * CAP_NET_RAW permitted, with it what conf->containers needs of the above
  * (netns: PRIVS_ENTER must be there, and setns() work; PRIVS_FIND is kept if
  * it is there, it takes that as root only and CAP_SYS_PTRACE not for veth),
+ * and PRIVS_FILES for files_folder where it is there,
  * and nothing effective; empties the bounding and ambient sets and sets
  * no_new_privs. Returns 0, or -1 (logged): the agent must not start then.
  */
@@ -48,6 +56,15 @@ int privs_start(const log_t *log, const conf_t *conf);
  */
 int privs_raise(unsigned caps);
 int privs_lower(void);
+
+/*
+ * In a session, once its child for files is there: gives up for good what is
+ * that one's alone. Returns 0 or -1 with errno.
+ */
+int privs_session(const conf_t *conf);
+
+/* Keeps of the permitted ones those of caps. Returns 0 or -1 with errno. */
+int privs_keep(unsigned caps);
 
 /* Gives up every capability for good. Returns 0 or -1 with errno. */
 int privs_drop(void);

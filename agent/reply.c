@@ -57,7 +57,7 @@ reply_problem(tls_t *tls, const problem_t *why,
 
 int
 reply_status(tls_t *tls, const control_msg_t *counts,
-    conf_containers_t containers)
+    conf_containers_t containers, const char *files_folder)
 {
     int          rc, healthy;
     json_t      *doc;
@@ -76,6 +76,11 @@ reply_status(tls_t *tls, const control_msg_t *counts,
                     "captures_max", (int) counts->captures_max,
                     "container_mode", conf_containers_name(containers),
                     "message", message);
+
+    if (doc && files_folder) {
+        json_object_set_new(doc, "files_running",
+                            json_integer(counts->files_running));
+    }
 
     rc = doc ? reply_json(tls, 200, "application/json", doc) : -1;
     json_decref(doc);
@@ -126,7 +131,8 @@ reply_body(tls_t *tls, int status, const char *type, const char *body)
         return -1;
     }
 
-    extra = status == 405 ? "Allow: GET\r\n"
+    extra = status == 405 ? strstr(body, "DELETE") ? "Allow: GET, DELETE\r\n"
+                                                   : "Allow: GET\r\n"
             : status == 429 ? "Retry-After: 5\r\n" : "";
 
     n = snprintf(all, REPLY_HEAD_LEN,
@@ -180,6 +186,7 @@ reply_reason(int status)
 {
     switch (status) {
     case 200: return "OK";
+    case 204: return "No Content";
     case 400: return "Bad Request";
     case 403: return "Forbidden";
     case 404: return "Not Found";
@@ -189,6 +196,7 @@ reply_reason(int status)
     case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 503: return "Service Unavailable";
+    case 507: return "Insufficient Storage";
     default:  return "Internal Server Error";
     }
 }

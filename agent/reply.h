@@ -21,9 +21,12 @@
 int reply_problem(tls_t *tls, const problem_t *why,
     const char (*names)[NET_IFNAME_LEN], size_t n);
 
-/* Sends the status document; counts come from the parent's answer. */
+/*
+ * Sends the status document; counts come from the parent's answer. Those of
+ * files are in it where files_folder is not NULL.
+ */
 int reply_status(tls_t *tls, const control_msg_t *counts,
-    conf_containers_t containers);
+    conf_containers_t containers, const char *files_folder);
 
 /* Sends the parent's totals as Prometheus text. */
 int reply_metrics(tls_t *tls, const control_msg_t *counts);

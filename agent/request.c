@@ -1,7 +1,8 @@
 /*
  * agent/request.c: HTTP/1.1 for exactly one request line (RFC 9112). Strict
- * on purpose: one method, two paths, no body, no folding, no bare LF. The
- * options go through one table; what is not in it is refused by name.
+ * on purpose: GET (a file may be removed by DELETE), a few paths, no body, no
+ * folding, no bare LF. The options go through one table; what is not in it
+ * is refused by name.
  */
 
 #include <stdarg.h>
@@ -10,18 +11,21 @@
 #include <strings.h>
 
 #include "pcapx/valid.h"
-#include "request.h"
+#include "request_int.h"
 
 
 typedef struct {
     const char   *name;
     int         (*set)(request_t *req, const pcapx_pair_t *pair, char *err);
     unsigned      max;              /* how often it may stand there */
+    unsigned      kinds;            /* of requests that have it */
 } request_option_t;
 
 
 static int request_line(char *line, size_t len, char **query,
     request_t *req, problem_t *why);
+static int request_path(const char *method, char *path, request_t *req,
+    problem_t *why);
 static int request_headers(const char *p, const char *end, problem_t *why);
 static int request_header(const char *p, size_t len, problem_t *why);
 static int request_options(char *query, request_t *req, problem_t *why);
@@ -57,18 +61,23 @@ static const char *request_printable(const char *s, size_t len, char *dst,
 
 #define REQUEST_NOPTIONS  11
 
+#define ON(kind)     (1u << (kind))
+#define ON_CAPTURE   ON(REQUEST_CAPTURE)
+#define ON_FOLDER    (ON(REQUEST_FILES) | ON(REQUEST_MERGED))
+#define ON_FILES     (ON_FOLDER | ON(REQUEST_FILE) | ON(REQUEST_REMOVE))
+
 static const request_option_t  request_table[REQUEST_NOPTIONS] = {
-    { "interface",     request_set_interface,    PCAPX_MAX_INTERFACES },
-    { "filter",        request_set_filter,       1 },
-    { "snaplen",       request_set_snaplen,      1 },
-    { "format",        request_set_format,       1 },
-    { "promiscuous",   request_set_promiscuous,  1 },
-    { "heartbeat_ms",  request_set_heartbeat,    1 },
-    { "id",            request_set_id,           1 },
-    { "exclude",       request_set_exclude,      PCAPX_MAX_EXCLUDES },
-    { "exclude_peer",  request_set_peer,         PCAPX_MAX_EXCLUDES },
-    { "container",     request_set_container,    1 },
-    { "app",           request_set_app,          1 },
+    { "interface", request_set_interface, PCAPX_MAX_INTERFACES, ON_CAPTURE },
+    { "filter", request_set_filter, 1, ON_CAPTURE },
+    { "snaplen", request_set_snaplen, 1, ON_CAPTURE },
+    { "format", request_set_format, 1, ON_CAPTURE | ON_FOLDER },
+    { "promiscuous", request_set_promiscuous, 1, ON_CAPTURE },
+    { "heartbeat_ms", request_set_heartbeat, 1, ON_CAPTURE | ON_FOLDER },
+    { "id", request_set_id, 1, ON_CAPTURE | ON_FILES },
+    { "exclude", request_set_exclude, PCAPX_MAX_EXCLUDES, ON_CAPTURE },
+    { "exclude_peer", request_set_peer, PCAPX_MAX_EXCLUDES, ON_CAPTURE },
+    { "container", request_set_container, 1, ON_CAPTURE },
+    { "app", request_set_app, 1, ON_CAPTURE },
 };
 
 
@@ -116,7 +125,6 @@ request_parse(char *buf, size_t len, request_t *req, problem_t *why)
 
     memset(req, 0, sizeof(*req));
     req->snaplen = PCAPX_MAX_SNAPLEN;
-    req->heartbeat_ms = REQUEST_HEARTBEAT_MS;
     req->pcapng = 1;
 
     none[0] = '\0';
@@ -135,6 +143,15 @@ request_parse(char *buf, size_t len, request_t *req, problem_t *why)
 
     if (request_options(query, req, why) != 0) {
         return -1;
+    }
+
+    if (req->kind == REQUEST_FILES && req->heartbeat_ms) {
+        return problem_set(why, 400, "heartbeat_ms: it is for "
+                           "format=pcapng only");
+    }
+
+    if (req->heartbeat_ms == 0) {
+        req->heartbeat_ms = REQUEST_HEARTBEAT_MS;
     }
 
     if ((req->container[0] == '\0') != (req->app[0] == '\0')) {
@@ -178,10 +195,6 @@ request_line(char *line, size_t len, char **query, request_t *req,
         return problem_set(why, 400, "HTTP/1.1 is needed");
     }
 
-    if (strcmp(line, "GET") != 0) {
-        return problem_set(why, 405, "GET is the only method");
-    }
-
     *query = strchr(target, '?');
 
     if (*query) {
@@ -191,18 +204,37 @@ request_line(char *line, size_t len, char **query, request_t *req,
         *query = target + strlen(target);
     }
 
-    if (strcmp(target, "/v1/capture") == 0) {
+    return request_path(line, target, req, why);
+}
+
+
+static int
+request_path(const char *method, char *path, request_t *req, problem_t *why)
+{
+    if (strncmp(path, REQUEST_FILES_PATH, sizeof(REQUEST_FILES_PATH) - 1)
+        == 0)
+    {
+        return request_files(method, path + sizeof(REQUEST_FILES_PATH) - 1,
+                             req, why);
+    }
+
+    if (strcmp(method, "GET") != 0) {
+        return problem_set(why, 405, "GET is the only method");
+    }
+
+    if (strcmp(path, "/v1/capture") == 0) {
         req->kind = REQUEST_CAPTURE;
 
-    } else if (strcmp(target, "/v1/status") == 0) {
+    } else if (strcmp(path, "/v1/status") == 0) {
         req->kind = REQUEST_STATUS;
 
-    } else if (strcmp(target, "/v1/metrics") == 0) {
+    } else if (strcmp(path, "/v1/metrics") == 0) {
         req->kind = REQUEST_METRICS;
 
     } else {
         return problem_set(why, 404, "there are /v1/status, /v1/metrics and "
-                           "/v1/capture");
+                           "/v1/capture, and " REQUEST_FILES_PATH
+                           "NAMESPACE/NAME");
     }
 
     return 0;
@@ -293,7 +325,7 @@ request_options(char *query, request_t *req, problem_t *why)
             return problem_set(why, 400, "%s", err);
         }
 
-        if (req->kind != REQUEST_CAPTURE) {
+        if (req->kind == REQUEST_STATUS || req->kind == REQUEST_METRICS) {
             return problem_set(why, 400, "%s has no options",
                                req->kind == REQUEST_STATUS ? "/v1/status"
                                                            : "/v1/metrics");
@@ -321,6 +353,11 @@ request_option(request_t *req, const pcapx_pair_t *pair, unsigned *seen,
             || memcmp(pair->name, o->name, pair->name_len) != 0)
         {
             continue;
+        }
+
+        if ((o->kinds & ON(req->kind)) == 0) {
+            return problem_set(why, 400, "%s: there is no such option for "
+                               "files", o->name);
         }
 
         if (++seen[i] > o->max) {
@@ -401,8 +438,22 @@ request_set_snaplen(request_t *req, const pcapx_pair_t *pair, char *err)
 static int
 request_set_format(request_t *req, const pcapx_pair_t *pair, char *err)
 {
-    return pcapx_parse_format(pair->value, pair->value_len, &req->pcapng,
-                              err);
+    int  rc;
+
+    rc = pcapx_parse_format(pair->value, pair->value_len, &req->pcapng, err);
+
+    if (rc != PCAPX_OK || req->kind == REQUEST_CAPTURE) {
+        return rc;
+    }
+
+    if (!req->pcapng) {
+        snprintf(err, PCAPX_ERR_LEN, "files are merged as pcapng only");
+        return PCAPX_EINVAL;
+    }
+
+    req->kind = REQUEST_MERGED;
+
+    return PCAPX_OK;
 }
 
 

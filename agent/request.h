@@ -6,6 +6,7 @@
 #ifndef AGENT_REQUEST_H
 #define AGENT_REQUEST_H
 
+#include "files_name.h"
 #include "net.h"
 #include "pcapx/pcapx.h"
 
@@ -20,7 +21,11 @@
 typedef enum {
     REQUEST_STATUS = 1,
     REQUEST_METRICS,
-    REQUEST_CAPTURE
+    REQUEST_CAPTURE,
+    REQUEST_FILES,           /* the names in a folder */
+    REQUEST_MERGED,          /* all files of a folder as one stream */
+    REQUEST_FILE,            /* one file */
+    REQUEST_REMOVE           /* is removed */
 } request_kind_t;
 
 typedef struct {
@@ -39,6 +44,9 @@ typedef struct {
     unsigned        npeers;
     char            container[65];     /* handle, "" for this machine */
     char            app[65];           /* whose it has to be */
+    char            ns[FILES_NAME_LEN + 1];      /* of files */
+    char            name[FILES_NAME_LEN + 1];
+    char            file[FILES_FILE_LEN + 1];
 } request_t;
 
 /* Why a request is refused, as the problem document says it. */

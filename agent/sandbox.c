@@ -33,8 +33,6 @@
 /* x32: the same calls by other numbers (Linux, asm/unistd.h). */
 #define SANDBOX_X32   0x40000000
 
-#define SANDBOX_MAX_FDS  64
-
 /* Where an argument's lower half lies: both machines are little-endian. */
 #define SANDBOX_ARG(i)                                                       \
     (offsetof(struct seccomp_data, args) + (size_t) (i) * sizeof(uint64_t))
@@ -225,10 +223,10 @@ sandbox_possible(void)
 
 
 int
-sandbox_limits(size_t max_bytes)
+sandbox_limits(size_t max_bytes, unsigned max_fds)
 {
     if (sandbox_limit(RLIMIT_CORE, 0) != 0
-        || sandbox_limit(RLIMIT_NOFILE, SANDBOX_MAX_FDS) != 0)
+        || sandbox_limit(RLIMIT_NOFILE, max_fds) != 0)
     {
         return -1;
     }
@@ -303,7 +301,9 @@ sandbox_print(void)
     } lists[] = {
         { SANDBOX_REQUEST, "request" },
         { SANDBOX_CAPTURE, "capture" },
-        { SANDBOX_FILTER,  "filter" }
+        { SANDBOX_FILTER,  "filter" },
+        { SANDBOX_SERVE,   "serve" },
+        { SANDBOX_FILES,   "files" }
     };
 
     for (l = 0; l < sizeof(lists) / sizeof(lists[0]); l++) {

@@ -1,7 +1,8 @@
 /*
  * agent/sandbox.h: the system calls that a process may make from a point of
  * its life on. An allow-list each for the handshake and the request, for the
- * running capture, and for the child that compiles filters; whatever is not
+ * running capture, for the child that compiles filters, for who sends files
+ * and for the child that opens them; whatever is not
  * on it ends the process (SECCOMP_RET_KILL_PROCESS). Lists add up, so that
  * each next one only takes away. docs/PRIVSEP.md says why a call is there.
  *
@@ -32,7 +33,9 @@
 typedef enum {
     SANDBOX_REQUEST = 1,    /* handshake, request, opening of the capture */
     SANDBOX_CAPTURE = 2,    /* the capture runs */
-    SANDBOX_FILTER = 4      /* a filter is compiled */
+    SANDBOX_FILTER = 4,     /* a filter is compiled */
+    SANDBOX_SERVE = 8,      /* files are sent */
+    SANDBOX_FILES = 16      /* and opened: this one alone, no other before */
 } sandbox_list_t;
 
 /*
@@ -87,11 +90,14 @@ typedef struct {
 int sandbox_enter(sandbox_list_t list, sandbox_scope_t scope);
 
 /*
- * Limits that a serving process never needs to exceed: no core file, 64
+ * Limits that a serving process never needs to exceed: no core file, max_fds
  * descriptors, and max_bytes of memory beyond what is mapped now (not with
  * sanitizers). Returns 0, or -1 with errno.
  */
-int sandbox_limits(size_t max_bytes);
+int sandbox_limits(size_t max_bytes, unsigned max_fds);
+
+/* Enough for all but who sends files. */
+#define SANDBOX_MAX_FDS  64
 
 /* Can this kernel do it? Returns 1 or 0. */
 int sandbox_possible(void);

@@ -28,6 +28,8 @@
 #define R    SANDBOX_REQUEST
 #define C    SANDBOX_CAPTURE
 #define F    SANDBOX_FILTER
+#define S    SANDBOX_SERVE
+#define O    SANDBOX_FILES
 
 #define ALL  0xffffffffu
 #define NO   { SANDBOX_ANY, 0, 0, 0 }
@@ -78,22 +80,22 @@ const sandbox_rule_t  sandbox_rules[] = {
 
     /* the connection, the parent, the log */
 
-    if1(write, C, 0, ALL, SANDBOX_CONNECTION),
-    if1(write, C, 0, ALL, STDERR_FILENO),
+    if1(write, C | S, 0, ALL, SANDBOX_CONNECTION),
+    if1(write, C | S, 0, ALL, STDERR_FILENO),
     on(write, R | F),
-    fails(write, C, EPERM),
-    on(read, R | C | F),
-    on(ppoll, R | C),
+    fails(write, C | S, EPERM),
+    on(read, R | C | F | S),
+    on(ppoll, R | C | S),
 #ifdef SYS_poll
-    on(poll, R | C),
+    on(poll, R | C | S),
 #endif
-    on(getsockopt, R | C),
-    on(recvfrom, R | C),
-    on(sendto, R),
-    on(shutdown, R | C),
+    on(getsockopt, R | C | S),
+    on(recvfrom, R | C | S | O),
+    on(sendto, R | S),
+    on(shutdown, R | C | S),
     on(getsockname, R | C),
-    on(close, R | C | F),
-    if2(setsockopt, R | C, 1, IPPROTO_TCP, 2, TCP_CORK),
+    on(close, R | C | F | S | O),
+    if2(setsockopt, R | C | S, 1, IPPROTO_TCP, 2, TCP_CORK),
     if2(setsockopt, R | C, 1, SOL_SOCKET, 2, SO_ATTACH_FILTER),
     if2(setsockopt, R | C, 1, SOL_PACKET, 2, PACKET_RX_RING),
     if2(setsockopt, R, 1, IPPROTO_TCP, 2, TCP_NODELAY),
@@ -106,47 +108,50 @@ const sandbox_rule_t  sandbox_rules[] = {
     if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_RESERVE),
     if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_TIMESTAMP),
     if2(setsockopt, R, 1, SOL_PACKET, 2, PACKET_VERSION),
-    on(recvmsg, R),
+    on(recvmsg, R | S),
+    on(sendmsg, O),
     on(writev, R | F),
-    if1(writev, C, 0, ALL, STDERR_FILENO),
+    if1(writev, C | S | O, 0, ALL, STDERR_FILENO),
     if1(fcntl, R, 1, ALL, F_GETFL),
     if1(fcntl, R, 1, ALL, F_SETFL),
 
     /* memory, time, and who one is */
 
-    on(brk, R | C | F),
-    if1(mmap, R | C | F, 2, PROT_EXEC, 0),
-    on(munmap, R | C | F),
-    on(mremap, R | C | F),
-    on(madvise, R | C | F),
-    if1(mprotect, R | C | F, 2, PROT_EXEC, 0),
-    on(futex, R | C | F),
-    on(clock_gettime, R | C | F),
+    on(brk, R | C | F | S | O),
+    if1(mmap, R | C | F | S | O, 2, PROT_EXEC, 0),
+    on(munmap, R | C | F | S | O),
+    on(mremap, R | C | F | S | O),
+    on(madvise, R | C | F | S | O),
+    if1(mprotect, R | C | F | S | O, 2, PROT_EXEC, 0),
+    on(futex, R | C | F | S | O),
+    on(clock_gettime, R | C | F | S | O),
 #ifdef SYS_time
-    on(time, R | C | F),
+    on(time, R | C | F | S | O),
 #endif
-    on(gettimeofday, R | C | F),
-    on(getrandom, R | C | F),
-    on(getpid, R | C | F),
-    on(gettid, R | C | F),
-    on(uname, R | C | F),
-    on(sysinfo, R | F),
-    on(restart_syscall, R | C | F),
-    on(rt_sigreturn, R | C | F),
-    on(rt_sigprocmask, R | C | F),
-    own2(tgkill, R | C | F, 2, SIGABRT),
-    on(exit, R | C | F),
-    on(exit_group, R | C | F),
+    on(gettimeofday, R | C | F | S | O),
+    on(getrandom, R | C | F | S | O),
+    on(getpid, R | C | F | S | O),
+    on(gettid, R | C | F | S | O),
+    on(uname, R | C | F | S),
+    on(sysinfo, R | F | S),
+    on(restart_syscall, R | C | F | S | O),
+    on(rt_sigreturn, R | C | F | S | O),
+    on(rt_sigprocmask, R | C | F | S | O),
+    own2(tgkill, R | C | F | S | O, 2, SIGABRT),
+    on(exit, R | C | F | S | O),
+    on(exit_group, R | C | F | S | O),
 
     /* files: to read, and only until the capture runs */
 
     if1(openat, R | F, 2, WRITES, O_RDONLY),
 #ifdef SYS_newfstatat
-    on(newfstatat, R | F),
+    on(newfstatat, R | F | O),
 #endif
-    on(fstat, R | F),
-    on(lseek, R | F),
-    on(getdents64, R),
+    on(fstat, R | F | O),
+    on(lseek, R | F | S),
+    on(getdents64, R | S),
+    on(openat2, O),
+    on(unlinkat, O),
 
     /* interfaces and packet sockets */
 
@@ -167,8 +172,8 @@ const sandbox_rule_t  sandbox_rules[] = {
     if1(ioctl, R, 1, ALL, SIOCGIFMTU),
     if1(ioctl, R, 1, ALL, SIOCETHTOOL),
     on(eventfd2, R),
-    on(capget, R),
-    on(capset, R),
+    on(capget, R | O),
+    on(capset, R | O),
 
     /* the end of the child that compiles filters, and the next list */
 
@@ -195,43 +200,43 @@ const sandbox_rule_t  sandbox_rules[] = {
 
     /* What address and leak sanitizers need, none of it in a release. */
 
-    on(openat, R | C | F),
+    on(openat, R | C | F | S | O),
 #ifdef SYS_open
-    on(open, R | C | F),
-    on(stat, R | C | F),
-    on(lstat, R | C | F),
-    on(access, R | C | F),
-    on(getdents, R | C | F),
+    on(open, R | C | F | S | O),
+    on(stat, R | C | F | S | O),
+    on(lstat, R | C | F | S | O),
+    on(access, R | C | F | S | O),
+    on(getdents, R | C | F | S | O),
 #endif
 #ifdef SYS_readlink
-    on(readlink, R | C | F),
+    on(readlink, R | C | F | S | O),
 #endif
-    on(readlinkat, R | C | F),
+    on(readlinkat, R | C | F | S | O),
 #ifdef SYS_newfstatat
-    on(newfstatat, C),
+    on(newfstatat, C | S),
 #endif
-    on(fstat, C),
-    on(lseek, C),
-    on(getdents64, C | F),
-    on(mmap, R | C | F),
-    on(mprotect, R | C | F),
-    on(clone, R | C | F),
-    on(ptrace, R | C | F),
-    on(wait4, C | F),
-    on(kill, R | C | F),
-    on(tgkill, R | C | F),
-    on(prctl, R | C | F),
-    on(prlimit64, R | C | F),
-    on(getppid, R | C | F),
-    on(sigaltstack, R | C | F),
-    on(rt_sigaction, R | C | F),
-    on(sched_yield, R | C | F),
-    on(sched_getaffinity, R | C | F),
-    on(process_vm_readv, R | C | F),
-    on(fcntl, R | C | F),
-    on(ioctl, R | C | F),
-    on(set_robust_list, R | C | F),
-    on(clock_nanosleep, R | C | F),
+    on(fstat, C | S),
+    on(lseek, C | O),
+    on(getdents64, C | F | O),
+    on(mmap, R | C | F | S | O),
+    on(mprotect, R | C | F | S | O),
+    on(clone, R | C | F | S | O),
+    on(ptrace, R | C | F | S | O),
+    on(wait4, C | F | S | O),
+    on(kill, R | C | F | S | O),
+    on(tgkill, R | C | F | S | O),
+    on(prctl, R | C | F | S | O),
+    on(prlimit64, R | C | F | S | O),
+    on(getppid, R | C | F | S | O),
+    on(sigaltstack, R | C | F | S | O),
+    on(rt_sigaction, R | C | F | S | O),
+    on(sched_yield, R | C | F | S | O),
+    on(sched_getaffinity, R | C | F | S | O),
+    on(process_vm_readv, R | C | F | S | O),
+    on(fcntl, R | C | F | S | O),
+    on(ioctl, R | C | F | S | O),
+    on(set_robust_list, R | C | F | S | O),
+    on(clock_nanosleep, R | C | F | S | O),
 
 #endif
 

@@ -23,6 +23,7 @@
 #include "request.h"
 #include "run.h"
 #include "sandbox.h"
+#include "serve.h"
 #include "session.h"
 #include "tls.h"
 
@@ -55,6 +56,11 @@ static int session_receive(session_t *s, tls_t *tls, request_t *req,
 static int session_status(session_t *s, tls_t *tls, const request_t *req);
 static int session_capture(session_t *s, tls_t *tls, request_t *req,
     problem_t *why);
+static int session_files(session_t *s, tls_t *tls, request_t *req,
+    problem_t *why);
+static int session_serve_files(session_t *s, tls_t *tls,
+    const request_t *req, problem_t *why);
+static int session_files_leave(session_t *s, problem_t *why);
 static void session_announce(const session_t *s, const tls_t *tls,
     const request_t *req, const capture_t *c);
 static int session_allowed(const tls_t *tls, problem_t *why);
@@ -133,22 +139,26 @@ session_fds(session_t *s)
 
 /*
  * The staging buffer is 4 MiB, TLS and a request need less than 1; the rest
- * is for the filter, whose child may not have more than we. The child comes
- * first: nobody forks under a list.
+ * is for the filter, whose child may not have more than we, or for files.
+ * The children come first: nobody forks under a list.
  */
 
 static int
 session_confine(session_t *s)
 {
     size_t           max;
+    unsigned         fds;
     sandbox_scope_t  scope;
 
     max = SESSION_MEMORY + PCAPX_MAX_INTERFACES * s->conf->buffer_bytes;
+    fds = s->conf->files_folder ? FILES_MAX_FDS : SANDBOX_MAX_FDS;
     scope = s->conf->containers == CONF_CONTAINERS_NETNS ? SANDBOX_NETNS
             : s->conf->containers == CONF_CONTAINERS_VETH ? SANDBOX_CELL
             : SANDBOX_MACHINE;
 
-    if (sandbox_limits(max) != 0
+    if (files_start(&s->files, s->conf) != 0
+        || privs_session(s->conf) != 0
+        || sandbox_limits(max, fds) != 0
         || filter_start(&s->checker) != 0
         || sandbox_enter(SANDBOX_REQUEST, scope) != 0)
     {
@@ -214,10 +224,14 @@ session_serve(session_t *s, tls_t *tls)
     } else if (rc > 0) {
         rc = session_refuse(s, tls, &why, NULL);
 
+    } else if (req->kind >= REQUEST_FILES) {
+        rc = session_files(s, tls, req, &why);
+
     } else if (req->kind != REQUEST_CAPTURE) {
         rc = session_status(s, tls, req);
 
     } else {
+        files_stop(&s->files);
         rc = session_capture(s, tls, req, &why);
     }
 
@@ -294,7 +308,8 @@ session_status(session_t *s, tls_t *tls, const request_t *req)
 
     rc = req->kind == REQUEST_METRICS
          ? reply_metrics(tls, &msg)
-         : reply_status(tls, &msg, s->conf->containers);
+         : reply_status(tls, &msg, s->conf->containers,
+                        s->conf->files_folder);
 
     if (rc != 0) {
         return -1;
@@ -371,6 +386,101 @@ out:
     free(ex);
 
     return rc;
+}
+
+
+static int
+session_files(session_t *s, tls_t *tls, request_t *req, problem_t *why)
+{
+    int  rc;
+
+    filter_stop(&s->checker);
+
+    if (req->id[0]) {
+        snprintf(s->log.tag, sizeof(s->log.tag), "%s", req->id);
+    }
+
+    rc = 1;
+
+    if (session_allowed(tls, why) == 0 && session_files_leave(s, why) == 0) {
+        rc = session_serve_files(s, tls, req, why);
+    }
+
+    return rc == 1 ? session_refuse(s, tls, why, NULL) : rc;
+}
+
+
+static int
+session_files_leave(session_t *s, problem_t *why)
+{
+    control_msg_t  msg;
+
+    if (s->conf->files_folder == NULL) {
+        return problem_set(why, 404, "files: none are served by this agent "
+                           "(files_folder)");
+    }
+
+    memset(&msg, 0, sizeof(msg));
+    msg.type = CONTROL_ASK_FILES;
+
+    if (control_ask(s->control, &msg, SESSION_PARENT_MS) != 0) {
+        return problem_set(why, 503, "the agent is going away");
+    }
+
+    switch (msg.verdict) {
+
+    case CONTROL_GRANTED:
+        return 0;
+
+    case CONTROL_FULL:
+        return problem_set(why, 429, "files: %u of %u requests are served",
+                           msg.files_running, msg.files_max);
+
+    case CONTROL_OFF:
+        return problem_set(why, 403, "files are switched off by this "
+                           "machine's policy (off_file)");
+
+    default:
+        return problem_set(why, 503, "the agent is draining");
+    }
+}
+
+
+/* As serve_request(). */
+
+static int
+session_serve_files(session_t *s, tls_t *tls, const request_t *req,
+    problem_t *why)
+{
+    int      none;
+    serve_t  sv;
+
+    (void) prctl(PR_SET_NAME, "pcap-serve", 0, 0, 0);
+
+    /*
+     * In a merge of several agents one waits for the times of the others, for
+     * as long as its peer lives: no window for minutes is nothing wrong.
+     */
+    none = 0;
+
+    if (req->kind == REQUEST_MERGED) {
+        (void) setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &none,
+                          sizeof(none));
+    }
+
+    if (privs_drop() != 0
+        || sandbox_enter(SANDBOX_SERVE, SANDBOX_MACHINE) != 0)
+    {
+        (void) problem_set(why, 500, "sandbox: %s", strerror(errno));
+        return 1;
+    }
+
+    sv = (serve_t) { .tls = tls, .files = &s->files, .req = req,
+                     .conf = s->conf, .log = &s->log, .stats = s->stats,
+                     .control = s->control, .stop = s->stop,
+                     .wait_mask = s->wait_mask };
+
+    return serve_request(&sv, why);
 }
 
 

@@ -1,6 +1,6 @@
 /*
  * agent/session.h: the life of one connection in its own process: handshake,
- * request, the parent's leave, then a status or a capture.
+ * request, the parent's leave, then a status, a capture or files.
  */
 
 #ifndef AGENT_SESSION_H
@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "conf.h"
+#include "files.h"
 #include "filter.h"
 #include "log.h"
 #include "stats.h"
@@ -23,6 +24,7 @@ typedef struct {
     int                        fd;        /* the connection, ours to close */
     int                        control;   /* the parent, ours to close */
     filter_checker_t           checker;
+    files_t                    files;
     volatile sig_atomic_t     *stop;
     const sigset_t            *wait_mask;
 } session_t;

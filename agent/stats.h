@@ -23,6 +23,7 @@ typedef enum {
     STATS_FILTER,
     STATS_INTERFACE,
     STATS_CONTAINER,
+    STATS_FILES,
     STATS_POLICY,
     STATS_OFF,
     STATS_TIMEOUT,
@@ -62,6 +63,8 @@ typedef struct {
     uint64_t    filter_refused;
     uint64_t    sandbox_kills;
     uint64_t    turned_away;      /* connections, before a handshake */
+    uint64_t    files_served;
+    uint64_t    files_running;
     uint64_t    running;
     uint64_t    max_captures;
     uint64_t    draining;

@@ -437,7 +437,8 @@ pcapx_end_text(unsigned end)
         [PCAPX_END_BANDWIDTH_TOTAL] = "limit: max_bandwidth_total",
         [PCAPX_END_CPU] = "limit: max_cpu_percent",
         [PCAPX_END_FEEDBACK] = "limit: feedback",
-        [PCAPX_END_OFF] = "switched off"
+        [PCAPX_END_OFF] = "switched off",
+        [PCAPX_END_FILES] = "files: not all could be read"
     };
 
     return end < PCAPX_NENDS ? texts[end] : NULL;

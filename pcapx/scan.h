@@ -64,6 +64,7 @@ typedef enum {
     PCAPX_END_CPU,                 /* "limit: max_cpu_percent" */
     PCAPX_END_FEEDBACK,            /* "limit: feedback" */
     PCAPX_END_OFF,                 /* "switched off" */
+    PCAPX_END_FILES,               /* "files: not all could be read" */
     PCAPX_NENDS
 } pcapx_end_e;
 

@@ -5,6 +5,7 @@
  * must die of SIGSYS, and of nothing else. What is allowed must go on.
  */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
@@ -24,6 +25,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -51,12 +53,21 @@ typedef struct {
 } forbidden_t;
 
 
+/* Who opens files is under no other list. */
+
+static int
+is_first(sandbox_list_t list)
+{
+    return list == SANDBOX_REQUEST || list == SANDBOX_FILES;
+}
+
+
 /* Goes down the way of a capture: the first list, then this one. */
 
 static void
 enter(sandbox_list_t list, sandbox_scope_t scope)
 {
-    if (sandbox_enter(SANDBOX_REQUEST, scope) != 0
+    if ((list != SANDBOX_FILES && sandbox_enter(SANDBOX_REQUEST, scope) != 0)
         || (list != SANDBOX_REQUEST && sandbox_enter(list, scope) != 0))
     {
         _exit(WENT_ON + 1);
@@ -122,7 +133,8 @@ passes_all(int nr)
 static int
 allowed(sandbox_list_t list, sandbox_scope_t scope, int nr)
 {
-    return listed(SANDBOX_REQUEST, scope, nr) && listed(list, scope, nr);
+    return (is_first(list) || listed(SANDBOX_REQUEST, scope, nr))
+           && listed(list, scope, nr);
 }
 
 
@@ -405,11 +417,43 @@ act_owner(void)
     return fcntl(0, F_SETOWN, 1);
 }
 
+static int
+act_openat2(void)
+{
+    return (int) syscall(SYS_openat2, AT_FDCWD, ".", NULL, 0);
+}
+
+static int
+act_unlink(void)
+{
+    return unlinkat(AT_FDCWD, "/nonexistent/x", 0);
+}
+
+static int
+act_rename(void)
+{
+    return rename("/nonexistent/x", "/nonexistent/y");
+}
+
+static int
+act_make_folder(void)
+{
+    return mkdirat(AT_FDCWD, "/nonexistent/x", 0700);
+}
+
+static int
+act_link(void)
+{
+    return symlinkat("x", AT_FDCWD, "/nonexistent/x");
+}
+
 
 #define R  SANDBOX_REQUEST
 #define C  SANDBOX_CAPTURE
 #define F  SANDBOX_FILTER
 #define M  SANDBOX_MACHINE
+#define S  SANDBOX_SERVE
+#define O  SANDBOX_FILES
 
 static const forbidden_t  forbidden[] = {
     { "execve",                      R, SANDBOX_NETNS, act_exec, 0 },
@@ -465,6 +509,30 @@ static const forbidden_t  forbidden[] = {
     { "typing on a terminal",        R, M, act_type, 1 },
     { "asking for an interface",     C, M, act_ask_interface, 1 },
     { "an owner of a descriptor",    R, M, act_owner, 1 },
+    { "openat2",                     R, M, act_openat2, 0 },
+    { "openat2",                     S, M, act_openat2, 0 },
+    { "the end of a file",           R, M, act_unlink, 0 },
+    { "the end of a file",           S, M, act_unlink, 0 },
+    { "a file to read",              S, M, act_read_file, 1 },
+    { "a packet socket",             S, M, act_packet_socket, 0 },
+    { "capset",                      S, M, act_capset, 0 },
+    { "execve",                      S, M, act_exec, 0 },
+    { "connect",                     S, M, act_connect, 0 },
+    { "fork",                        S, M, act_fork, 1 },
+    { "memory to run",               S, M, act_run_memory, 1 },
+    { "writev, not to stderr",       S, M, act_writev, 0 },
+    { "a signal to somebody",        S, M, act_terminate, 1 },
+    { "execve",                      O, M, act_exec, 0 },
+    { "connect",                     O, M, act_connect, 0 },
+    { "a packet socket",             O, M, act_packet_socket, 0 },
+    { "a file to write",             O, M, act_write_file, 1 },
+    { "a file by openat",            O, M, act_read_file, 1 },
+    { "another name of a file",      O, M, act_rename, 0 },
+    { "a new folder",                O, M, act_make_folder, 0 },
+    { "a new link",                  O, M, act_link, 0 },
+    { "fork",                        O, M, act_fork, 1 },
+    { "memory to run",               O, M, act_run_memory, 1 },
+    { "a signal to somebody",        O, M, act_terminate, 1 },
     { NULL, R, M, NULL, 0 }
 };
 
@@ -506,12 +574,26 @@ works(sandbox_list_t list)
 
     p = malloc(1 << 20);
 
-    if (p == NULL || getpid() < 1 || read(-1, p, 1) != -1) {
+    if (p == NULL || getpid() < 1
+        || (list != SANDBOX_FILES && read(-1, p, 1) != -1))
+    {
         return 1;
     }
 
     memset(p, 1, 1 << 20);
     free(p);
+
+    if (list == SANDBOX_FILES) {
+        return syscall(SYS_openat2, AT_FDCWD, ".", NULL, 0) != -1
+               || errno != EINVAL || unlinkat(-1, "x", 0) != -1
+               || errno != EBADF;
+    }
+
+    if (list == SANDBOX_SERVE) {
+        return lseek(-1, 0, SEEK_SET) != -1 || errno != EBADF
+               || getdents64(-1, &seed, sizeof(seed)) != -1
+               || errno != EBADF || recvmsg(-1, NULL, 0) != -1;
+    }
 
     if (list == SANDBOX_FILTER) {
         return socket(AF_INET, SOCK_STREAM, 0) != -1 || errno != EACCES
@@ -546,7 +628,7 @@ test_allowed(void)
     size_t  i;
     pid_t   pid;
 
-    static const sandbox_list_t  lists[] = { R, C, F };
+    static const sandbox_list_t  lists[] = { R, C, F, S, O };
 
     for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         pid = fork();
@@ -580,7 +662,7 @@ writes(void)
 
 
 static void
-test_writes(void)
+test_writes(sandbox_list_t list)
 {
     int    fd[2], status;
     pid_t  pid;
@@ -600,15 +682,15 @@ test_writes(void)
             _exit(1);
         }
 
-        enter(C, M);
+        enter(list, M);
         _exit(writes());
     }
 
     close(fd[0]);
     status = ended(pid);
     close(fd[1]);
-    ok(status == 0, "a capture writes to its connection alone (0x%x)",
-       (unsigned) status);
+    ok(status == 0, "list %d: it writes to its connection alone (0x%x)",
+       (int) list, (unsigned) status);
 }
 
 
@@ -623,7 +705,7 @@ test_abort(void)
     pid = fork();
 
     if (pid == 0) {
-        (void) sandbox_limits(1 << 26);
+        (void) sandbox_limits(1 << 26, SANDBOX_MAX_FDS);
         enter(C, M);
         abort();
     }
@@ -635,11 +717,28 @@ test_abort(void)
 }
 
 
+/* The second list only takes away. */
+
+static void
+test_second(sandbox_list_t list)
+{
+    unsigned  i;
+
+    for (i = 0; sandbox_rule(list, M, i); i++) {
+        if (!listed(R, M, sandbox_rule(list, M, i)->nr)) {
+            break;
+        }
+    }
+
+    ok(sandbox_rule(list, M, i) == NULL && i < 100,
+       "the %u rules of the list %d are on the first, too", i, (int) list);
+}
+
+
 int
 main(void)
 {
-    char      self[16];
-    unsigned  i;
+    char  self[16];
 
     snprintf(self, sizeof(self), "%d", (int) getpid());
     (void) setenv("TEST_PARENT", self, 1);
@@ -651,21 +750,16 @@ main(void)
     test_all(R, SANDBOX_NETNS, "request, containers");
     test_all(C, M, "capture");
     test_all(F, M, "filter");
+    test_all(S, M, "serve");
+    test_all(O, M, "files");
     test_forbidden();
     test_allowed();
-    test_writes();
+    test_writes(C);
+    test_writes(S);
     test_abort();
 
-    /* The second list only takes away. */
-
-    for (i = 0; sandbox_rule(C, M, i); i++) {
-        if (!listed(R, M, sandbox_rule(C, M, i)->nr)) {
-            break;
-        }
-    }
-
-    ok(sandbox_rule(C, M, i) == NULL && i < 100,
-       "the %u rules of the second list are on the first, too", i);
+    test_second(C);
+    test_second(S);
 
     return tap_done();
 }
