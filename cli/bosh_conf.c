@@ -1,31 +1,21 @@
 /*
- * cli/bosh_conf.c: reads and makes YAML with libyaml's documents: an alias is
- * a number of a node there, so that a bomb of aliases costs nothing. Only
- * three levels are ever looked at: the root, environments, one entry.
+ * cli/bosh_conf.c: finds an entry in a YAML document, and makes the text anew.
+ * Only three levels are ever looked at: the root, environments, one entry.
  */
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "bosh_conf.h"
 #include "pcapx/valid.h"
 #include "text.h"
 #include "wipe.h"
+#include "yamldoc.h"
 
 
 /* By aliases, few bytes may name many entries with many keys each. */
 #define CONF_MAX_ENTRIES  1000
-#define CONF_MAX_KEYS     1000
-
-/*
- * libyaml (0.2.5) has no ceiling for depth, and looks at every open level
- * for each token, at every anchor for each alias: 200 000 brackets took two
- * minutes. A config has four levels and no anchors.
- */
-#define CONF_MAX_DEPTH    64
-#define CONF_MAX_ANCHORS  1000
 
 
 typedef struct {
@@ -34,210 +24,6 @@ typedef struct {
     size_t   size;
 } conf_buf_t;
 
-typedef struct {
-    yaml_parser_t    parser;
-    yaml_document_t  doc;
-    unsigned         has_parser:1;
-    unsigned         has_doc:1;
-} conf_doc_t;
-
-
-static void
-conf_doc_free(conf_doc_t *d)
-{
-    if (d->has_doc) {
-        yaml_document_delete(&d->doc);
-    }
-
-    if (d->has_parser) {
-        yaml_parser_delete(&d->parser);
-    }
-}
-
-
-/* Counts what the event begins or ends. */
-static void
-conf_count(const yaml_event_t *e, int *depth, int *anchors)
-{
-    const yaml_char_t  *anchor;
-
-    anchor = NULL;
-
-    switch (e->type) {
-
-    case YAML_SEQUENCE_START_EVENT:
-        anchor = e->data.sequence_start.anchor;
-        (*depth)++;
-        break;
-
-    case YAML_MAPPING_START_EVENT:
-        anchor = e->data.mapping_start.anchor;
-        (*depth)++;
-        break;
-
-    case YAML_SCALAR_EVENT:
-        anchor = e->data.scalar.anchor;
-        break;
-
-    case YAML_SEQUENCE_END_EVENT:
-    case YAML_MAPPING_END_EVENT:
-        (*depth)--;
-        break;
-
-    default:
-        break;
-    }
-
-    *anchors += anchor != NULL;
-}
-
-
-/*
- * Is it simple enough to be loaded? Mistakes are left to the loading, which
- * stops at the same place.
- */
-static int
-conf_is_simple(const char *text, size_t len)
-{
-    int            depth, anchors, end;
-    yaml_event_t   e;
-    yaml_parser_t  p;
-
-    if (!yaml_parser_initialize(&p)) {
-        return 0;
-    }
-
-    yaml_parser_set_input_string(&p, (const unsigned char *) text, len);
-
-    depth = 0;
-    anchors = 0;
-    end = 0;
-
-    while (!end && depth <= CONF_MAX_DEPTH && anchors <= CONF_MAX_ANCHORS
-           && yaml_parser_parse(&p, &e))
-    {
-        conf_count(&e, &depth, &anchors);
-        end = e.type == YAML_STREAM_END_EVENT;
-        yaml_event_delete(&e);
-    }
-
-    yaml_parser_delete(&p);
-
-    return depth <= CONF_MAX_DEPTH && anchors <= CONF_MAX_ANCHORS;
-}
-
-
-/* The first document. 0, or -1 with err; conf_doc_free() in both cases. */
-static int
-conf_doc_load(conf_doc_t *d, const char *text, size_t len, char *err)
-{
-    memset(d, 0, sizeof(conf_doc_t));
-
-    if (len > STORE_MAX_BYTES) {
-        snprintf(err, PCAPX_ERR_LEN, "it is longer than %d bytes",
-                 STORE_MAX_BYTES);
-        return -1;
-    }
-
-    if (!conf_is_simple(text, len)) {
-        snprintf(err, PCAPX_ERR_LEN, "it is deeper than %d levels or has more"
-                 " than %d anchors", CONF_MAX_DEPTH, CONF_MAX_ANCHORS);
-        return -1;
-    }
-
-    if (!yaml_parser_initialize(&d->parser)) {
-        snprintf(err, PCAPX_ERR_LEN, "out of memory");
-        return -1;
-    }
-
-    d->has_parser = 1;
-    yaml_parser_set_input_string(&d->parser, (const unsigned char *) text,
-                                 len);
-
-    if (!yaml_parser_load(&d->parser, &d->doc)) {
-        /* libyaml's own words; they never hold what stood in the file. */
-        snprintf(err, PCAPX_ERR_LEN, "line %zu: %.100s",
-                 d->parser.problem_mark.line + 1, d->parser.problem
-                 ? d->parser.problem : "it cannot be read");
-        return -1;
-    }
-
-    d->has_doc = 1;
-
-    return 0;
-}
-
-
-/* A scalar's text, NULL when it is none or says that there is no value. */
-static const char *
-conf_text(const yaml_node_t *n)
-{
-    size_t       len;
-    const char  *s;
-
-    if (n == NULL || n->type != YAML_SCALAR_NODE) {
-        return NULL;
-    }
-
-    s = (const char *) n->data.scalar.value;
-    len = n->data.scalar.length;
-
-    if (len == 0 || strlen(s) != len) {
-        return NULL;
-    }
-
-    if (n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE
-        && (strcmp(s, "~") == 0 || strcmp(s, "null") == 0))
-    {
-        return NULL;
-    }
-
-    return s;
-}
-
-
-/* The last pair with this key, as Go's decoder has it; NULL: none. */
-static yaml_node_pair_t *
-conf_pair(yaml_document_t *doc, yaml_node_t *map, const char *key)
-{
-    const char        *s;
-    yaml_node_pair_t  *p, *top, *found;
-
-    found = NULL;
-
-    if (map == NULL || map->type != YAML_MAPPING_NODE) {
-        return NULL;
-    }
-
-    p = map->data.mapping.pairs.start;
-    top = map->data.mapping.pairs.top;
-
-    if (top - p > CONF_MAX_KEYS) {
-        top = p + CONF_MAX_KEYS;
-    }
-
-    for ( /* void */ ; p < top; p++) {
-        s = conf_text(yaml_document_get_node(doc, p->key));
-
-        if (s != NULL && strcmp(s, key) == 0) {
-            found = p;
-        }
-    }
-
-    return found;
-}
-
-
-static yaml_node_t *
-conf_member(yaml_document_t *doc, yaml_node_t *map, const char *key)
-{
-    yaml_node_pair_t  *p;
-
-    p = conf_pair(doc, map, key);
-
-    return p != NULL ? yaml_document_get_node(doc, p->value) : NULL;
-}
-
 
 /* Is entry the environment that name means? */
 static int
@@ -245,12 +31,12 @@ conf_is_named(yaml_document_t *doc, yaml_node_t *entry, const char *name)
 {
     const char  *s;
 
-    s = conf_text(conf_member(doc, entry, "url"));
+    s = ydoc_text(ydoc_member(doc, entry, "url"));
     if (s != NULL && strcmp(s, name) == 0) {
         return 1;
     }
 
-    s = conf_text(conf_member(doc, entry, "alias"));
+    s = ydoc_text(ydoc_member(doc, entry, "alias"));
 
     return s != NULL && strcmp(s, name) == 0;
 }
@@ -265,7 +51,7 @@ conf_entries(yaml_document_t *doc, yaml_node_item_t **first,
 
     *first = *top = NULL;
 
-    list = conf_member(doc, yaml_document_get_root_node(doc),
+    list = ydoc_member(doc, yaml_document_get_root_node(doc),
                        "environments");
 
     if (list == NULL || list->type != YAML_SEQUENCE_NODE) {
@@ -303,7 +89,7 @@ conf_copy(char **dst, yaml_document_t *doc, yaml_node_t *entry,
 {
     const char  *s;
 
-    s = conf_text(conf_member(doc, entry, key));
+    s = ydoc_text(ydoc_member(doc, entry, key));
     *dst = s != NULL ? strdup(s) : NULL;
 
     return s == NULL || *dst != NULL ? 0 : -1;
@@ -315,11 +101,11 @@ bosh_conf_find(bosh_env_t *env, const char *text, size_t len,
     const char *name, char *err)
 {
     int           rc, n;
-    conf_doc_t    d;
+    ydoc_t        d;
     yaml_node_t  *e;
 
     memset(env, 0, sizeof(bosh_env_t));
-    rc = conf_doc_load(&d, text, len, err);
+    rc = ydoc_load(&d, text, len, err);
 
     if (rc != 0) {
         goto out;
@@ -347,7 +133,7 @@ bosh_conf_find(bosh_env_t *env, const char *text, size_t len,
 
 out:
 
-    conf_doc_free(&d);
+    ydoc_free(&d);
 
     return rc;
 }
@@ -401,7 +187,7 @@ conf_set(yaml_document_t *doc, int entry, const char *key, const char *value)
     }
 
     e = yaml_document_get_node(doc, entry);
-    p = conf_pair(doc, e, key);
+    p = ydoc_pair(doc, e, key);
 
     if (p != NULL) {
         p->value = v;
@@ -454,7 +240,7 @@ conf_on_write(void *ctx, unsigned char *data, size_t len)
 
 /* Takes d's document, also on failure. */
 static int
-conf_emit(conf_doc_t *d, conf_buf_t *b)
+conf_emit(ydoc_t *d, conf_buf_t *b)
 {
     int             ok;
     yaml_emitter_t  emitter;
@@ -483,7 +269,7 @@ conf_emit(conf_doc_t *d, conf_buf_t *b)
 
 /* Is there nothing behind the first document that would get lost? */
 static int
-conf_is_last(conf_doc_t *d)
+conf_is_last(ydoc_t *d)
 {
     int              last;
     yaml_document_t  next;
@@ -504,12 +290,12 @@ bosh_conf_update(const char *text, size_t len, const char *name,
     const char *access, const char *refresh, size_t *out_len, char *err)
 {
     int         n, rc;
+    ydoc_t      d;
     conf_buf_t  b;
-    conf_doc_t  d;
 
     memset(&b, 0, sizeof(b));
 
-    rc = conf_doc_load(&d, text, len, err);
+    rc = ydoc_load(&d, text, len, err);
     if (rc != 0) {
         goto out;
     }
@@ -545,7 +331,7 @@ bosh_conf_update(const char *text, size_t len, const char *name,
 
 out:
 
-    conf_doc_free(&d);
+    ydoc_free(&d);
 
     if (rc != 0 && b.data != NULL) {
         wipe(b.data, b.len);
@@ -565,20 +351,20 @@ bosh_conf_names(char *dst, size_t max, const char *text, size_t len)
     int                n;
     char               err[PCAPX_ERR_LEN], clean[64];
     size_t             used;
-    conf_doc_t         d;
+    ydoc_t             d;
     const char        *s;
     yaml_node_item_t  *i, *top;
 
     used = 0;
     dst[0] = '\0';
 
-    if (conf_doc_load(&d, text, len, err) != 0) {
-        conf_doc_free(&d);
+    if (ydoc_load(&d, text, len, err) != 0) {
+        ydoc_free(&d);
         return;
     }
 
     for (conf_entries(&d.doc, &i, &top); i < top; i++) {
-        s = conf_text(conf_member(&d.doc,
+        s = ydoc_text(ydoc_member(&d.doc,
                                   yaml_document_get_node(&d.doc, *i),
                                   "alias"));
         if (s == NULL) {
@@ -595,5 +381,5 @@ bosh_conf_names(char *dst, size_t max, const char *text, size_t len)
         used += (size_t) n;
     }
 
-    conf_doc_free(&d);
+    ydoc_free(&d);
 }
