@@ -63,11 +63,11 @@ ngx_pcap_api_kube_file_uri(ngx_pcap_api_ctx_t *ctx, ngx_str_t *file,
 
 
 static ngx_int_t
-ngx_pcap_api_kube_not_removed(ngx_pcap_api_ctx_t *ctx,
-    ngx_pcap_api_kube_node_t *node, const char *why)
+ngx_pcap_api_kube_not_removed(ngx_pcap_api_ctx_t *ctx, ngx_str_t *node,
+    const char *why)
 {
     return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_GATEWAY, "files on node "
-               "\"%V\" are not removed: %s", &node->node, why);
+               "\"%V\" are not removed: %s", node, why);
 }
 
 
@@ -81,7 +81,7 @@ ngx_pcap_api_kube_remove(ngx_pcap_api_ctx_t *ctx,
     static ngx_str_t  method = ngx_string("DELETE");
 
     if (node->target.unavailable != NULL) {
-        return ngx_pcap_api_kube_not_removed(ctx, node,
+        return ngx_pcap_api_kube_not_removed(ctx, &node->node,
                                              node->target.unavailable);
     }
 
@@ -127,7 +127,7 @@ ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
         rc = NGX_OK;
 
     } else {
-        rc = ngx_pcap_api_kube_not_removed(ctx, node,
+        rc = ngx_pcap_api_kube_not_removed(ctx, &node->node,
                  f->answered && f->status != NGX_HTTP_OK
                  ? "its agent refuses it" : ngx_pcap_api_fetch_failed(f)
                  ? ngx_pcap_api_fetch_failed(f) : "its agent does not say so");
@@ -144,11 +144,18 @@ ngx_int_t
 ngx_pcap_api_kube_remove_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t                  rc;
-    ngx_pcap_api_kube_ctx_t   *kube;
-    ngx_pcap_api_kube_node_t  *node;
+    ngx_int_t                     rc;
+    ngx_pcap_api_kube_ctx_t      *kube;
+    ngx_pcap_api_kube_node_t     *node;
+    ngx_pcap_api_kube_missing_t  *missing;
 
     kube = &ctx->kube;
+
+    if (kube->missing.nelts) {
+        missing = kube->missing.elts;
+        return ngx_pcap_api_kube_not_removed(ctx, &missing->node,
+                                             missing->why);
+    }
 
     for ( ;; ) {
         if (kube->node == kube->nodes.nelts) {

@@ -1,0 +1,172 @@
+# DELETE of a PacketCapture's files: real agents remove them, then its status
+# names none. What cannot be removed keeps its name, and nothing is removed
+# while a node still captures. The API server is PcapTest::Kube.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use JSON::PP;
+use PcapTest::Agent;
+use PcapTest::Kube;
+use PcapTest::Lab;
+
+my $PCAP = pack 'VvvVVVV', 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1;
+my $certs = PcapTest::Certs->new();
+my $kube = PcapTest::Kube->new(certs => $certs);
+my $token = $kube->token_file();
+my %folder = map { $_ => work_dir() . "/pcap-$_" } 1, 2;
+my @names = ('a_cali1.pcap', 'a_cali1.pcap1', 'b "q" %2f ä.pcap');
+
+chmod 0755, work_dir();
+chmod 0644, $token;
+mkdir $folder{$_} for 1, 2;
+utf8::encode(my $umlaut = $names[2]);
+
+my %agent = map { $_ => PcapTest::Agent->new(certs => $certs, addr =>
+    "127.1.0.$_", conf => { user => 'nobody', files_folder => $folder{$_} })
+    } 1, 2;
+my $lab = lab(certs => $certs, nginx => {
+    http => 'pcap_api_introspection_rate 1000 burst=10000;',
+    server => $kube->location('/_kube') . ' location / { pcap_api on;'
+        . ' pcap_api_kube_files on; pcap_api_agent_ranges 127.1.0.0/24;'
+        . " pcap_api_kube /_kube forward=/_kube_forward token=$token;"
+        . ' pcap_api_kube_agents namespace=tigera-packetcapture'
+        . ' selector=app=agent;'
+        . ' pcap_api_kube_node node-1 127.1.0.1:9494; }' });
+my $nginx = $lab->{nginx};
+
+$kube->user('ann', username => 'ann');
+$kube->allow(users => ['ann'], verbs => ['delete'],
+    resources => ['packetcaptures/files']);
+$kube->pod('tigera-packetcapture', 'agent-2', node => 'node-2', ip =>
+    '127.1.0.2', labels => { app => 'agent' });
+
+
+# The capture "cap" with its files on both nodes.
+sub files_are_there
+{
+    my ($name, %o) = @_;
+
+    for my $n (1, 2) {
+        mkdir $_ for "$folder{$n}/dev", "$folder{$n}/dev/$name";
+        spew("$folder{$n}/dev/$name/$_", $PCAP)
+            for 'a_cali1.pcap', 'a_cali1.pcap1', $umlaut;
+        chmod 0600, glob "$folder{$n}/dev/$name/*";
+    }
+
+    $kube->capture('dev', $name, $o{files} || [ map { [ "node-$_",
+        [ @names ], 'Finished' ] } 1, 2 ]);
+}
+
+
+sub left
+{
+    my ($name) = @_;
+
+    return join ' ', map { my $n = $_; map { "$n:" . s{.*/}{}r }
+        glob "$folder{$n}/dev/$name/*" } 1, 2;
+}
+
+
+sub named
+{
+    my ($name) = @_;
+
+    return join ' ', map { scalar @{ $_->{fileNames} } }
+        @{ $kube->capture_of('dev', $name)->{status}{files} };
+}
+
+
+sub remove
+{
+    my ($name) = @_;
+
+    return $nginx->fetch("/files/dev/$name", method => 'DELETE', token =>
+        'ann', headers => [], seconds => 20);
+}
+
+
+files_are_there('cap');
+files_are_there('other');
+
+my $c = remove('cap');
+
+is($c->{status}, 200, 'removed') or diag($c->{body});
+is(left('cap'), '', 'all files have gone');
+is(left('other') =~ tr/:/:/, 6 + 0, 'those of another capture have not');
+is(named('cap'), '0 0', 'and their names');
+is($kube->capture_of('dev', 'cap')->{status}{files}[0]{state}, 'Finished',
+    'the rest of the status stays');
+is(remove('cap')->{status}, 200, 'once more');
+
+files_are_there('cap');
+unlink "$folder{1}/dev/cap/a_cali1.pcap";
+is(remove('cap')->{status}, 200, 'one that was not there any more');
+is(left('cap') . named('cap'), '0 0', 'is removed');
+
+# --- somebody else writes, too -------------------------------------------------
+
+files_are_there('cap');
+$kube->conflicts(3);
+is(remove('cap')->{status}, 200, 'three conflicts');
+is(named('cap'), '0 0', 'it is written in the end');
+files_are_there('cap');
+$kube->conflicts(4);
+problem_is(remove('cap'), 503, qr/files are removed, their names are not/,
+    'four of them');
+$kube->conflicts(0);
+
+# --- what is not removed ------------------------------------------------------
+
+for my $state ('Capturing', 'Scheduled', 'WaitingForTraffic', 'Error') {
+    files_are_there('cap', files => [ [ 'node-1', [ @names ], 'Finished' ],
+        [ 'node-2', [ @names ], $state ] ]);
+    problem_is(remove('cap'), 403, qr/^capture state is not Finished$/,
+        $state);
+}
+
+files_are_there('cap', files => [ [ 'node-1', [ @names ] ] ]);
+problem_is(remove('cap'), 403, qr/^capture state cannot be determined$/,
+    'no state');
+is(left('cap') =~ tr/:/:/, 6, 'nothing is removed');
+
+files_are_there('cap', files => [ map { [ $_, [ @names ], 'Finished' ] }
+    qw(node-1 node-9) ]);
+problem_is(remove('cap'), 502, qr/node "node-9" .*no agent is known/,
+    'a node without an agent');
+is(named('cap'), '3 3', 'all names stay');
+
+files_are_there('cap', files => [ [ 'node-1', [ '../other/a_cali1.pcap',
+    '..', 'x/../../other/a_cali1.pcap', @names ], 'Finished' ] ]);
+problem_is(remove('cap'), 502, qr/"node-1".*can be no name of a file/,
+    'names that lead elsewhere');
+is(left('other') =~ tr/:/:/, 6, 'nothing there is removed');
+
+files_are_there('cap');
+$agent{2}->stop();
+problem_is(remove('cap'), 502, qr/node "node-2" .*no connection/,
+    'an agent that is down');
+is(named('cap'), '3 3', 'all names stay');
+$agent{2}->start();
+is(remove('cap')->{status}, 200, 'when it is back');
+is(left('cap') . named('cap'), '0 0', 'all is removed');
+
+# --- another cluster's node of that name is another node ----------------------
+
+$kube->managed('east');
+$kube->allow(users => ['ann'], verbs => ['delete'], cluster => 'east',
+    resources => ['packetcaptures/files']);
+$kube->capture('dev', 'cap', [ [ 'node-1', [ @names ], 'Finished' ] ],
+    cluster => 'east');
+files_are_there('cap');
+problem_is($nginx->fetch('/files/dev/cap', method => 'DELETE', token => 'ann',
+    headers => [ [ 'X-Cluster-Id' => 'east' ] ]), 502,
+    qr/no agent is known/, 'of another cluster');
+is(left('cap') =~ tr/:/:/, 6, 'nothing is removed here');
+
+is_deeply([ grep { !/conflict/ } $kube->violations() ], [],
+    'every question was a good one');
+finish();
