@@ -58,7 +58,7 @@
 #define NGX_PCAP_API_COMMENTS        16       /* for the next packet */
 #define NGX_PCAP_API_SKEW_TOLD       100      /* ms */
 #define NGX_PCAP_API_SECRETS         6        /* variables with a token */
-#define NGX_PCAP_API_RESOLVERS       4        /* rows in module/resolve.c */
+#define NGX_PCAP_API_RESOLVERS       5        /* rows in module/resolve.c */
 #define NGX_PCAP_API_NSYNCED         9        /* see module/metrics.h */
 #define NGX_PCAP_API_HEALTH_VALID    10000    /* ms, then it is probed */
 #define NGX_PCAP_API_STATUS_TIMEOUT  1800     /* ms; answered within 2 s */
@@ -351,7 +351,7 @@ typedef struct {
 /* One network interface of an agent */
 
 typedef struct {
-    u_char                     name[PCAPX_MAX_IFNAME_LEN + 1];
+    ngx_str_t                  name;         /* empty: none yet */
     uint32_t                   out;          /* its number in our file */
     uint32_t                   snaplen;
     uint16_t                   linktype;
@@ -360,6 +360,7 @@ typedef struct {
     uint64_t                   discarded;    /* came, was not written */
     pcapx_stats_t              stats;        /* of the last ISB */
     uint64_t                   stats_ts;
+    uint32_t                   isb_round;    /* of its last ISB */
 } ngx_pcap_api_iface_t;
 
 
@@ -412,8 +413,8 @@ struct ngx_pcap_api_agent_s {
     size_t                     carry_len;
 
     pcapx_scan_t               scan;
-    pcapx_iface_t              scan_ifaces[PCAPX_MAX_INTERFACES];
-    ngx_pcap_api_iface_t       ifaces[PCAPX_MAX_INTERFACES];
+    pcapx_iface_t             *scan_ifaces;  /* ctx->max_ifaces of each */
+    ngx_pcap_api_iface_t      *ifaces;
     ngx_uint_t                 nifaces;
     ngx_str_t                  policy;       /* exclude_filter, if any */
     pcapx_block_t              head;         /* valid if has_head */
@@ -447,6 +448,7 @@ struct ngx_pcap_api_agent_s {
     ngx_queue_t                queue;        /* in ctx->dirty */
 
     uint32_t                   isb_seen;     /* interfaces, since last EPB */
+    uint32_t                   isb_round;    /* which that is: 1 and up */
 
     unsigned                   queued:1;     /* is in ctx->dirty */
     unsigned                   is_posted:1;  /* posted is linked */
@@ -739,6 +741,8 @@ struct ngx_pcap_api_ctx_s {
     /* agents */
     ngx_pcap_api_agent_t      *agents;
     ngx_uint_t                 nagents;
+    ngx_uint_t                 max_ifaces;   /* of each */
+    ngx_msec_t                 max_clock_skew;    /* 0: no clock is true */
     ngx_uint_t                 nopened;      /* subrequests started */
     ngx_uint_t                 nopening;     /* and not yet answered */
     ngx_uint_t                 nalive;       /* not closed, not failed */

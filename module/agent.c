@@ -256,12 +256,23 @@ ngx_pcap_api_agent_skip(ngx_pcap_api_agent_t *a, size_t len)
 }
 
 
+static ngx_uint_t
+ngx_pcap_api_agent_same(ngx_str_t *a, ngx_str_t *b)
+{
+    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
+}
+
+
 /* Those the client named, or the one that the agent takes by itself. */
 static ngx_uint_t
-ngx_pcap_api_agent_asked(ngx_pcap_api_agent_t *a, u_char *name)
+ngx_pcap_api_agent_asked(ngx_pcap_api_agent_t *a, ngx_str_t *name)
 {
     ngx_str_t   *s;
     ngx_uint_t   i;
+
+    if (a->ctx->kube.what == NGX_PCAP_API_KUBE_MERGED) {
+        return 1;                          /* whatever there are files of */
+    }
 
     s = a->ctx->opts.interfaces.elts;
 
@@ -270,15 +281,13 @@ ngx_pcap_api_agent_asked(ngx_pcap_api_agent_t *a, u_char *name)
     }
 
     for (i = 0; i < a->nifaces; i++) {
-        if (ngx_strcmp(name, a->ifaces[i].name) == 0) {
+        if (ngx_pcap_api_agent_same(name, &a->ifaces[i].name)) {
             return 0;                      /* twice */
         }
     }
 
     for (i = 0; i < a->ctx->opts.interfaces.nelts; i++) {
-        if (ngx_strlen(name) == s[i].len
-            && ngx_memcmp(name, s[i].data, s[i].len) == 0)
-        {
+        if (ngx_pcap_api_agent_same(name, &s[i])) {
             return a->nifaces < a->ctx->opts.interfaces.nelts;
         }
     }
@@ -287,10 +296,41 @@ ngx_pcap_api_agent_asked(ngx_pcap_api_agent_t *a, u_char *name)
 }
 
 
+/* NGX_OK: f has its name; NGX_DECLINED: it can be none. */
+static ngx_int_t
+ngx_pcap_api_agent_name(ngx_pcap_api_agent_t *a, ngx_pcap_api_iface_t *f,
+    pcapx_opt_t *opt, char *err)
+{
+    if (a->ctx->kube.what != NGX_PCAP_API_KUBE_MERGED
+        && pcapx_valid_interface((char *) opt->value, opt->len, err)
+           != PCAPX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (opt->len > NGX_PCAP_API_KUBE_FILE) {
+        (void) ngx_snprintf((u_char *) err, PCAPX_ERR_LEN,
+                            "a name of over 255 bytes%Z");
+        return NGX_DECLINED;
+    }
+
+    f->name.data = ngx_pnalloc(a->ctx->request->pool, opt->len + 1);
+    if (f->name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    f->name.len = ngx_pcap_api_clean_text(f->name.data, opt->len,
+                                          (u_char *) opt->value, opt->len);
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 {
     char                   err[PCAPX_ERR_LEN];
+    ngx_int_t              rc;
     pcapx_opt_t            opt;
     pcapx_opt_iter_t       it;
     ngx_pcap_api_iface_t  *f;
@@ -298,7 +338,7 @@ ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
     f = &a->ifaces[a->nifaces];
     f->linktype = a->scan_ifaces[b->iface].linktype;
     f->snaplen = a->scan_ifaces[b->iface].snaplen;
-    f->name[0] = '\0';
+    ngx_str_null(&f->name);
     ngx_str_null(&f->filter);
 
     if (f->snaplen > a->ctx->opts.snaplen) {
@@ -321,22 +361,25 @@ ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
             continue;
         }
 
-        if (pcapx_valid_interface((char *) opt.value, opt.len, err)
-            != PCAPX_OK)
-        {
+        rc = ngx_pcap_api_agent_name(a, f, &opt, err);
+
+        if (rc == NGX_DECLINED) {
             ngx_pcap_api_agent_garbage(a, err);
             return NGX_ERROR;
         }
 
-        *ngx_cpymem(f->name, opt.value, opt.len) = '\0';
+        if (rc != NGX_OK) {
+            ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_UNKNOWN, "no memory");
+            return NGX_ERROR;
+        }
     }
 
-    if (f->name[0] == '\0') {
+    if (f->name.len == 0) {
         ngx_pcap_api_agent_garbage(a, "an interface has no name");
         return NGX_ERROR;
     }
 
-    if (!ngx_pcap_api_agent_asked(a, f->name)) {
+    if (!ngx_pcap_api_agent_asked(a, &f->name)) {
         ngx_pcap_api_agent_garbage(a, "an interface that was not asked for");
         return NGX_ERROR;
     }
@@ -367,14 +410,14 @@ ngx_pcap_api_agent_ready(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
     a->offset_ns = (int64_t) (theirs - a->arrived_ns);
     a->lead_ns = (int64_t) (b->ts_ns - a->arrived_ns);
     a->lead_at = ngx_current_msec;
-    skew = (int64_t) a->ctx->conf->max_clock_skew * 1000000;
+    skew = (int64_t) a->ctx->max_clock_skew * 1000000;
 
     if (skew && a->ctx->nagents > 1
         && (a->offset_ns > skew || a->offset_ns < -skew))
     {
         ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_CLOCK_SKEW,
             "its clock is %L ms off, at most %M ms are allowed",
-            a->offset_ns / 1000000, a->ctx->conf->max_clock_skew);
+            a->offset_ns / 1000000, a->ctx->max_clock_skew);
         return NGX_ERROR;
     }
 
@@ -404,7 +447,6 @@ static ngx_int_t
 ngx_pcap_api_agent_isb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
 {
     int64_t                lead;
-    ngx_uint_t             i;
     pcapx_stats_t          st;
     ngx_pcap_api_iface_t  *f;
 
@@ -434,14 +476,13 @@ ngx_pcap_api_agent_isb(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
         return NGX_ERROR;
     }
 
+    a->osdrop += st.osdrop - f->stats.osdrop;
     f->stats = st;
     f->stats_ts = b->ts_ns;
-    a->isb_seen |= 1u << b->iface;
 
-    a->osdrop = 0;
-
-    for (i = 0; i < a->nifaces; i++) {
-        a->osdrop += a->ifaces[i].stats.osdrop;
+    if (f->isb_round != a->isb_round) {
+        f->isb_round = a->isb_round;
+        a->isb_seen++;
     }
 
     if (a->osdrop != a->osdrop_told) {
@@ -466,7 +507,7 @@ ngx_pcap_api_agent_lag(ngx_pcap_api_agent_t *a)
 {
     int64_t  lead;
 
-    if (a->ctx->conf->max_clock_skew == 0) {
+    if (a->ctx->max_clock_skew == 0) {
         return 0;                          /* a replay: no clock is true */
     }
 
@@ -476,6 +517,17 @@ ngx_pcap_api_agent_lag(ngx_pcap_api_agent_t *a)
                                         - (uint64_t) lead) / 1000000)
            - (ngx_msec_int_t) (ngx_current_msec - a->lead_at)
              / NGX_PCAP_API_DRIFT;
+}
+
+
+/* A record: what was reported before it is no last report. */
+static ngx_inline void
+ngx_pcap_api_agent_isbs_over(ngx_pcap_api_agent_t *a)
+{
+    if (a->isb_seen) {
+        a->isb_seen = 0;
+        a->isb_round++;
+    }
 }
 
 
@@ -489,7 +541,7 @@ ngx_pcap_api_agent_block(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
     if (b->type == PCAPX_BT_EPB && a->state != NGX_PCAP_API_AGENT_OPENING
         && (a->max_ts == 0 || b->ts_ns <= a->max_ts))
     {
-        a->isb_seen = 0;
+        ngx_pcap_api_agent_isbs_over(a);
         return NGX_OK;
     }
 
@@ -517,7 +569,7 @@ ngx_pcap_api_agent_other(ngx_pcap_api_agent_t *a, pcapx_block_t *b)
     switch (b->type) {
 
     case PCAPX_BT_EPB:
-        a->isb_seen = 0;
+        ngx_pcap_api_agent_isbs_over(a);
         return NGX_OK;
 
     case PCAPX_BT_ISB:
@@ -713,7 +765,7 @@ ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a)
     }
 
     if (!a->clean || a->carry_len
-        || a->isb_seen != (1u << a->nifaces) - 1)
+        || a->isb_seen != a->nifaces)
     {
         ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
                                 "the connection was cut, what it lost since "
@@ -811,7 +863,7 @@ ngx_pcap_api_agent_feed(ngx_pcap_api_agent_t *a, uint64_t now)
         return;
     }
 
-    skew = (uint64_t) a->ctx->conf->max_clock_skew * 1000000;
+    skew = (uint64_t) a->ctx->max_clock_skew * 1000000;
 
     if (skew && a->state == NGX_PCAP_API_AGENT_READY) {
         a->max_ts = now + (uint64_t) a->offset_ns + skew;

@@ -262,6 +262,10 @@ ngx_pcap_api_agent_uri(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     opts = &ctx->opts;
 
+    if (ctx->kube.what == NGX_PCAP_API_KUBE_MERGED) {
+        return ngx_pcap_api_kube_merged_uri(ctx, ngx_pcap_api_heartbeat(ctx));
+    }
+
     p = ngx_pnalloc(r->pool, NGX_PCAP_API_MAX_URI);
     if (p == NULL) {
         return NGX_ERROR;

@@ -11,6 +11,7 @@
 #define NGX_PCAP_API_ISB_ROOM     (NGX_PCAP_API_COMMENT_LEN + 160)
 #define NGX_PCAP_API_START_FAILS  64       /* named in the SHB */
 #define NGX_PCAP_API_NRB_NAMES    256      /* per block */
+#define NGX_PCAP_API_IDB_NAME     520      /* a node, "/", an endpoint */
 
 
 const char *const  ngx_pcap_api_status_names[] = {
@@ -148,7 +149,7 @@ ngx_pcap_api_put_idbs(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
     int                    rc;
     size_t                 n, d;
     int64_t                off;
-    u_char                 name[160], desc[320];
+    u_char                 name[NGX_PCAP_API_IDB_NAME], desc[320];
     ngx_uint_t             k, nopts;
     pcapx_opt_t            opts[3];
     ngx_pcap_api_iface_t  *f;
@@ -166,8 +167,8 @@ ngx_pcap_api_put_idbs(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_agent_t *a,
         f = &a->ifaces[k];
         f->out = ctx->nifaces++;
 
-        n = ngx_snprintf(name, sizeof(name), "%V/%s", &a->target->instance,
-                         f->name)
+        n = ngx_snprintf(name, sizeof(name), "%V/%V", &a->target->instance,
+                         &f->name)
             - name;
 
         nopts = 0;
@@ -247,7 +248,8 @@ ngx_pcap_api_start_size(ngx_pcap_api_ctx_t *ctx)
         n += a->nifaces * 560 + 200;
 
         for (k = 0; k < a->nifaces; k++) {
-            n += a->ifaces[k].filter.len + 8;
+            n += a->ifaces[k].filter.len + a->ifaces[k].name.len
+                 + a->target->instance.len + 8;
         }
     }
 

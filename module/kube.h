@@ -80,7 +80,8 @@ typedef struct {
 /* What a path asks for. */
 
 typedef enum {
-    NGX_PCAP_API_KUBE_ZIP = 0,
+    NGX_PCAP_API_KUBE_NONE = 0,
+    NGX_PCAP_API_KUBE_ZIP,
     NGX_PCAP_API_KUBE_MERGED,
     NGX_PCAP_API_KUBE_DELETE
 } ngx_pcap_api_kube_what_e;

@@ -2,6 +2,7 @@
  * module/kube_files.c: which files a path asks for:
  *
  *     [packet-capture/]download/NS/NAME/files.zip
+ *     [packet-capture/]download/NS/NAME/files.pcapng
  *     [packet-capture/]files/NS/NAME               (DELETE)
  *
  * and how they are come by. A path of any other shape is refused before
@@ -20,6 +21,23 @@ static const ngx_pcap_api_phase_t  ngx_pcap_api_kube_delete_phases[] = {
     { "looking for nodes", ngx_pcap_api_kube_nodes_phase },
     { "removing files", ngx_pcap_api_kube_remove_phase },
     { "writing the status", ngx_pcap_api_kube_empty_phase },
+    { NULL, NULL }
+};
+
+
+static const ngx_pcap_api_phase_t  ngx_pcap_api_kube_merged_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
+    { "looking for the cluster", ngx_pcap_api_kube_cluster_phase },
+    { "checking the right", ngx_pcap_api_kube_right_phase },
+    { "checking limits", ngx_pcap_api_limits_phase },
+    { "looking for the capture", ngx_pcap_api_kube_capture_phase },
+    { "looking for nodes", ngx_pcap_api_kube_nodes_phase },
+    { "registering", ngx_pcap_api_row_phase },
+    { "choosing agents", ngx_pcap_api_kube_merged_phase },
+    { "registering targets", ngx_pcap_api_row_targets_phase },
+    { "opening agents", ngx_pcap_api_open_phase },
+    { "streaming the files", ngx_pcap_api_stream_phase },
     { NULL, NULL }
 };
 
@@ -98,11 +116,21 @@ ngx_pcap_api_kube_read_path(ngx_pcap_api_kube_ctx_t *kube, ngx_str_t path)
         return NGX_OK;
     }
 
-    kube->what = NGX_PCAP_API_KUBE_ZIP;
+    if (!ngx_pcap_api_kube_segment(&path, 1, &file)) {
+        return NGX_DECLINED;
+    }
 
-    return ngx_pcap_api_kube_segment(&path, 1, &file)
-           && file.len == 9 && ngx_memcmp(file.data, "files.zip", 9) == 0
-           ? NGX_OK : NGX_DECLINED;
+    if (file.len == 9 && ngx_memcmp(file.data, "files.zip", 9) == 0) {
+        kube->what = NGX_PCAP_API_KUBE_ZIP;
+        return NGX_OK;
+    }
+
+    if (file.len == 12 && ngx_memcmp(file.data, "files.pcapng", 12) == 0) {
+        kube->what = NGX_PCAP_API_KUBE_MERGED;
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -133,6 +161,16 @@ ngx_pcap_api_kube_route(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 
     if (!(r->method & (removes ? NGX_HTTP_DELETE : NGX_HTTP_GET))) {
         return ngx_pcap_api_allow(r, ctx, removes ? "DELETE" : "GET");
+    }
+
+    if (ctx->kube.what == NGX_PCAP_API_KUBE_MERGED) {
+        if (ngx_pcap_api_kube_merged_begin(ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ctx->phase = ngx_pcap_api_kube_merged_phases;
+
+        return ngx_pcap_api_start(r, ctx);
     }
 
     if (!removes) {

@@ -265,12 +265,12 @@ ngx_pcap_api_kube_read_headers(ngx_pcap_api_ctx_t *ctx, json_t *user)
     ngx_uint_t           i;
     ngx_list_part_t     *part;
     ngx_table_elt_t     *h;
+    ngx_http_request_t  *r;
 
     found = NGX_DECLINED;
+    r = ctx->capture ? ctx->capture->request : ctx->request;
 
-    for (part = &ctx->request->headers_in.headers.part; part;
-         part = part->next)
-    {
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {

@@ -136,6 +136,17 @@ ngx_int_t ngx_pcap_api_kube_remove_phase(ngx_http_request_t *r,
 ngx_int_t ngx_pcap_api_kube_empty_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
+/* module/kube_merged.c: all files as one */
+
+/* Before the phases. */
+ngx_int_t ngx_pcap_api_kube_merged_begin(ngx_pcap_api_ctx_t *ctx);
+/* As a phase: the nodes become agents; 204 when there are none. */
+ngx_int_t ngx_pcap_api_kube_merged_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+/* Sets ctx->agent_uri. */
+ngx_int_t ngx_pcap_api_kube_merged_uri(ngx_pcap_api_ctx_t *ctx,
+    ngx_msec_t heartbeat);
+
 /* module/kube_files.c: paths */
 
 /* 1: a path that is ours, of the right shape or not. */

@@ -177,7 +177,7 @@ ngx_pcap_api_count_lag(ngx_pcap_api_ctx_t *ctx)
 
     if (ctx->blocked || ctx->pace.throttled || ctx->discarding
         || ctx->stopping
-        || ctx->conf->max_clock_skew == 0)
+        || ctx->max_clock_skew == 0)
     {
         return;
     }

@@ -65,7 +65,7 @@ ngx_pcap_api_open_init(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     for (i = 0; i < ctx->nagents; i++) {
         a = &ctx->agents[i];
-        pcapx_scan_init(&a->scan, a->scan_ifaces, PCAPX_MAX_INTERFACES,
+        pcapx_scan_init(&a->scan, a->scan_ifaces, ctx->max_ifaces,
                         PCAPX_PROFILE_AGENT, 0);
 
         if (a->target->unavailable != NULL) {
@@ -688,6 +688,12 @@ ngx_pcap_api_agent_moved(ngx_pcap_api_agent_t *a, json_t *interfaces)
 static ngx_pcap_api_msg_e
 ngx_pcap_api_agent_fail_type(ngx_pcap_api_agent_t *a, const char *detail)
 {
+    /* of files the client has said nothing but which capture */
+
+    if (a->ctx->kube.what == NGX_PCAP_API_KUBE_MERGED) {
+        return NGX_PCAP_API_MSG_START_CAPTURE_FAILED;
+    }
+
     switch (a->status) {
 
     case NGX_HTTP_BAD_REQUEST:

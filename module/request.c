@@ -57,6 +57,8 @@ ngx_pcap_api_create_ctx(ngx_http_request_t *r)
 
     ctx->request = r;
     ctx->conf = ngx_http_get_module_loc_conf(r, ngx_pcap_api_module);
+    ctx->max_ifaces = PCAPX_MAX_INTERFACES;
+    ctx->max_clock_skew = ctx->conf->max_clock_skew;
     ctx->last_out = &ctx->out;
     ctx->last_busy = &ctx->busy;
     ngx_queue_init(&ctx->dirty);

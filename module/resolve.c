@@ -12,6 +12,7 @@ static const ngx_pcap_api_resolver_t  *const ngx_pcap_api_resolvers[] = {
     &ngx_pcap_api_bosh_resolver,
     &ngx_pcap_api_cf_resolver,
     &ngx_pcap_api_k8s_resolver,
+    &ngx_pcap_api_files_resolver,
     NULL
 };
 
@@ -196,6 +197,11 @@ ngx_pcap_api_need_scope(ngx_pcap_api_ctx_t *ctx, ngx_array_t *scopes)
 ngx_int_t
 ngx_pcap_api_agents_room(ngx_pcap_api_ctx_t *ctx, ngx_uint_t n)
 {
+    ngx_uint_t             i, m;
+    ngx_pool_t            *pool;
+    pcapx_iface_t         *scan;
+    ngx_pcap_api_iface_t  *ifaces;
+
     if (n > ctx->conf->max_targets) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                    "%ui targets are asked for, \"pcap_api_max_targets\" "
@@ -203,10 +209,23 @@ ngx_pcap_api_agents_room(ngx_pcap_api_ctx_t *ctx, ngx_uint_t n)
                    n, ctx->conf->max_targets);
     }
 
-    ctx->agents = ngx_pcalloc(ctx->request->pool,
-                              n * sizeof(ngx_pcap_api_agent_t));
+    pool = ctx->request->pool;
+    m = n * ctx->max_ifaces;
 
-    return ctx->agents == NULL ? NGX_ERROR : NGX_OK;
+    ctx->agents = ngx_pcalloc(pool, n * sizeof(ngx_pcap_api_agent_t));
+    ifaces = ngx_pcalloc(pool, m * sizeof(ngx_pcap_api_iface_t));
+    scan = ngx_palloc(pool, m * sizeof(pcapx_iface_t));
+
+    if (ctx->agents == NULL || ifaces == NULL || scan == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        ctx->agents[i].ifaces = ifaces + i * ctx->max_ifaces;
+        ctx->agents[i].scan_ifaces = scan + i * ctx->max_ifaces;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -217,6 +236,7 @@ ngx_pcap_api_agent_add(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_target_t *t)
 
     a = &ctx->agents[ctx->nagents];
     a->ctx = ctx;
+    a->isb_round = 1;
     a->index = ctx->nagents++;
     a->target = t;
     a->last_in = &a->in;

@@ -119,6 +119,10 @@ ngx_int_t ngx_pcap_api_bosh_targets(ngx_pcap_api_ctx_t *ctx,
 
 extern const ngx_pcap_api_resolver_t  ngx_pcap_api_k8s_resolver;
 
+/* module/kube_merged.c: files that were captured before */
+
+extern const ngx_pcap_api_resolver_t  ngx_pcap_api_files_resolver;
+
 /* module/resolve_cf.c: the instances of a Cloud Foundry app */
 
 extern const ngx_pcap_api_resolver_t  ngx_pcap_api_cf_resolver;
