@@ -61,12 +61,13 @@ BENCHES    = $(patsubst %.c,$(B)/%,$(sort $(wildcard bench/*.c)))
 FUZZERS    = $(patsubst %.c,$(B)/%,$(sort $(wildcard fuzz/*.c)))
 
 # What a test may use beside the library, by its name. Of the module it is
-# the one file that knows nothing of nginx.
+# the files that know nothing of nginx.
 room_objs  = $(if $(filter agent_%,$(1)),$(filter-out %/main.o,$(AGENT_OBJS))) \
              $(if $(filter cli_%,$(1)),$(filter-out %/main.o,$(CLI_OBJS))) \
              $(if $(filter store_%,$(1)),$(STORE_ROOMS)) \
              $(if $(filter fuzz_scgi,$(1)),$(B)/obj/store/scgi.o) \
-             $(if $(filter jwt fuzz_jwt,$(1)),$(B)/obj/module/jwt.o)
+             $(if $(filter jwt fuzz_jwt,$(1)),$(B)/obj/module/jwt.o) \
+             $(if $(filter zip_writer,$(1)),$(B)/obj/module/zip_writer.o)
 room_libs  = $(if $(filter agent_%,$(1)),$(AGENT_LIBS)) \
              $(if $(filter cli_%,$(1)),$(CLI_LIBS)) \
              $(if $(filter store_%,$(1)),$(STORE_LIBS))
