@@ -215,6 +215,8 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
         ngx_conf_set_msec_slot, reorder_window, &ngx_pcap_api_timeout_range),
     ngx_pcap_api_row("pcap_api_client_stall", NGX_CONF_TAKE1,
         ngx_conf_set_msec_slot, client_stall, &ngx_pcap_api_timeout_range),
+    ngx_pcap_api_row("pcap_api_kube_zip", NGX_CONF_TAKE1,
+        ngx_conf_set_enum_slot, zip, ngx_pcap_api_zip_methods),
     ngx_pcap_api_row("pcap_api_stop_timeout", NGX_CONF_TAKE1,
         ngx_conf_set_msec_slot, stop_timeout, &ngx_pcap_api_timeout_range),
     ngx_pcap_api_row("pcap_api_max_clock_skew", NGX_CONF_TAKE1,
@@ -360,6 +362,7 @@ ngx_pcap_api_agent_of(ngx_http_request_t *r)
 static ngx_int_t
 ngx_pcap_api_header_filter(ngx_http_request_t *r)
 {
+    ngx_pcap_api_pull_t   *p;
     ngx_pcap_api_agent_t  *a;
     ngx_pcap_api_fetch_t  *f;
 
@@ -377,6 +380,13 @@ ngx_pcap_api_header_filter(ngx_http_request_t *r)
         return ngx_pcap_api_fetch_header(r, f);
     }
 
+    p = ngx_pcap_api_pull_of(r);
+
+    if (p != NULL) {
+        r->header_sent = 1;
+        return ngx_pcap_api_pull_header(r, p);
+    }
+
     return ngx_http_next_header_filter(r);
 }
 
@@ -384,6 +394,7 @@ ngx_pcap_api_header_filter(ngx_http_request_t *r)
 static ngx_int_t
 ngx_pcap_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
+    ngx_pcap_api_pull_t   *p;
     ngx_pcap_api_agent_t  *a;
     ngx_pcap_api_fetch_t  *f;
 
@@ -397,6 +408,12 @@ ngx_pcap_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     if (f != NULL) {
         return ngx_pcap_api_fetch_body(f, in);
+    }
+
+    p = ngx_pcap_api_pull_of(r);
+
+    if (p != NULL) {
+        return ngx_pcap_api_pull_body(r, p, in);
     }
 
     return ngx_http_next_body_filter(r, in);

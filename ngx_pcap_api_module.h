@@ -162,6 +162,8 @@ typedef struct {
 } ngx_pcap_api_ask_t;
 
 #include "module/kube.h"
+#include "module/zip.h"
+
 
 /* A Director; what is below platform is the worker's. */
 
@@ -251,6 +253,7 @@ typedef struct {
     ngx_pcap_api_rights_conf_t rights;
     ngx_pcap_api_store_conf_t  store;
     ngx_pcap_api_kube_conf_t   kube;
+    ngx_uint_t                 zip;          /* pcap_zip_method_e */
 } ngx_pcap_api_loc_conf_t;
 
 
@@ -804,6 +807,7 @@ struct ngx_pcap_api_ctx_s {
     ngx_pcap_api_rights_t      rights;
     ngx_pcap_api_stored_t      stored;
     ngx_pcap_api_kube_ctx_t    kube;
+    ngx_pcap_api_zip_t        *zip;          /* NULL: no archive */
 
     unsigned                   is_posted:1;
     unsigned                   running:1;    /* step() is at work */

@@ -338,6 +338,20 @@ ngx_pcap_api_audit_record(ngx_pcap_api_line_t *w, json_t *rec)
 }
 
 
+/* Files of a PacketCapture: whose they are. */
+static void
+ngx_pcap_api_audit_kube(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
+{
+    if (!ctx->identity.active) {
+        return;                            /* strangers fill no log */
+    }
+
+    ngx_pcap_api_line_text(w, "cluster", &ctx->kube.cluster, 253);
+    ngx_pcap_api_line_text(w, "namespace", &ctx->kube.ns, 63);
+    ngx_pcap_api_line_text(w, "packetcapture", &ctx->kube.name, 253);
+}
+
+
 static void
 ngx_pcap_api_audit_refused(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
 {
@@ -360,9 +374,30 @@ ngx_pcap_api_audit_outcome(ngx_pcap_api_line_t *w, const char *status,
 }
 
 
+/* The end of a download of many files. */
+static void
+ngx_pcap_api_audit_zip(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_zip_sums_t *sums)
+{
+    ngx_pcap_api_audit_outcome(w, sums->status, ngx_pcap_api_end_of(ctx),
+                               sums->duration);
+    ngx_pcap_api_line_number(w, "files", sums->files);
+    ngx_pcap_api_line_number(w, "missing", sums->missing);
+    ngx_pcap_api_line_number(w, "bytes", sums->bytes);
+    ngx_pcap_api_line_number(w, "sent_bytes", (uint64_t) ctx->sent);
+}
+
+
 static void
 ngx_pcap_api_audit_ended(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
 {
+    ngx_pcap_api_zip_sums_t  sums;
+
+    if (ngx_pcap_api_zip_sums(ctx, &sums) == NGX_OK) {
+        ngx_pcap_api_audit_zip(w, ctx, &sums);
+        return;
+    }
+
     if (ctx->row != NULL && ctx->header_sent) {
         ngx_pcap_api_row_sync(ctx);        /* for the ledger */
     }
@@ -406,6 +441,63 @@ ngx_pcap_api_audit_budget(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_audit_e event)
 }
 
 
+/* The events that an end belongs to: a capture, or files of Kubernetes. */
+static ngx_uint_t
+ngx_pcap_api_audit_begins(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_audit_e event)
+{
+    return event == NGX_PCAP_API_AUDIT_START
+           || (event == NGX_PCAP_API_AUDIT_DOWNLOAD && ctx->kube.name.len);
+}
+
+
+static void
+ngx_pcap_api_audit_say(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_audit_e event)
+{
+    if (ctx->kube.name.len) {
+        ngx_pcap_api_audit_who(w, ctx);
+        ngx_pcap_api_audit_kube(w, ctx);
+
+    } else {
+        if (event == NGX_PCAP_API_AUDIT_START
+            || event == NGX_PCAP_API_AUDIT_END)
+        {
+            ngx_pcap_api_audit_id(w, ctx->id);
+
+        } else if (ctx->stop_id[0] != '\0') {
+            ngx_pcap_api_audit_id(w, ctx->stop_id);
+        }
+
+        ngx_pcap_api_audit_who(w, ctx);
+    }
+
+    switch (event) {
+
+    case NGX_PCAP_API_AUDIT_START:
+        break;
+
+    case NGX_PCAP_API_AUDIT_REFUSAL:
+        ngx_pcap_api_audit_refused(w, ctx);
+        break;
+
+    case NGX_PCAP_API_AUDIT_END:
+        ngx_pcap_api_audit_ended(w, ctx);
+        break;
+
+    case NGX_PCAP_API_AUDIT_DOWNLOAD:
+    case NGX_PCAP_API_AUDIT_REMOVE:
+        if (ctx->stored.record != NULL) {
+            ngx_pcap_api_audit_record(w, ctx->stored.record);
+        }
+
+        break;
+
+    default: /* NGX_PCAP_API_AUDIT_STOP, NGX_PCAP_API_AUDIT_TOKEN */
+        ngx_pcap_api_audit_about(w, ctx);
+    }
+}
+
+
 ngx_int_t
 ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_audit_e event)
 {
@@ -423,32 +515,10 @@ ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_audit_e event)
     }
 
     ngx_pcap_api_audit_begin(&w, buf, event);
+    ngx_pcap_api_audit_say(&w, ctx, event);
 
-    if (event == NGX_PCAP_API_AUDIT_START
-        || event == NGX_PCAP_API_AUDIT_END)
-    {
-        ngx_pcap_api_audit_id(&w, ctx->id);
-
-    } else if (ctx->stop_id[0] != '\0') {
-        ngx_pcap_api_audit_id(&w, ctx->stop_id);
-    }
-
-    ngx_pcap_api_audit_who(&w, ctx);
-
-    if (event == NGX_PCAP_API_AUDIT_REFUSAL) {
-        ngx_pcap_api_audit_refused(&w, ctx);
-
-    } else if (event == NGX_PCAP_API_AUDIT_END) {
-        ngx_pcap_api_audit_ended(&w, ctx);
+    if (event == NGX_PCAP_API_AUDIT_END) {
         ctx->audit.begun = 0;
-
-    } else if (event == NGX_PCAP_API_AUDIT_DOWNLOAD
-               || event == NGX_PCAP_API_AUDIT_REMOVE)
-    {
-        ngx_pcap_api_audit_record(&w, ctx->stored.record);
-
-    } else if (event != NGX_PCAP_API_AUDIT_START) {
-        ngx_pcap_api_audit_about(&w, ctx);
     }
 
     ngx_pcap_api_audit_what(&w, ctx, event);
@@ -465,7 +535,7 @@ ngx_pcap_api_audit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_audit_e event)
         rc = NGX_OK;
     }
 
-    if (event == NGX_PCAP_API_AUDIT_START && rc == NGX_OK) {
+    if (ngx_pcap_api_audit_begins(ctx, event) && rc == NGX_OK) {
         ctx->audit.started = ngx_current_msec;
         ctx->audit.begun = 1;
     }

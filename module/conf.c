@@ -60,6 +60,7 @@ ngx_pcap_api_create_loc_conf(ngx_conf_t *cf)
     conf->reorder_window = NGX_CONF_UNSET_MSEC;
     conf->client_stall = NGX_CONF_UNSET_MSEC;
     conf->stop_timeout = NGX_CONF_UNSET_MSEC;
+    conf->zip = NGX_CONF_UNSET_UINT;
     conf->max_clock_skew = NGX_CONF_UNSET_MSEC;
     ngx_pcap_api_peers_create(&conf->peers);
     ngx_pcap_api_limits_create(&conf->limits);
@@ -174,6 +175,7 @@ ngx_pcap_api_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               1000);
     ngx_conf_merge_msec_value(conf->client_stall, prev->client_stall, 60000);
     ngx_conf_merge_msec_value(conf->stop_timeout, prev->stop_timeout, 2000);
+    ngx_conf_merge_uint_value(conf->zip, prev->zip, 0);
     ngx_conf_merge_msec_value(conf->max_clock_skew, prev->max_clock_skew,
                               5000);
     ngx_pcap_api_peers_merge(&conf->peers, &prev->peers);

@@ -12,6 +12,17 @@
 #include "ngx_pcap_api_module.h"
 
 
+static const ngx_pcap_api_phase_t  ngx_pcap_api_kube_zip_phases[] = {
+    { "checking the token", ngx_pcap_api_auth_phase },
+    { "checking the user's rate", ngx_pcap_api_user_rate_phase },
+    { "looking for the cluster", ngx_pcap_api_kube_cluster_phase },
+    { "checking the right", ngx_pcap_api_kube_right_phase },
+    { "looking for the capture", ngx_pcap_api_kube_capture_phase },
+    { "looking for nodes", ngx_pcap_api_kube_nodes_phase },
+    { "sending files", ngx_pcap_api_zip_phase },
+    { NULL, NULL }
+};
+
 static const ngx_pcap_api_phase_t  ngx_pcap_api_kube_delete_phases[] = {
     { "checking the token", ngx_pcap_api_auth_phase },
     { "checking the user's rate", ngx_pcap_api_user_rate_phase },
@@ -163,22 +174,23 @@ ngx_pcap_api_kube_route(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
         return ngx_pcap_api_allow(r, ctx, removes ? "DELETE" : "GET");
     }
 
-    if (ctx->kube.what == NGX_PCAP_API_KUBE_MERGED) {
+    switch (ctx->kube.what) {
+
+    case NGX_PCAP_API_KUBE_MERGED:
         if (ngx_pcap_api_kube_merged_begin(ctx) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
         ctx->phase = ngx_pcap_api_kube_merged_phases;
+        break;
 
-        return ngx_pcap_api_start(r, ctx);
+    case NGX_PCAP_API_KUBE_DELETE:
+        ctx->phase = ngx_pcap_api_kube_delete_phases;
+        break;
+
+    default: /* NGX_PCAP_API_KUBE_ZIP */
+        ctx->phase = ngx_pcap_api_kube_zip_phases;
     }
-
-    if (!removes) {
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
-                                   "there are no archives here yet");
-    }
-
-    ctx->phase = ngx_pcap_api_kube_delete_phases;
 
     return ngx_pcap_api_start(r, ctx);
 }

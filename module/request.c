@@ -409,6 +409,7 @@ ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_fetch_drop(ctx->fetches);
     }
 
+    ngx_pcap_api_zip_drop(ctx);
     ngx_pcap_api_rights_release(ctx);
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
@@ -562,6 +563,7 @@ ngx_pcap_api_cleanup(void *data)
     }
 
     ngx_pcap_api_follow_end(ctx);
+    ngx_pcap_api_zip_end(ctx);
 
     if (ctx->stored.promised) {            /* its user does not know it */
         ctx->stored.promised = 0;
@@ -598,6 +600,7 @@ ngx_pcap_api_free(void *data)
     }
 
     ngx_pcap_api_output_free(ctx);
+    ngx_pcap_api_zip_free(ctx);
 
     if (ctx->held != NULL) {
         ngx_free(ctx->held);

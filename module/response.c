@@ -118,11 +118,20 @@ ngx_pcap_api_set_headers(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 ngx_int_t
 ngx_pcap_api_send_header(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
+    if (ngx_pcap_api_set_headers(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_pcap_api_begin_response(r, ctx);
+}
+
+
+ngx_int_t
+ngx_pcap_api_begin_response(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
     ngx_int_t  rc;
 
-    if (ngx_pcap_api_output_init(ctx) != NGX_OK
-        || ngx_pcap_api_set_headers(r, ctx) != NGX_OK)
-    {
+    if (ngx_pcap_api_output_init(ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 

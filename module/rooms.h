@@ -741,6 +741,9 @@ ngx_int_t ngx_pcap_api_unhold(ngx_pcap_api_ctx_t *ctx);
 /* Sends the header of a 200 and gets the output ready. NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_pcap_api_send_header(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
+/* The same of what is no capture: its fields are set. */
+ngx_int_t ngx_pcap_api_begin_response(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_set_trailers(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 /* One by one; value stays where it is. */

@@ -191,8 +191,18 @@ static ngx_int_t
 ngx_pcap_api_variable_agent(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
+    ngx_pcap_api_pull_t       *p;
     ngx_pcap_api_agent_t      *a;
     ngx_pcap_api_kube_file_t  *file;
+
+    p = ngx_pcap_api_pull_of(r);
+
+    if (p != NULL) {
+        return ngx_pcap_api_variable_set(v,
+                   data == NGX_PCAP_API_VAR_ADDR ? &p->target->addr
+                   : data == NGX_PCAP_API_VAR_URI ? &p->uri
+                   : &p->target->tls_name);
+    }
 
     a = ngx_pcap_api_agent_of(r);
 

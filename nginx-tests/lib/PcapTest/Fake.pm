@@ -230,6 +230,7 @@ sub read_request
         push @{ $args{$name} }, $value;
     }
 
+    $c->{path} = $path;
     $c->{args} = \%args;
     $c->{heartbeat} = ($args{heartbeat_ms}[0] || 100) / 1000;
     $c->event('request', text => $text, method => $method, path => $path,
