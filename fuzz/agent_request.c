@@ -15,16 +15,35 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 
+/* One component of a path, whatever follows. */
+
+static void
+judge_part(const char *part, size_t max)
+{
+    require(part[0] && strlen(part) < max);
+    require(strcmp(part, ".") != 0 && strcmp(part, "..") != 0);
+    require(strchr(part, '/') == NULL && strchr(part, '\n') == NULL);
+}
+
+
 static void
 judge(const request_t *req)
 {
     unsigned  i;
 
-    require(req->kind == REQUEST_STATUS || req->kind == REQUEST_METRICS
-            || req->kind == REQUEST_CAPTURE);
+    require(req->kind >= REQUEST_STATUS && req->kind <= REQUEST_REMOVE);
 
-    if (req->kind != REQUEST_CAPTURE) {
+    if (req->kind == REQUEST_STATUS || req->kind == REQUEST_METRICS) {
         return;
+    }
+
+    if (req->kind >= REQUEST_FILES) {
+        judge_part(req->ns, sizeof(req->ns));
+        judge_part(req->name, sizeof(req->name));
+
+        if (req->kind >= REQUEST_FILE) {
+            judge_part(req->file, sizeof(req->file));
+        }
     }
 
     require(req->nifnames <= PCAPX_MAX_INTERFACES);

@@ -213,7 +213,7 @@ sub truncate_to
 }
 
 # a reader that stops in the middle, with more on the way than buffers hold
-my $size = 64 << 20;
+my $size = (64 << 20) + 12345;
 my $grows = "$folder/prod/more/grows.pcap";
 my $shrinks = "$folder/prod/more/shrinks.pcap";
 

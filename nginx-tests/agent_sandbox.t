@@ -51,17 +51,21 @@ for (split /\n/, scalar run_agent('--syscalls')) {
     $lists{$list}{$call} = 1;
 }
 
-is(join(' ', sort keys %lists), 'capture filter request', 'three lists');
+is(join(' ', sort keys %lists), 'capture files filter request serve',
+    'five lists');
 cmp_ok(scalar keys %{ $lists{capture} }, '<',
     scalar keys %{ $lists{request} }, 'the second is smaller');
-is(join(' ', grep { !$lists{request}{$_} } sort keys %{ $lists{capture} }),
-    '', 'and has nothing that the first has not');
+is(join(' ', grep { !$lists{request}{$_} } sort keys %{ $lists{$_} }),
+    '', "$_: has nothing that the first has not") for qw(capture serve);
 is(join(' ', grep { $lists{request}{$_} } qw(fork vfork clone clone3 execve
     execveat)), sanitized() ? 'clone' : '', 'nobody forks under a list');
 is(join(' ', grep { $lists{capture}{$_} } qw(socket bind open openat clone
     clone3 fork execve execveat connect accept listen ptrace setns capset
     prctl seccomp kill unlink mount)), sanitized() ? 'open openat clone '
     . 'ptrace prctl kill' : '', 'none of these while a capture runs');
+
+is(join(' ', grep { $lists{request}{$_} || $lists{serve}{$_} } qw(openat2
+    unlinkat sendmsg)), '', 'opening and removing files is the child\'s');
 
 sub run_agent
 {
@@ -79,14 +83,15 @@ sub run_agent
 my %doc;
 
 for (split /\n/, slurp(root_dir() . '/docs/PRIVSEP.md')) {
-    my ($calls, $where) = /^\| (`.*`) \| ([RCF ]+) \| \S/ or next;
+    my ($calls, $where) = /^\| (`.*`) \| ([RCFSO ]+) \| \S/ or next;
 
     for my $call ($calls =~ /`(\w+)`/g) {
         $doc{$_}{$call} = 1 for split ' ', $where;
     }
 }
 
-my %long = (R => 'request', C => 'capture', F => 'filter');
+my %long = (R => 'request', C => 'capture', F => 'filter', S => 'serve',
+    O => 'files');
 
 for my $short (sort keys %long) {
     # of calls that other machines do not have a table may tell, too
@@ -219,6 +224,29 @@ my $only_raw = '-all,+net_raw';
 
 must('chown', '-R', 'nobody', "$cell->{dir}/container-metadata");
 must('chown', '-R', 'nobody', $certs->file(''));
+# files as well: there is one more child, and another list behind the first
+my $folder = work_dir() . '/pcap';
+
+mkdir $_, 0700 or die for $folder, "$folder/ns", "$folder/ns/web";
+spew("$folder/ns/web/a_e.pcap$_", pack 'VvvV8', 0xA1B23C4D, 2, 4, 0, 0,
+    65535, 1, 1, 1, 0, 0) for '', '.1', '.2';
+$agent = PcapTest::Agent->new(certs => $certs, name => 'files',
+    under => \@tracer, conf => { user => 'nobody', log_level => 'error',
+    files_folder => $folder });
+is(($C->fetch($agent, "/v1/files/ns/$_"))[0], 200, "files: $_")
+    for qw(web web/a_e.pcap web?format=pcapng);
+is(($C->fetch($agent, '/v1/files/ns/none'))[0], 404, 'files: no folder');
+is(($C->fetch($agent, '/v1/files/ns/web/..'))[0], 400, 'files: no name');
+my $gone = $C->new($agent);
+$gone->put("DELETE /v1/files/ns/web/a_e.pcap.2 HTTP/1.1\r\n\r\n");
+$gone->read_to_end(10);
+is($gone->{status}, 204, 'files: one is removed');
+is(($C->fetch($agent, '/v1/status'))[0], 200, 'files: status');
+my $beside = start('interface=lo');
+$beside->half_close();
+whole($beside, 'files: a capture');
+$agent->stop();
+
 $agent = PcapTest::Agent->new(certs => $certs, name => 'veth',
     under => [ @tracer, 'setpriv', '--reuid', 'nobody', '--regid', 'nogroup',
     '--clear-groups', '--inh-caps', $only_raw, '--ambient-caps', $only_raw,
@@ -242,6 +270,8 @@ my (%seen, %kinds, @off);
 for my $file (glob "$traces/t.*") {
     my @lines = split /\n/, slurp($file);
     my $session = grep { /^prctl\(PR_SET_NAME, "pcap-session"/ } @lines;
+    my $opens = grep { /^prctl\(PR_SET_NAME, "pcap-files"/ } @lines;
+    my $serves = grep { /^prctl\(PR_SET_NAME, "pcap-serve"/ } @lines;
 
     # the parent and what starts it are under no list
     next if !$session && !grep { /^close_range\(1, / } @lines;
@@ -258,11 +288,13 @@ for my $file (glob "$traces/t.*") {
 
         next if !/^prctl\(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, \{/;
 
-        push @lists, !@lists ? 'request' : $session ? 'capture' : 'filter';
+        push @lists, $opens ? 'files' : !@lists ? 'request'
+            : $session ? ($serves ? 'serve' : 'capture') : 'filter';
     }
 
     # its session was gone before it got there
-    next if !$session && @lists < 2 && $lines[-1] =~ /killed by SIGKILL/;
+    next if !$session && @lists < ($opens ? 1 : 2)
+        && $lines[-1] =~ /killed by SIGKILL/;
 
     # its page, before it forks; its ring was not there then
     push @off, "$file: its child has its page"
@@ -278,8 +310,13 @@ cmp_ok($kinds{'session request capture'} || 0, '>=', 13,
 cmp_ok($kinds{'session request'} || 0, '>=', 8, 'seen: other sessions');
 cmp_ok($kinds{'child request filter'} || 0, '>=', 13,
     'seen: children that compile');
-is(join(' ', grep { !/^(?:session request(?: capture)?|child request filter)$/
-    } keys %kinds), '', 'and nobody else');
+is($kinds{'session request serve'} || 0, 5, 'seen: files that are sent');
+cmp_ok($kinds{'child files'} || 0, '>=', 5, 'seen: children that open them');
+is(join(' ', grep { !/^(?:session\ request(?:\ capture|\ serve)?
+    |child\ request\ filter|child\ files)$/x } keys %kinds), '',
+    'and nobody else');
+is(join(' ', grep { !$seen{files}{$_} } qw(openat2 unlinkat sendmsg capset)),
+    '', 'seen: what opening files takes');
 is(join(' ', grep { !$seen{request}{$_} } qw(setns pidfd_open capset socket
     openat ioctl)), '', 'seen: what opening a capture takes');
 

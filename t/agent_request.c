@@ -136,6 +136,61 @@ refusals(void)
 }
 
 
+static int
+taken(const char *text, request_kind_t kind, const char *file)
+{
+    request_t  req;
+    problem_t  why;
+
+    return parse(text, strlen(text), &req, &why) == 0 && req.kind == kind
+           && strcmp(req.ns, "prod") == 0 && strcmp(req.name, "web") == 0
+           && strcmp(req.file, file) == 0;
+}
+
+
+#define GET(path)  "GET /v1/files/" path " HTTP/1.1\r\n\r\n"
+#define DEL(path)  "DELETE /v1/files/" path " HTTP/1.1\r\n\r\n"
+
+static void
+files(void)
+{
+    ok(taken(GET("prod/web"), REQUEST_FILES, ""), "a folder");
+    ok(taken(GET("prod/web?id=0123456789abcdef0123456789abcdef"),
+             REQUEST_FILES, ""), "a folder, with an id");
+    ok(taken(GET("prod/web?heartbeat_ms=5&format=pcapng"), REQUEST_MERGED,
+             ""), "merged");
+    ok(taken(GET("prod/web/a.pcap"), REQUEST_FILE, "a.pcap"), "a file");
+    ok(taken(DEL("prod/web/a.pcap"), REQUEST_REMOVE, "a.pcap"),
+       "its removal");
+    ok(taken(GET("%70rod/we%62/a%20b+%C3%A4%252f"), REQUEST_FILE,
+             "a b+\xc3\xa4%2f"), "decoded once, and + is a plus");
+
+    ok(refused(GET(""), 400) && refused(GET("prod"), 400)
+       && refused(GET("prod/"), 400) && refused(GET("prod/web/"), 400)
+       && refused(GET("prod//x"), 400) && refused(GET("prod/web/x/"), 400)
+       && refused(GET("prod/web/x/y"), 400), "parts that are not there");
+    ok(refused(GET("../web"), 400) && refused(GET("prod/.."), 400)
+       && refused(GET("prod/web/."), 400)
+       && refused(GET("%2e./web/x"), 400)
+       && refused(GET("prod/web/%2E%2e"), 400), "dots, encoded or not");
+    ok(refused(GET("prod%2fweb/x"), 400)
+       && refused(GET("prod/web/x%2Fy"), 400), "an encoded slash");
+    ok(refused(GET("prod/web/x%00"), 400) && refused(GET("%00/web/x"), 400)
+       && refused(GET("prod/web/%0a"), 400), "NUL and control");
+    ok(refused(GET("prod/web/%"), 400) && refused(GET("prod/web/%4"), 400)
+       && refused(GET("prod/web/%4g"), 400), "half an escape");
+    ok(refused(DEL("prod/web"), 405)
+       && refused("PUT /v1/files/prod/web/x HTTP/1.1\r\n\r\n", 405)
+       && refused("DELETE /v1/capture HTTP/1.1\r\n\r\n", 405),
+       "methods");
+    ok(refused(GET("prod/web?format=pcap"), 400)
+       && refused(GET("prod/web?heartbeat_ms=100"), 400)
+       && refused(GET("prod/web?format=pcapng&snaplen=1"), 400)
+       && refused(GET("prod/web/x?format=pcapng"), 400)
+       && refused("GET /v1/files HTTP/1.1\r\n\r\n", 404), "options");
+}
+
+
 static void
 heads(void)
 {
@@ -166,7 +221,7 @@ static void
 mangled(void)
 {
     char        copy[512];
-    size_t      i, len;
+    size_t      i, k, len;
     unsigned    c;
     request_t   req;
     problem_t   why;
@@ -176,17 +231,23 @@ mangled(void)
         "&exclude=[2001:db8::1]:8443&exclude_peer=198.51.100.1:1 HTTP/1.1\r\n"
         "Host: x\r\n\r\n";
 
-    len = sizeof(text) - 1;
+    static const char  path[] = DEL("prod/w%65b/a%20b.pcap?id=01");
 
-    for (i = 0; i <= len; i++) {
-        (void) parse(text, i, &req, &why);
-    }
+    static const char  *const texts[] = { text, path };
 
-    for (i = 0; i < len; i++) {
-        for (c = 0; c < 256; c++) {
-            memcpy(copy, text, len);
-            copy[i] = (char) c;
-            (void) parse(copy, len, &req, &why);
+    for (k = 0; k < 2; k++) {
+        len = strlen(texts[k]);
+
+        for (i = 0; i <= len; i++) {
+            (void) parse(texts[k], i, &req, &why);
+        }
+
+        for (i = 0; i < len; i++) {
+            for (c = 0; c < 256; c++) {
+                memcpy(copy, texts[k], len);
+                copy[i] = (char) c;
+                (void) parse(copy, len, &req, &why);
+            }
         }
     }
 
@@ -199,6 +260,7 @@ main(void)
 {
     everything();
     refusals();
+    files();
     heads();
     mangled();
 
