@@ -362,6 +362,32 @@ api_set_transfer(api_request_t *q)
 }
 
 
+/* Who we are besides the token: for the API alone. */
+static void
+api_set_client_cert(api_request_t *q)
+{
+    const conf_t      *conf;
+    struct curl_blob   blob;
+
+    conf = q->api->conf;
+
+    if (conf->cert_pem == NULL || conf->key_pem == NULL) {
+        return;
+    }
+
+    blob.flags = CURL_BLOB_COPY;
+    blob.data = conf->cert_pem;
+    blob.len = strlen(conf->cert_pem);
+    curl_easy_setopt(q->easy, CURLOPT_SSLCERT_BLOB, &blob);
+    curl_easy_setopt(q->easy, CURLOPT_SSLCERTTYPE, "PEM");
+
+    blob.data = conf->key_pem;
+    blob.len = strlen(conf->key_pem);
+    curl_easy_setopt(q->easy, CURLOPT_SSLKEY_BLOB, &blob);
+    curl_easy_setopt(q->easy, CURLOPT_SSLKEYTYPE, "PEM");
+}
+
+
 /* Takes url over. */
 static int
 api_prepare(api_request_t *q, const api_t *api, char *url, const char *token)
@@ -400,6 +426,8 @@ api_request_init(api_request_t *q, const api_t *api, const char *method,
     if (api_prepare(q, api, url, api->conf->token) != 0) {
         return -1;
     }
+
+    api_set_client_cert(q);
 
     if (form != NULL) {
         curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE,

@@ -11,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "conf.h"
 #include "text.h"
+#include "token.h"
 #include "wipe.h"
 
 
@@ -168,7 +170,7 @@ conf_load_token(conf_t *conf, const opt_t *o, char *err)
     snprintf(err, PCAPX_ERR_LEN, "no token: set PCAP_TOKEN or give"
              " --token-file%s", o->cmd == OPT_CMD_STATIC ? ""
              : "; -e NAME takes that of the bosh CLI, --cf that of the cf"
-             " CLI");
+             " CLI, --k8s that of the kubeconfig");
 
     return -1;
 }
@@ -348,8 +350,18 @@ conf_set_token(conf_t *conf, const char *token)
     wipe_free(conf->token);
 
     conf->token = copy;
+    conf->token_ends_s = 0;
 
     return 0;
+}
+
+
+int
+conf_token_ends_within(const conf_t *conf, int seconds)
+{
+    return conf->token_ends_s != 0
+           ? conf->token_ends_s <= (int64_t) time(NULL) + seconds
+           : token_ends_within(conf->token, seconds);
 }
 
 
@@ -364,8 +376,10 @@ void
 conf_free(conf_t *conf)
 {
     wipe_free(conf->token);
+    wipe_free(conf->key_pem);
 
     free(conf->url);
+    free(conf->cert_pem);
     free(conf->ca_pem);
     free(conf->proxy);
     curl_free(conf->host);

@@ -31,6 +31,10 @@ typedef struct {
     char         *ca_pem;       /* certificates, owned; without ca_cert */
     char         *proxy;        /* owned; NULL: as the environment says */
     char         *token;        /* owned, wiped; NULL: none */
+    int64_t       token_ends_s; /* as its issuer says, Unix time; 0: it does
+                                   not, but the token itself may */
+    char         *cert_pem;     /* shown to the API alone, owned; NULL: none */
+    char         *key_pem;      /* of cert_pem; owned, wiped */
     uint64_t      timeout_ms;
     /* See conf_renew(); NULL: cannot. */
     int         (*renew)(void *ctx, const conf_wait_t *wait);
@@ -71,7 +75,10 @@ int conf_init(conf_t *conf, const opt_t *o, const char *s, const char *whose,
  */
 int conf_given_token(conf_t *conf, const opt_t *o, char *err);
 
-/* Replaces conf->token; the old one is wiped. 0, or -1 without memory. */
+/*
+ * Replaces conf->token; the old one is wiped, and nobody says when the new one
+ * ends. 0, or -1 without memory.
+ */
 int conf_set_token(conf_t *conf, const char *token);
 
 /*
@@ -82,6 +89,9 @@ int conf_set_token(conf_t *conf, const char *token);
  * can get one.
  */
 int conf_renew(const conf_t *conf, const conf_wait_t *wait);
+
+/* Is it known that conf's token (there is one) ends within seconds from now? */
+int conf_token_ends_within(const conf_t *conf, int seconds);
 
 /*
  * Is this a token that may stand in a header: 1 to CLI_MAX_TOKEN_BYTES

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "capture.h"
-#include "token.h"
 
 
 /* The margin of the logins (LOGIN_MARGIN_S): they renew within it only. */
@@ -105,7 +104,7 @@ fresh_tend(capture_t *c, uint64_t now)
     every = FRESH_EVERY_MS / c->relay.scale;
 
     if (now - c->began_ms < every || now < c->fresh_at_ms
-        || !token_ends_within(c->conf->token, FRESH_MARGIN_S))
+        || !conf_token_ends_within(c->conf, FRESH_MARGIN_S))
     {
         return;
     }

@@ -292,6 +292,12 @@ later_login(char *dst, size_t max, const opt_t *opt)
 
     } else if (opt->cmd == OPT_CMD_CF) {
         snprintf(dst, max, " --cf");
+
+    } else if (opt_value(opt, OPT_CONTEXT) != NULL) {
+        snprintf(dst, max, " --context %.100s", opt_value(opt, OPT_CONTEXT));
+
+    } else if (opt->cmd == OPT_CMD_K8S) {
+        snprintf(dst, max, " --k8s");
     }
 
     return dst;

@@ -20,6 +20,7 @@
 #include "cli.h"
 #include "control.h"
 #include "get.h"
+#include "k8s.h"
 #include "later.h"
 #include "list.h"
 #include "passthrough.h"
@@ -46,6 +47,7 @@ static const conf_command_t  main_commands[OPT_CMD_END] = {
     main_capture,
     main_capture,
     get_run,
+    main_capture,
     list_captures,
     remove_run,
     list_show,
@@ -198,13 +200,40 @@ main_by_bosh(const opt_t *opt)
 }
 
 
+static int
+main_by_k8s(const opt_t *opt)
+{
+    return opt->cmd == OPT_CMD_K8S || opt_count(opt, OPT_K8S)
+           || opt_count(opt, OPT_CONTEXT) || opt_count(opt, OPT_KUBECONFIG)
+           || opt_count(opt, OPT_CLIENT_CERT);
+}
+
+
+static cli_exit_t
+main_run_k8s(const opt_t *opt, msg_t *msg)
+{
+    /* A full disk is an error of write(); plugins are waited for. */
+    (void) signal(SIGXFSZ, SIG_IGN);
+    (void) signal(SIGCHLD, SIG_DFL);
+
+    return k8s_run(opt, msg, main_commands[opt->cmd]);
+}
+
+
 static cli_exit_t
 main_settled(const opt_t *opt, msg_t *msg, const main_t *m)
 {
-    if (opt_count(opt, OPT_CF) && main_by_bosh(opt)) {
+    if (main_by_bosh(opt) + (opt_count(opt, OPT_CF) != 0) + main_by_k8s(opt)
+        > 1)
+    {
         msg_error(msg, "--cf is the cf CLI's login, -e, -c and --client are the"
-                  " bosh CLI's: one of them");
+                  " bosh CLI's, --k8s, --context, --kubeconfig and"
+                  " --client-cert are kubectl's: one of them");
         return CLI_USAGE;
+    }
+
+    if (main_by_k8s(opt)) {
+        return main_run_k8s(opt, msg);
     }
 
     if (main_by_bosh(opt)) {

@@ -73,22 +73,38 @@ opt_find_letter(char letter)
 }
 
 
-/* name is NULL where a letter is looked for. */
-static const opt_alias_t *
-opt_find_alias(const char *name, size_t len, char letter)
+static int
+opt_is_alias(const opt_alias_t *a, const char *name, size_t len, char letter)
 {
-    const opt_alias_t  *a;
+    return name == NULL ? a->letter == letter
+                        : a->name != NULL && strlen(a->name) == len
+                          && strncmp(a->name, name, len) == 0;
+}
+
+
+/*
+ * That of the command; before one was named, the first of all, and how many
+ * there are is in *n. name is NULL where a letter is looked for.
+ */
+static const opt_alias_t *
+opt_find_alias(const opt_t *o, const char *name, size_t len, char letter,
+    unsigned *n)
+{
+    const opt_alias_t  *a, *found;
+
+    *n = 0;
+    found = NULL;
 
     for (a = opt_aliases; a->name != NULL || a->letter != '\0'; a++) {
-        if (name == NULL ? a->letter == letter
-                         : a->name != NULL && strlen(a->name) == len
-                           && strncmp(a->name, name, len) == 0)
+        if (opt_is_alias(a, name, len, letter)
+            && (o->cmd == OPT_CMD_END || a->cmds & 1u << o->cmd))
         {
-            return a;
+            found = found != NULL ? found : a;
+            (*n)++;
         }
     }
 
-    return NULL;
+    return found;
 }
 
 
@@ -101,16 +117,17 @@ opt_find(opt_t *o, const char *dashes, const char *word, size_t len,
     unsigned *cmds)
 {
     char                what[64];
+    unsigned            n;
     const opt_def_t    *def;
     const opt_alias_t  *a;
 
     if (dashes[1] == '\0') {
         def = opt_find_letter(*word);
-        a = opt_find_alias(NULL, 0, *word);
+        a = opt_find_alias(o, NULL, 0, *word, &n);
 
     } else {
         def = len ? opt_find_long(word, len) : NULL;
-        a = opt_find_alias(word, len, '\0');
+        a = opt_find_alias(o, word, len, '\0', &n);
     }
 
     if (def != NULL) {
@@ -118,8 +135,10 @@ opt_find(opt_t *o, const char *dashes, const char *word, size_t len,
         return def;
     }
 
-    if (a != NULL && o->cmd != OPT_CMD_END && !(a->cmds & 1u << o->cmd)) {
-        a = NULL;
+    if (a != NULL && n > 1) {
+        snprintf(o->err, sizeof(o->err), "-%c means something else for each"
+                 " command: it has to stand behind the command", *word);
+        return NULL;
     }
 
     if (a == NULL) {
@@ -277,8 +296,8 @@ opt_take_operand(opt_t *o, const char *arg)
         }
 
         return opt_wrong(o, "there is no command \"", arg,
-                         "\"; there are: audit, bosh, cf, get, list, rm, show,"
-                         " static, status, stop");
+                         "\"; there are: audit, bosh, cf, get, k8s, list, rm,"
+                         " show, static, status, stop");
     }
 
     id = opt_cmds[o->cmd].operands;
@@ -321,7 +340,8 @@ opt_finish(opt_t *o)
 
     if (o->cmd == OPT_CMD_END) {
         return opt_wrong(o, "which command? There are: audit, bosh, cf, get,"
-                         " list, rm, show, static, status, stop", "", "");
+                         " k8s, list, rm, show, static, status, stop", "",
+                         "");
     }
 
     for (i = 0; i < o->nargs; i++) {
@@ -465,11 +485,35 @@ opt_help_line(FILE *f, const char *left, const char *text)
 }
 
 
+/* Is it a letter that this command has for an option without one? */
+static int
+opt_is_letter(const opt_alias_t *a, opt_cmd_t cmd)
+{
+    return a->name == NULL && a->cmds & 1u << cmd
+           && opt_table[a->id].letter == '\0';
+}
+
+
+static char
+opt_letter(opt_id_t id, opt_cmd_t cmd)
+{
+    const opt_alias_t  *a;
+
+    for (a = opt_aliases; a->name != NULL || a->letter != '\0'; a++) {
+        if (a->id == id && opt_is_letter(a, cmd)) {
+            return a->letter;
+        }
+    }
+
+    return opt_table[id].letter;
+}
+
+
 static void
 opt_help_options(FILE *f, opt_cmd_t cmd)
 {
     int               n;
-    char              left[64];
+    char              left[64], letter;
     size_t            i;
     const opt_def_t  *def;
 
@@ -480,9 +524,10 @@ opt_help_options(FILE *f, opt_cmd_t cmd)
             continue;
         }
 
+        letter = opt_letter((opt_id_t) i, cmd);
         n = snprintf(left, sizeof(left), "  %c%c%s --%s",
-                     def->letter ? '-' : ' ', def->letter ? def->letter : ' ',
-                     def->letter ? "," : " ", def->name);
+                     letter ? '-' : ' ', letter ? letter : ' ',
+                     letter ? "," : " ", def->name);
 
         if (def->arg != NULL) {
             snprintf(left + n, sizeof(left) - (size_t) n, " %s", def->arg);
@@ -502,7 +547,9 @@ opt_help_aliases(FILE *f, opt_cmd_t cmd)
 
     for (a = opt_aliases; a->name != NULL || a->letter != '\0'; a++) {
 
-        if (!(a->cmds & 1u << cmd) || a->id == OPT_END) {
+        if (!(a->cmds & 1u << cmd) || a->id == OPT_END
+            || opt_is_letter(a, cmd))
+        {
             continue;
         }
 

@@ -20,8 +20,10 @@ typedef enum {
     OPT_CA_CERT = 0,
     OPT_CF,
     OPT_CLIENT,
+    OPT_CLIENT_CERT,
     OPT_CLIENT_SECRET,
     OPT_CONFIG,
+    OPT_CONTEXT,
     OPT_DEPLOYMENT,
     OPT_DURATION,
     OPT_ENVIRONMENT,
@@ -35,8 +37,11 @@ typedef enum {
     OPT_INSTANCE,
     OPT_INTERFACE,
     OPT_JSON,
+    OPT_K8S,
+    OPT_KUBECONFIG,
     OPT_MAX_BYTES,
     OPT_MAX_PACKETS,
+    OPT_NAMESPACE,
     OPT_NO_COLOR,
     OPT_NO_RECONNECT,
     OPT_OUTPUT,
@@ -47,6 +52,7 @@ typedef enum {
     OPT_REASON,
     OPT_RECONNECT_TIMEOUT,
     OPT_RETENTION,
+    OPT_SELECTOR,
     OPT_SHA2,
     OPT_SNAPLEN,
     OPT_SSH,
@@ -93,7 +99,8 @@ extern const opt_def_t  opt_table[OPT_END];
 
 /*
  * Other names of options that some commands take, and options of other
- * programs that they refuse with a word on what to use instead.
+ * programs that they refuse with a word on what to use instead. One letter may
+ * mean something else for each command; then it has to stand behind it.
  */
 typedef struct {
     const char   *name;        /* NULL: only a letter */
@@ -111,6 +118,7 @@ typedef enum {
     OPT_CMD_BOSH = 0,
     OPT_CMD_CF,
     OPT_CMD_GET,
+    OPT_CMD_K8S,
     OPT_CMD_LIST,
     OPT_CMD_RM,
     OPT_CMD_SHOW,
@@ -140,7 +148,7 @@ typedef struct {
 
 typedef struct {
     opt_cmd_t    cmd;          /* OPT_CMD_END: none was given */
-    const char  *target;       /* aliases argv; of bosh and cf: set by them */
+    const char  *target;       /* aliases argv; of bosh, cf, k8s: set by them */
     const char **targets;      /* all of them, where there may be several */
     size_t       ntargets;
     const char  *title;        /* of the file's name; NULL: the target */

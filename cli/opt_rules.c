@@ -1,7 +1,7 @@
 /*
- * cli/opt_rules.c: what options mean for one another. A capture to storage
- * writes nothing here, so what is about the stream or the file is refused
- * with a word, before anything is asked of anybody.
+ * cli/opt_rules.c: what options mean for one another and for their command. A
+ * capture to storage writes nothing here, so what is about the stream or the
+ * file is refused with a word, before anything is asked of anybody.
  */
 
 #include <string.h>
@@ -94,9 +94,32 @@ rules_store(opt_t *o)
 }
 
 
+/* Those are one part; kubectl takes pod/NAME, too. */
+static opt_result_t
+rules_pods(opt_t *o)
+{
+    size_t  i;
+
+    for (i = 0; i < o->nargs; i++) {
+        if (o->args[i].id == OPT_INSTANCE
+            && strchr(o->args[i].value, '/') != NULL)
+        {
+            return rules_wrong(o, "a pod's name holds no \"/\": web-0, not"
+                               " pod/web-0");
+        }
+    }
+
+    return OPT_RUN;
+}
+
+
 opt_result_t
 opt_rules(opt_t *o)
 {
+    if (o->cmd == OPT_CMD_K8S && rules_pods(o) != OPT_RUN) {
+        return OPT_WRONG;
+    }
+
     if (opt_count(o, OPT_TOKEN) && opt_count(o, OPT_TOKEN_FILE)) {
         return rules_wrong(o, "--token and --token-file exclude each other");
     }

@@ -11,8 +11,13 @@
 
 #define ON(cmd)     (1u << OPT_CMD_##cmd)
 #define ON_ALL      (ON_CAPTURE | ON_ABOUT | ON(STATUS))
-#define ON_CAPTURE  (ON(BOSH) | ON(CF) | ON(STATIC))
+#define ON_CAPTURE  (ON(BOSH) | ON(CF) | ON(K8S) | ON(STATIC))
 #define ON_ABOUT    (ON(GET) | ON(LIST) | ON(RM) | ON(SHOW) | ON(STOP))
+#define ON_KUBE     (ON(K8S) | ON_ABOUT)
+
+
+#define OPT_MAX_NAMESPACE  63
+#define OPT_MAX_SELECTOR   4096
 
 
 static int opt_check_interface(const opt_def_t *def, const char *s,
@@ -47,6 +52,10 @@ static int opt_check_index(const opt_def_t *def, const char *s, size_t len,
     char *err);
 static int opt_check_process(const opt_def_t *def, const char *s, size_t len,
     char *err);
+static int opt_check_namespace(const opt_def_t *def, const char *s,
+    size_t len, char *err);
+static int opt_check_selector(const opt_def_t *def, const char *s,
+    size_t len, char *err);
 static int opt_check_id(const opt_def_t *def, const char *s, size_t len,
     char *err);
 
@@ -66,12 +75,19 @@ const opt_def_t  opt_table[OPT_END] = {
       opt_check_nonempty, "NAME",
       "UAA client, in place of the user who is logged in (BOSH_CLIENT)" },
 
+    { "client-cert", '\0', OPT_FLAG, ON_KUBE, 0, NULL, NULL, NULL,
+      "show the kubeconfig's client certificate to the API, where it takes"
+      " those of the cluster's CA" },
+
     { "client-secret", '\0', OPT_SINGLE, ON(BOSH) | ON_ABOUT, 0, NULL,
       opt_check_any, "SECRET", "its secret; prefer BOSH_CLIENT_SECRET" },
 
     { "config", 'c', OPT_SINGLE, ON(BOSH) | ON_ABOUT, 0, NULL,
       opt_check_nonempty, "FILE",
       "the bosh CLI's (BOSH_CONFIG, default ~/.bosh/config)" },
+
+    { "context", '\0', OPT_SINGLE, ON_KUBE, 0, NULL, opt_check_nonempty,
+      "NAME", "the kubeconfig's context, in place of the current one" },
 
     { "deployment", 'd', OPT_SINGLE, ON(BOSH), 0, NULL,
       opt_check_deployment, "NAME", "the deployment (BOSH_DEPLOYMENT)" },
@@ -105,8 +121,9 @@ const opt_def_t  opt_table[OPT_END] = {
       "do not verify the API's certificate: anyone on the way can read"
       " token and packets" },
 
-    { "instance", '\0', OPT_LIST, ON(BOSH) | ON(STATIC), 256, "instance",
-      opt_check_instance, "NAME", "only this instance (repeatable)" },
+    { "instance", '\0', OPT_LIST, ON(BOSH) | ON(K8S) | ON(STATIC), 256,
+      "instance", opt_check_instance, "NAME",
+      "only this instance (repeatable)" },
 
     { "interface", 'i', OPT_LIST, ON_CAPTURE, PCAPX_MAX_INTERFACES,
       "interface", opt_check_interface, "NAME",
@@ -115,11 +132,21 @@ const opt_def_t  opt_table[OPT_END] = {
     { "json", '\0', OPT_FLAG, ON_ALL, 0, NULL, NULL, NULL,
       "print the outcome as one JSON object" },
 
+    { "k8s", '\0', OPT_FLAG, ON_ABOUT, 0, NULL, NULL, NULL,
+      "as who the kubeconfig's current context is of" },
+
+    { "kubeconfig", '\0', OPT_SINGLE, ON_KUBE, 0, NULL, opt_check_nonempty,
+      "FILE", "kubectl's config (KUBECONFIG, which may list several; default"
+              " ~/.kube/config; in a pod its service account)" },
+
     { "max-bytes", '\0', OPT_SINGLE, ON_CAPTURE, 0, "max_bytes",
       opt_check_size, "SIZE", "end after so many packet bytes: 100m, 2g" },
 
     { "max-packets", '\0', OPT_SINGLE, ON_CAPTURE, 0, "max_packets",
       opt_check_count, "N", "end after so many packets" },
+
+    { "namespace", '\0', OPT_SINGLE, ON(K8S), 0, NULL, opt_check_namespace,
+      "NS", "the namespace (default: the context's, or \"default\")" },
 
     { "no-color", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
       "no effect: there are no colours" },
@@ -156,6 +183,10 @@ const opt_def_t  opt_table[OPT_END] = {
       opt_check_duration, "TIME",
       "with --store and --tee: keep the file for so long: 48h (default and"
       " maximum are the API's)" },
+
+    { "selector", '\0', OPT_SINGLE, ON(K8S), 0, "selector",
+      opt_check_selector, "LABELS",
+      "only pods with these labels: app=web,tier!=db (default: all)" },
 
     { "sha2", '\0', OPT_FLAG, ON(BOSH), 0, NULL, NULL, NULL,
       "no effect: there are no checksums" },
@@ -211,6 +242,9 @@ const opt_cmd_def_t  opt_cmds[OPT_CMD_END] = {
 
     { "get", "ID", opt_check_id, OPT_END, 0,
       "fetch the file of the stored capture ID" },
+
+    { "k8s", "[POD]...", NULL, OPT_INSTANCE, 0,
+      "capture pods of a Kubernetes namespace" },
 
     { "list", NULL, NULL, OPT_END, 0,
       "your captures that run, ended lately or are stored" },
@@ -402,6 +436,41 @@ opt_check_process(const opt_def_t *def, const char *s, size_t len, char *err)
     (void) def;
 
     return pcapx_valid_process(s, len, err);
+}
+
+
+/* RFC 1123's label, as Kubernetes has it (apimachinery, util/validation). */
+static int
+opt_check_namespace(const opt_def_t *def, const char *s, size_t len,
+    char *err)
+{
+    size_t  i;
+
+    (void) def;
+
+    for (i = 0; i < len; i++) {
+        if ((s[i] < 'a' || s[i] > 'z') && (s[i] < '0' || s[i] > '9')
+            && (s[i] != '-' || i == 0 || i == len - 1))
+        {
+            break;
+        }
+    }
+
+    if (len == 0 || len > OPT_MAX_NAMESPACE || i < len) {
+        snprintf(err, PCAPX_ERR_LEN, "a namespace is 1 to %d characters of"
+                 " a-z, 0-9 and inner \"-\"", OPT_MAX_NAMESPACE);
+        return PCAPX_EINVAL;
+    }
+
+    return PCAPX_OK;
+}
+
+
+/* What it means is the cluster's to say. */
+static int
+opt_check_selector(const opt_def_t *def, const char *s, size_t len, char *err)
+{
+    return pcapx_valid_text(def->name, s, len, OPT_MAX_SELECTOR, err);
 }
 
 

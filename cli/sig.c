@@ -121,11 +121,17 @@ sig_read(int fd)
 void
 sig_close(int fd)
 {
-    int     other;
-    size_t  i;
+    int               other;
+    size_t            i;
+    struct sigaction  now;
 
     for (i = 0; i < SIG_CAUGHT; i++) {
-        sig_set(sig_caught[i], SIG_DFL);
+        /* What was ignored stays so. */
+        if (sigaction(sig_caught[i], NULL, &now) == 0
+            && now.sa_handler == sig_handler)
+        {
+            sig_set(sig_caught[i], SIG_DFL);
+        }
     }
 
     other = sig_write_fd;

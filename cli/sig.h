@@ -17,7 +17,7 @@ int sig_open(void);
 /* How many signals came since the last call. */
 unsigned sig_read(int fd);
 
-/* Back to the defaults. */
+/* Back to the defaults, but for what was ignored before. */
 void sig_close(int fd);
 
 

@@ -133,6 +133,25 @@ store_read(store_t *s, const char *path, char *err)
 }
 
 
+int
+store_read_stream(store_t *s, const char *path, char *err)
+{
+    int  fd, error;
+
+    store_forget(s);
+
+    fd = open(path, O_RDONLY|O_CLOEXEC|O_NOCTTY);
+    if (fd == -1) {
+        return errno == ENOENT ? 0 : store_fail(err, "read", path, errno);
+    }
+
+    error = store_read_fd(s, fd);
+    close(fd);
+
+    return error == 0 ? 1 : store_fail(err, "read", path, error);
+}
+
+
 /* flock() knows no deadline but a signal's, so it is asked again. */
 static int
 store_wait(int fd, const conf_wait_t *wait, msg_t *msg)

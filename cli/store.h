@@ -31,6 +31,12 @@ typedef struct {
  */
 int store_read(store_t *s, const char *path, char *err);
 
+/*
+ * The same for whatever can be read, as a pipe (`--kubeconfig <(...)`), which
+ * may have to be waited for. It cannot be locked or replaced: s->path is NULL.
+ */
+int store_read_stream(store_t *s, const char *path, char *err);
+
 void store_free(store_t *s);
 
 /*

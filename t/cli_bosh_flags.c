@@ -66,6 +66,31 @@ test_taken(void)
 }
 
 
+/* kubectl's: -n and -l mean something else for `pcap-cli bosh`. */
+static void
+test_k8s(void)
+{
+    char   line[] = "pcap-cli k8s -n dev -l app=web,tier!=db web-0 web-1"
+                    " --context c --kubeconfig /k -y -s 96 --client-cert";
+    char   rm[] = "pcap-cli rm -n --k8s 0123456789abcdef0123456789abcdef";
+    char  *argv[MAX_ARGS];
+    opt_t  o;
+
+    ok(opt_parse(&o, split(line, argv), argv) == OPT_RUN
+       && o.cmd == OPT_CMD_K8S, "kubectl's: %s", o.err);
+    ok(strcmp(opt_value(&o, OPT_NAMESPACE), "dev") == 0
+       && strcmp(opt_value(&o, OPT_SELECTOR), "app=web,tier!=db") == 0,
+       "-n and -l");
+    ok(opt_count(&o, OPT_INSTANCE) == 2, "pods");
+    ok(opt_count(&o, OPT_YES) == 1, "-y");
+    opt_free(&o);
+
+    ok(opt_parse(&o, split(rm, argv), argv) == OPT_RUN
+       && opt_count(&o, OPT_YES) == 1, "-n of rm is --yes: %s", o.err);
+    opt_free(&o);
+}
+
+
 static void
 test_refused(void)
 {
@@ -96,8 +121,23 @@ test_refused(void)
         { "static demo -l 1", "no option -l" },
         { "static demo --gw-user x", "no option --gw-user" },
         { "static demo -e x", "does not take --environment" },
-        { "-l 1 static demo", "does not take --snaplen" },
+        { "-l 1 static demo", "behind the command" },
+        { "-n rm x", "behind the command" },
         { "status --ssh", "does not take --ssh" },
+        { "k8s -A", "-n NS" },
+        { "k8s --all-namespaces", "-n NS" },
+        { "k8s --as x", "kubectl create token" },
+        { "k8s --server x", "--url" },
+        { "k8s --user x", "--context NAME" },
+        { "k8s pod/web-0", "not pod/web-0" },
+        { "k8s -n Web", "a namespace is 1 to 63 characters" },
+        { "k8s -n -web", "a namespace is" },
+        { "k8s -n ''", "a namespace is" },
+        { "k8s -n a/b", "a namespace is" },
+        { "k8s -l a -l b", "--selector is given twice" },
+        { "k8s -g x", "no option -g" },
+        { "bosh --namespace x", "does not take --namespace" },
+        { "static demo --context x", "does not take --context" },
     };
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -127,7 +167,9 @@ test_aliases(void)
         }
 
         for (b = opt_aliases; b < a; b++) {
-            if (a->letter != '\0' && a->letter == b->letter) {
+            if (a->letter != '\0' && a->letter == b->letter
+                && a->cmds & b->cmds)
+            {
                 ok(0, "-%c is there twice", a->letter);
             }
         }
@@ -274,6 +316,7 @@ int
 main(void)
 {
     test_taken();
+    test_k8s();
     test_refused();
     test_aliases();
     test_pcap();

@@ -27,7 +27,7 @@ use constant ID => '0123456789abcdef' x 2;
 
 my %OPTIONS = map { $_ => 1 } qw(interface instance filter snaplen format
     continues duration max_bytes max_packets promiscuous reason index
-    process);
+    process selector);
 
 my $number = 0;
 
@@ -37,7 +37,8 @@ my $number = 0;
 # a fresh token; without it, this is an older API), base_path (of a named
 # environment, in front of /v1/), store (sub of the same kind for everything
 # about stored captures, see PcapTest::StoreStandIn), elsewhere (the same in
-# place of all others, and without a look at the token: no API).
+# place of all others, and without a look at the token: no API), client_ca (a
+# file: a certificate of that CA is as good as a token).
 sub new
 {
     my ($class, %o) = @_;
@@ -106,6 +107,8 @@ sub serve
         SSL_server    => 1,
         SSL_cert_file => $self->{certs}->file("$self->{cert}.crt"),
         SSL_key_file  => $self->{certs}->file("$self->{cert}.key"),
+        $self->{client_ca} ? (SSL_ca_file => $self->{client_ca},
+            SSL_verify_mode => SSL_VERIFY_PEER) : (),
     ) or die "TLS context: $SSL_ERROR\n";
 
     PcapTest::Server::serve($listen, sub {
@@ -273,8 +276,11 @@ sub answer
     my @good = ref $c->{api}{token} ? @{ $c->{api}{token} }
         : $c->{api}{token} || 'good-token';
 
+    $r->{cn} = $c->{s}->peer_certificate('commonName')
+        if $c->{api}{client_ca};
+
     return $c->problem(401, 'Unauthorized', 'no token is active')
-        if !grep { $_ eq ($token || '') } @good;
+        if !(defined $token ? grep { $_ eq $token } @good : $r->{cn});
 
     $r->{token} = $token;
 
@@ -298,14 +304,15 @@ sub answer
         return $c->problem(404, 'Not Found', 'no such resource');
     }
 
-    my ($group) = $r->{path} =~ m{^/v1/capture/(?:static|bosh|cf)/([\w.-]+)$}
+    my ($group) = $r->{path} =~ m{^/v1/capture/(?:static|bosh|cf|k8s)/([\w.-]+)$}
         or return $c->problem(404, 'Not Found', 'no such resource');
 
     die "method $r->{method}\n" if $r->{method} ne 'POST';
 
     $r->{form} = form($r);
     $r->{group} = $group;
-    $c->event('capture', group => $group, form => $r->{form});
+    $c->event('capture', group => $group, form => $r->{form},
+        path => $r->{path}, token => $token, cn => $r->{cn});
     $c->{api}{script}->($c, $r);
 }
 
