@@ -269,7 +269,7 @@ char *
 k8s_cred_decode(const char *s)
 {
     int              n, more;
-    size_t           len;
+    size_t           len, made;
     unsigned char   *out;
     EVP_ENCODE_CTX  *ctx;
 
@@ -292,8 +292,10 @@ k8s_cred_decode(const char *s)
 
     EVP_ENCODE_CTX_free(ctx);
 
-    if (n + more > 0 && memchr(out, '\0', (size_t) (n + more)) == NULL) {
-        out[n + more] = '\0';
+    made = n >= 0 && more >= 0 ? (size_t) n + (size_t) more : 0;
+
+    if (made > 0 && memchr(out, '\0', made) == NULL) {
+        out[made] = '\0';
         return (char *) out;
     }
 

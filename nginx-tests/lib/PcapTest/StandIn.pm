@@ -304,7 +304,8 @@ sub answer
         return $c->problem(404, 'Not Found', 'no such resource');
     }
 
-    my ($group) = $r->{path} =~ m{^/v1/capture/(?:static|bosh|cf|k8s)/([\w.-]+)$}
+    my ($group) = $r->{path}
+        =~ m{^/v1/capture/(?:static|bosh|cf|k8s)/([\w.-]+)$}
         or return $c->problem(404, 'Not Found', 'no such resource');
 
     die "method $r->{method}\n" if $r->{method} ne 'POST';
