@@ -34,6 +34,7 @@ my $oidc = "keys=/_pcap_token_keys issuer=$ISSUER client_id=tigera-manager";
 # a location for each way
 my %way = (
     '/' => '',
+    '/all/' => '',
     '/old/' => 'pcap_api_kube_authentication authentication_review;',
     '/aud/' => 'pcap_api_kube_audience pcap other;',
     '/email/' => "pcap_api_kube_oidc $oidc user_claim=email;",
@@ -132,6 +133,18 @@ answers('a path before a token', request('/download/dev', token => undef),
 answers('another method', request("/download/$capture", method => 'DELETE'),
     405, qr/DELETE/);
 answers('another method', request('/files/dev/cap'), 405, qr/GET/);
+
+my $paths = decode_json(slurp("$FindBin::Bin/../docs/openapi.json"))->{paths};
+
+for my $path (grep { m{/k8s/|packet-capture} } sort keys %$paths) {
+    my $real = $path =~ s/\{\w+\}/x/gr =~ s{^/v1}{/all}r;
+    my $c = request($real, method => 'PATCH');
+
+    is("$c->{status} " . join(' ', sort grep { $_ ne 'HEAD' } split /,\s*/,
+        $c->header('allow') || ''), '405 ' . join(' ', sort map { uc } keys
+        %{ $paths->{$path} }), "$path: methods as documented");
+}
+
 is(scalar asked(), 0, 'nobody was asked');
 
 # --- a token -----------------------------------------------------------------

@@ -107,7 +107,7 @@ unlink "$folder{1}/dev/cap/a_cali1.pcap";
 is(remove('cap')->{status}, 200, 'one that was not there any more');
 is(left('cap') . named('cap'), '0 0', 'is removed');
 
-# --- somebody else writes, too -------------------------------------------------
+# --- somebody else writes, too -----------------------------------------------
 
 files_are_there('cap');
 $kube->conflicts(3);
@@ -119,7 +119,7 @@ problem_is(remove('cap'), 503, qr/files are removed, their names are not/,
     'four of them');
 $kube->conflicts(0);
 
-# --- what is not removed ------------------------------------------------------
+# --- what is not removed -----------------------------------------------------
 
 for my $state ('Capturing', 'Scheduled', 'WaitingForTraffic', 'Error') {
     files_are_there('cap', files => [ [ 'node-1', [ @names ], 'Finished' ],
@@ -154,7 +154,7 @@ $agent{2}->start();
 is(remove('cap')->{status}, 200, 'when it is back');
 is(left('cap') . named('cap'), '0 0', 'all is removed');
 
-# --- another cluster's node of that name is another node ----------------------
+# --- another cluster's node of that name is another node ---------------------
 
 $kube->managed('east');
 $kube->allow(users => ['ann'], verbs => ['delete'], cluster => 'east',
