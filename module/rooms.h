@@ -655,6 +655,14 @@ uint64_t ngx_pcap_api_wall_base(void);
 /* Frees the carry, unless the client still has it. */
 void ngx_pcap_api_agent_drop_carry(ngx_pcap_api_agent_t *a);
 
+/* It says what no agent says: it is cut. */
+void ngx_pcap_api_agent_garbage(ngx_pcap_api_agent_t *a, const char *what);
+
+/* module/agent_iface.c: the interfaces of an agent */
+
+/* One more; an agent that fails for it has been told so. */
+ngx_int_t ngx_pcap_api_agent_idb(ngx_pcap_api_agent_t *a, pcapx_block_t *b);
+
 /* module/stream.c: the merged stream */
 
 ngx_int_t ngx_pcap_api_stream_phase(ngx_http_request_t *r,
