@@ -679,6 +679,12 @@ ngx_pcap_api_agent_said(ngx_pcap_api_agent_t *a)
                              "captures were switched off at the agent");
         break;
 
+    case PCAPX_END_FILES:
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_UNKNOWN,
+                             "not all files could be read, the agent's log "
+                             "names them");
+        break;
+
     default:
         ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_LIMIT_REACHED,
                              "the agent has ended the capture (%s)", limit);

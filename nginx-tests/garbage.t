@@ -92,7 +92,7 @@ sub says_why
 
 
 # How a stream may end: [ what is sent after good records, what the file says
-# of the agent, and its words ]. The first four are those that are well.
+# of the agent, and its words ]. Those that have words are well.
 my @ENDS = (
     [ proper          => sub { $_[0]->end() }, 'CAPTURE_STOPPED',
         qr/^the agent has ended the capture$/ ],
@@ -102,6 +102,8 @@ my @ENDS = (
         qr/^captures were switched off at the agent$/ ],
     [ agent_limit     => says_why('limit: max_cpu_percent'), 'LIMIT_REACHED',
         qr/^the agent has ended the capture \(limit: max_cpu_percent\)$/ ],
+    [ agent_files     => says_why('files: not all could be read'), 'UNKNOWN',
+        qr/^not all files could be read, the agent's log names them$/ ],
     [ final_in_block  => sub {
         $_[0]->chunk(substr epb(0, $_[0]->now(), $data), 0, -8);
         $_[0]->send_raw("0\r\n\r\n");
