@@ -205,10 +205,13 @@ ngx_pcap_api_zip_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 static u_char *
 ngx_pcap_api_zip_segment(u_char *p, ngx_str_t *s)
 {
-    *p++ = '/';
+    uintptr_t  n;
 
-    return (u_char *) ngx_escape_uri(p, s->data, s->len,
-                                     NGX_ESCAPE_URI_COMPONENT);
+    *p++ = '/';
+    n = ngx_escape_uri(NULL, s->data, s->len, NGX_ESCAPE_URI_COMPONENT);
+    (void) ngx_escape_uri(p, s->data, s->len, NGX_ESCAPE_URI_COMPONENT);
+
+    return p + s->len + 2 * n;
 }
 
 

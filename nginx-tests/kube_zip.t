@@ -18,6 +18,7 @@ use PcapTest::FileAgents;
 use PcapTest::Kube;
 use PcapTest::Lab;
 use PcapTest::Nginx;
+use POSIX ();
 use Time::HiRes qw(time);
 
 my $mib = $ENV{ZIP_MIB} || (sanitized() ? 64 : 256);
@@ -41,8 +42,7 @@ my $nodes = join '', map { "pcap_api_kube_node node-$_ "
 my $conf = 'pcap_api on; pcap_api_agents /_pcap_agent;'
     . ' pcap_api_agent_ranges 127.0.0.0/8; pcap_api_kube_files on;'
     . " $nodes pcap_api_kube /_kube token=" . $kube->token_file() . ';';
-my $lab = lab(certs => $certs, nginx => { listen => 'sndbuf=128k',
-    agent => { proxy_connect_timeout => '2s', proxy_read_timeout => '2s' },
+my $lab = lab(certs => $certs, nginx => { agent => { proxy_connect_timeout => '2s', proxy_read_timeout => '2s' },
     http => "pcap_api_audit $log key=$key; pcap_api_drain_timeout 3s;",
     pcap => 'pcap_api_client_stall ' . limit(2) . 's;', server =>
     'pcap_api_client_stall ' . limit(2) . 's;' . $kube->location('/_kube')
@@ -206,6 +206,17 @@ sub worker_rss
 }
 
 
+# Its processor time so far, in seconds.
+sub worker_cpu
+{
+    my ($pid) = @_;
+
+    my @stat = split ' ', slurp("/proc/$pid/stat");
+
+    return ($stat[13] + $stat[14]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+
 sub alone
 {
     my ($name) = @_;
@@ -348,4 +359,205 @@ like($nginx->log(), qr/is cut: "shrinks-90000.pcap" of .* 60000 of 90000 /,
 is("$ends[-1]{status} $ends[-1]{end_reason}", 'cut server failed',
     'store: audit');
 
+# --- clients -----------------------------------------------------------------
+
+# What the agent of the endless file has got rid of, once that grows no more.
+sub held_up
+{
+    my ($last, $since) = (0, time());
+
+    return wait_for(10, sub {
+        my $now = slurp("$fake->{file}.sent") || 0;
+
+        ($last, $since) = ($now, time()) if $now != $last || !$now;
+
+        return time() - $since > 0.3 ? $last : undef;
+    });
+}
+
+
+sub last_end
+{
+    my ($name, $count, $expected) = @_;
+
+    my @all;
+
+    ok(wait_for(5, sub { (@all = grep { $_->{event} eq 'end' }
+        audit_lines($log)) > $count }), "$name: has an end");
+    is("$all[-1]{status} $all[-1]{end_reason}", $expected, "$name: audit");
+}
+
+
+capture('endless', [ 'node-5', ['endless.pcap'] ]);
+
+my ($worker) = $nginx->workers();
+my $path = '/store/download/dev/endless/files.zip';
+
+for my $hard (0, 1) {
+    my $name = $hard ? 'RST' : 'FIN';
+    my $count = grep { $_->{event} eq 'end' } audit_lines($log);
+
+    unlink "$fake->{file}.sent";
+    $c = $nginx->get($path, rcvbuf => 32768);
+    status_is($c, 200, "$name: begins");
+
+    my $rss = worker_rss($worker);
+    my $sent = held_up();
+
+    ok($sent, "$name: the agent is held up");
+    cmp_ok($sent, '<', 16_000_000, "$name: with what sockets hold");
+    cmp_ok(worker_rss($worker) - $rss, '<=', $slack, "$name: and no memory");
+    is($fake->connections(), 1, "$name: one agent");
+
+    # it goes on when the client does, and is held up again
+    $c->read_end(3, rate => 8_000_000) if !$hard;
+    cmp_ok(slurp("$fake->{file}.sent"), '>', $sent, "$name: goes on")
+        if !$hard;
+    $c->vanish($hard);
+    alone($name);
+    last_end($name, $count, 'cut client gone');
+}
+
+my $count = grep { $_->{event} eq 'end' } audit_lines($log);
+
+$began = time();
+$c = $nginx->get($path, rcvbuf => 32768);
+alone('stalled') if wait_for(10, sub { !$fake->connections() });
+cmp_ok(time() - $began, '>', limit(2) - 0.2, 'not before its time');
+$c->read_end(20);
+ok($c->{eof} && !$c->{complete}, 'stalled: no end');
+last_end('stalled', $count, 'cut client stalled');
+
+# the compressor's memory of an entry that nobody ends, 0.3 MB
+for my $round (0, 1) {
+    my $rss = worker_rss($worker);
+
+    for (1 .. 12) {
+        $c = $nginx->get('/download/dev/endless/files.zip');
+        ok($c->read_until(5, sub { $c->{bytes} > 65536 }), 'under way');
+        $c->vanish(1);
+    }
+
+    alone('left');
+    cmp_ok(worker_rss($worker) - $rss, '<=', sanitized() ? 400_000 : 1024,
+        'those that left took their memory along') if $round;
+}
+
+# --- large and many ----------------------------------------------------------
+
+# A client that keeps nothing of an archive, read from a pipe: the digest of
+# its files, what the worker's memory grew by, and how fast that was.
+sub piped
+{
+    my ($name, $path, $seconds) = @_;
+
+    my $file = work_dir() . "/piped";
+    my $ca = $certs->file('ca.crt');
+
+    unlink glob "$file.*";
+
+    my $pid = spawn('curl', [ 'bash', '-c', "set -o pipefail; curl -sS -N"
+        . " --cacert $ca -H 'Authorization: bearer good' -D $file.head"
+        . " https://localhost:8443$path | bsdtar -xOf - | sha256sum"
+        . " > $file.sum" ], out => "$file.err");
+    my ($began, $cpu, $status) = (time(), worker_cpu($worker));
+
+    wait_for(10, sub { -s "$file.head" });
+
+    # its first bytes cost buffers that stay
+    wait_for(0.3, sub { 0 });
+
+    my ($least, $most) = (worker_rss($worker)) x 2;
+    my $end = time() + limit($seconds);
+
+    while (time() < $end) {
+        my $kib = worker_rss($worker);
+
+        $least = $kib if $kib < $least;
+        $most = $kib if $kib > $most;
+        $status = wait_exit($pid, 0.05);
+        last if defined $status;
+    }
+
+    is($status, 0, "$name: has come") or diag(slurp("$file.err"));
+
+    my $took = time() - $began;
+
+    diag(sprintf '%s: %.2f s, %.2f s of the worker, %d to %d KiB', $name,
+        $took, worker_cpu($worker) - $cpu, $least, $most);
+    cmp_ok($most - $least, '<=', $slack, "$name: memory is flat");
+
+    return ((split ' ', slurp("$file.sum"))[0], $took);
+}
+
+
+# a file of holes, and bytes that do not pack at its ends
+my $large = $files->path(1, 'dev/large', 'large.pcap');
+
+open my $fh, '>:raw', $large or die "$large: $!";
+print $fh map { chr rand 256 } 1 .. 1_000_000;
+seek $fh, $mib * 1048576, 0;
+print $fh 'its end';
+close $fh or die "$large: $!";
+capture('large', [ 'node-1', ['large.pcap'] ]);
+
+my $sum = Digest::SHA->new(256)->addfile($large)->hexdigest();
+
+for my $way ('', '/store') {
+    my $name = "$mib MiB" . ($way || ' deflated');
+    my ($got, $took) = piped($name, "$way/download/dev/large/files.zip",
+        60 + $mib / 10);
+
+    diag(sprintf '%s: %.0f MB/s', $name, $mib * 1.048576 / $took);
+    is($got, $sum, "$name: all of it");
+}
+
+my @many = map { sprintf 'f%05d.pcap', $_ } 1 .. $many;
+
+$files->put(2, 'dev/many', $_, "$_ " x 100) for @many;
+capture('many', [ 'node-2', \@many ]);
+
+my ($got) = piped("$many files", '/download/dev/many/files.zip',
+    60 + $many / 20);
+
+is($got, sha256_hex(map { "$_ " x 100 } @many), "$many files: all of them");
+
+# --- a worker that goes ------------------------------------------------------
+
+# deflated, or the client would have it all at once
+$path = '/download/dev/endless/files.zip';
+$c = $nginx->get($path);
+ok($c->read_until(5, sub { $c->{bytes} > 65536 }), 'reload: it runs');
+ok($nginx->reload(), 'reload: new workers');
+
+my $at = $c->{bytes};
+
+ok($c->read_until(5, sub { $c->{bytes} > $at + 200_000 }),
+    'reload: it goes on');
+ok(-e "/proc/$worker", 'reload: in the old worker');
+kill 'QUIT', $nginx->{pid};
+$began = time();
+ok($c->gone(20) && !$c->{complete}, 'nginx goes: it is cut');
+cmp_ok(time() - $began, '>', 2, 'nginx goes: not at once');
+is(wait_exit(delete $nginx->{pid}, 5), 0, 'nginx goes: it ends');
+is(join(' ', @{ (audit_lines($log))[-1] }{qw(event status end_reason)}),
+    'end cut drain', 'nginx goes: audit');
+alone('nginx goes');
+
+# --- configuration -----------------------------------------------------------
+
+for my $case ([ 'lzma', 0, qr/invalid value "lzma"/ ],
+    [ 'store deflate', 0, qr/invalid number of arguments/ ],
+    [ 'deflate', 1 ])
+{
+    my ($value, $good, $like) = @$case;
+    my $t = PcapTest::Nginx->new(certs => $certs, http =>
+        "pcap_api_kube_zip $value;");
+    my ($ok, $text) = $t->test_config();
+
+    is($ok ? 1 : 0, $good, "pcap_api_kube_zip $value") or diag($text);
+    like($text, $like, 'and says why') if $like;
+}
+
+is(audit_chain($key, [$log]), '', 'audit: a chain to the end');
 finish();
