@@ -74,9 +74,9 @@ room_libs  = $(if $(filter agent_%,$(1)),$(AGENT_LIBS)) \
 
 
 .PHONY: all lib agent cli store module nginx-san tests fuzzers benches \
-        deps deps-demo test unit functional soak rights large lint lint-style \
-        lint-scripts lint-cppcheck lint-tidy fuzz bench interop demo \
-        demo-up demo-down install clean
+        deps deps-demo test unit functional ut image soak rights large \
+        lint lint-style lint-scripts lint-cppcheck lint-tidy fuzz bench \
+        interop demo demo-up demo-down install clean
 
 all: lib agent cli store module
 
@@ -247,6 +247,14 @@ test: deps
 
 unit functional: all tests
 	@tools/run-tests $@
+
+# What is about Kubernetes, and the unit tests.
+ut: all tests
+	@tools/run-tests unit kube
+
+# IMAGE_PREFIX=registry.example.com/x/ goes in front of the names.
+image:
+	@IMAGE_PREFIX="$(IMAGE_PREFIX)" tools/build-image
 
 # The samples and what became of it: bench/out/soak.csv, bench/README.md.
 MINUTES ?= 2
