@@ -27,48 +27,83 @@ my $kube = PcapTest::Kube->new(certs => $certs, keep => 1);
 my ($account, $run) = ("$work/account", "$work/run");
 my %ADDRESS = (KUBERNETES_SERVICE_HOST => '127.0.0.1',
     KUBERNETES_SERVICE_PORT => 6443);
-my $runs = 0;
 
 
 sub full { return $_[0] =~ /^KUBERNETES/ ? $_[0] : "$P$_[0]" }
 
 
-# As a kubelet does: as nobody in particular, nothing else in the environment.
-sub command
+sub environment
 {
-    my ($env, @args) = @_;
+    my ($env) = @_;
 
     my %all = (%ADDRESS, map { full($_) => $env->{$_} } keys %$env);
 
-    return ('setpriv', "--reuid=$NOBODY", "--regid=$NOBODY",
-        '--clear-groups', 'env', '-i', (map { "$_=$all{$_}" } grep {
-        defined $all{$_} } sort keys %all), $entry, '--account', $account,
-        '--run', $run, '--resolv', "$work/resolv.conf", '--nginx',
-        $nginx, '--module', tool('module'), @args);
+    delete @all{ grep { !defined $all{$_} } keys %all };
+
+    return %all;
 }
 
 
-# ( status, standard output, standard error )
+sub command
+{
+    my (@args) = @_;
+
+    return ($entry, '--account', $account, '--run', $run, '--resolv',
+        "$work/resolv.conf", '--nginx', $nginx, '--module', tool('module'),
+        @args);
+}
+
+
+# As a kubelet does: as nobody in particular, nothing else in the environment.
+sub as_nobody
+{
+    my ($env, @args) = @_;
+
+    my %all = environment($env);
+
+    return ('setpriv', "--reuid=$NOBODY", "--regid=$NOBODY",
+        '--clear-groups', 'env', '-i', (map { "$_=$all{$_}" } sort
+        keys %all), command(@args));
+}
+
+
+sub files_of_nobody
+{
+    my (@files) = @_;
+
+    spew($_, '') for @files;
+    chown $NOBODY, $NOBODY, @files;
+}
+
+
+# ( status, standard output, standard error ); there are hundreds of these,
+# so only what opens files is run as nobody, and none is waited for longer
+# than it takes.
 sub entry
 {
     my ($env, @args) = @_;
 
-    my $base = "$work/entry" . ++$runs;
+    my ($out, $err) = ("$work/entry.text", "$work/entry.words");
 
-    spew("$base.$_", '') for qw(text err);
-    chown $NOBODY, $NOBODY, "$base.text", "$base.err";
+    files_of_nobody($out, $err);
 
-    my $pid = spawn('entry', [ command($env, @args) ], out => "$base.text",
-        err => "$base.err");
-    # hundreds of them: none is waited for a moment longer than it takes
+    my $pid = (grep { $_ eq '--check' } @args)
+        ? spawn('entry', [ as_nobody($env, @args) ], out => $out, err => $err)
+        : fork_child('entry', sub {
+            open STDOUT, '>', $out or die "$out: $!\n";
+            open STDERR, '>', $err or die "$err: $!\n";
+            %ENV = environment($env);
+            exec command(@args);
+        });
+
     local $SIG{ALRM} = sub { kill 'KILL', $pid };
     alarm limit(10);
     waitpid $pid, 0;
     my $status = $?;
     alarm 0;
 
-    return ($status & 127 ? 'killed' : $status >> 8, slurp("$base.text"),
-        slurp("$base.err"));
+    return ($status & 127 ? 'killed' : $status >> 8, slurp($out),
+        slurp($err));
 }
 
 
@@ -363,11 +398,9 @@ $kube->capture('dev', 'web', []);
 $kube->allow(users => ['user-alice'], verbs => ['delete'], resources =>
     ['packetcaptures/files'], namespace => 'dev', cluster => $_)
     for PcapTest::Kube::HOME, 'east';
-spew("$work/out", '');
-spew("$work/err", '');
-chown $NOBODY, $NOBODY, "$work/out", "$work/err";
+files_of_nobody("$work/out", "$work/err");
 
-my $pid = spawn('nginx', [ command({ %FILES, %FORWARD }) ], out =>
+my $pid = spawn('nginx', [ as_nobody({ %FILES, %FORWARD }) ], out =>
     "$work/out", err => "$work/err");
 
 
