@@ -243,7 +243,8 @@ bad('a bad one', 1, qr{home/token holds no token});
 my $seen = "$home/seen";
 my $saying = cred('{"token":"good-token"}');
 my $good = plugin("printf '%s\\n' \"\$0\" \"\$@\" >$seen\n"
-    . "env >>$seen\ncat >>$seen\necho warning: SECRET >&2\n"
+    . "tr '\\0' '\\n' </proc/\$\$/environ >>$seen\ncat >>$seen\n"
+    . "echo warning: SECRET >&2\n"
     . "echo '$saying'");
 
 config(by_plugin($good, more => 'args: [get, "a b", ""],'
