@@ -4,6 +4,7 @@
  */
 
 #include "ngx_pcap_api_module.h"
+#include "module/policy.h"
 
 
 static ngx_uint_t
