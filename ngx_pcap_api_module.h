@@ -31,7 +31,7 @@
 #define NGX_PCAP_API_MAX_SCOPES      8192     /* bytes of scope names kept */
 #define NGX_PCAP_API_MAX_REPLY       65536    /* of an introspection */
 #define NGX_PCAP_API_MAX_ERROR       4096     /* of an agent's error body */
-#define NGX_PCAP_API_MAX_SELECTOR    2048    /* bytes of a label selector */
+#define NGX_PCAP_API_MAX_SELECTOR    4096    /* bytes of a label selector */
 #define NGX_PCAP_API_MAX_INSTANCES   256      /* instance= in one request */
 #define NGX_PCAP_API_MAX_REASON      1024
 #define NGX_PCAP_API_MAX_GROUP       255      /* bytes, of what is captured */

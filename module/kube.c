@@ -26,21 +26,16 @@ ngx_pcap_api_kube_of(ngx_http_request_t *r)
 }
 
 
-/* Who reads it has the right to: it must be one line that a header can hold. */
+/* It must be one line that a header can hold. */
 static ngx_int_t
 ngx_pcap_api_kube_read_token(ngx_pcap_api_kube_api_t *api, ngx_log_t *log)
 {
     size_t       len;
-    u_char      *data;
+    u_char       data[NGX_PCAP_API_KUBE_TOKEN + 2];
     ssize_t      n;
     ngx_fd_t     fd;
     ngx_str_t    token;
     const char  *why;
-
-    data = ngx_alloc(NGX_PCAP_API_KUBE_TOKEN + 2, log);
-    if (data == NULL) {
-        return NGX_ERROR;
-    }
 
     fd = ngx_open_file(api->token_file.data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
                        NGX_FILE_OPEN, 0);
@@ -48,12 +43,11 @@ ngx_pcap_api_kube_read_token(ngx_pcap_api_kube_api_t *api, ngx_log_t *log)
     if (fd == NGX_INVALID_FILE) {
         ngx_log_error(NGX_LOG_ERR, log, ngx_errno, "token of API server \"%V\"",
                       &api->token_file);
-        ngx_free(data);
         return NGX_ERROR;
     }
 
-    for (len = 0; len <= NGX_PCAP_API_KUBE_TOKEN; len += n) {
-        n = read(fd, data + len, NGX_PCAP_API_KUBE_TOKEN + 1 - len);
+    for (len = 0; len < sizeof(data); len += n) {
+        n = read(fd, data + len, sizeof(data) - len);
 
         if (n <= 0) {
             break;
@@ -73,15 +67,11 @@ ngx_pcap_api_kube_read_token(ngx_pcap_api_kube_api_t *api, ngx_log_t *log)
     if (why != NULL) {
         ngx_log_error(NGX_LOG_ERR, log, 0, "token of API server \"%V\": %s",
                       &api->token_file, why);
-        ngx_free(data);
         return NGX_ERROR;
     }
 
-    if (api->token.data != NULL) {
-        ngx_free(api->token.data);
-    }
-
-    api->token = token;
+    ngx_memcpy(api->token.data, data, len);
+    api->token.len = len;
     api->token_at = ngx_current_msec;
 
     return NGX_OK;

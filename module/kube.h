@@ -45,7 +45,8 @@ typedef struct {
     ngx_pcap_api_platform_t    platform;     /* the home cluster */
     ngx_str_t                  forward;      /* for others; or empty */
     ngx_str_t                  token_file;
-    ngx_str_t                  token;        /* the worker's, from the heap */
+    ngx_str_t                  token;        /* the worker's; has room for
+                                                KUBE_TOKEN bytes */
     ngx_msec_t                 token_at;     /* when it was read */
     ngx_str_t                  pods;         /* of agents: their namespace */
     ngx_str_t                  selector;     /* and labels; or empty */

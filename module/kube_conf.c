@@ -110,7 +110,11 @@ ngx_pcap_api_kube(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         api->token_file = ngx_pcap_api_kube_token_file;
     }
 
-    if (ngx_conf_full_name(cf->cycle, &api->token_file, 1) != NGX_OK) {
+    api->token.data = ngx_pnalloc(cf->pool, NGX_PCAP_API_KUBE_TOKEN);
+
+    if (api->token.data == NULL
+        || ngx_conf_full_name(cf->cycle, &api->token_file, 1) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 

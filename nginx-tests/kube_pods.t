@@ -155,7 +155,7 @@ refused(502, 'instance=far', qr/outside of pcap_api_agent_ranges/,
     'one that is elsewhere');
 refused(400, 'selector=app+in+(', qr/"selector": .*no label selector/,
     'a bad selector');
-refused(400, 'selector=' . 'x' x 2049, qr/longer than 2048/, 'a long one');
+refused(400, 'selector=' . 'x' x 4097, qr/longer than 4096/, 'a long one');
 refused(400, 'selector=a&selector=b', qr/given twice/, 'two of them');
 refused(400, 'index=1', qr/unknown option "index".*selector/, 'an index');
 refused(404, '', qr/no name of a namespace/, 'no namespace', namespace =>
