@@ -69,7 +69,7 @@ static int files_do_remove(const files_child_t *c,
     const files_question_t *q);
 static int files_openat2(int dir, const char *path, int flags);
 static void files_info(files_info_t *info, const struct stat *st);
-static int files_send(int fd, const files_answer_t *a, int passed);
+static int files_send(int fd, files_answer_t *a, int passed);
 static int files_ask(files_t *f, uint32_t what, const char *ns,
     const char *name, files_info_t *info);
 static int files_passed(struct msghdr *msg);
@@ -384,7 +384,7 @@ files_info(files_info_t *info, const struct stat *st)
 
 
 static int
-files_send(int fd, const files_answer_t *a, int passed)
+files_send(int fd, files_answer_t *a, int passed)
 {
     struct iovec     iov;
     struct msghdr    msg;
@@ -397,7 +397,7 @@ files_send(int fd, const files_answer_t *a, int passed)
 
     memset(&msg, 0, sizeof(msg));
     memset(&control, 0, sizeof(control));
-    iov.iov_base = (void *) (uintptr_t) a;
+    iov.iov_base = a;
     iov.iov_len = sizeof(*a);
     msg.msg_iov = &iov;
     msg.msg_iovlen = 1;
@@ -467,6 +467,8 @@ files_ask(files_t *f, uint32_t what, const char *ns, const char *name,
     } control;
 
     memset(&q, 0, sizeof(q));
+    memset(&a, 0, sizeof(a));
+    memset(&control, 0, sizeof(control));
     q.what = what;
     snprintf(q.ns, sizeof(q.ns), "%s", ns);
     snprintf(q.name, sizeof(q.name), "%s", name);

@@ -60,6 +60,14 @@ privs_start(const log_t *log, const conf_t *conf)
         log_info(log, "not root: staying user %d", (int) geteuid());
     }
 
+    if (conf->files_folder && geteuid() != 0
+        && (keep & PRIVS_FILES) != PRIVS_FILES)
+    {
+        log_warn(log, "files_folder: without CAP_DAC_READ_SEARCH and "
+                 "CAP_DAC_OVERRIDE only what user %d may read is served, and "
+                 "removed only what he may remove", (int) geteuid());
+    }
+
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 
     if (privs_set(keep, 0) != 0) {

@@ -357,6 +357,30 @@ cmp_ok(length_read($c), '<', $size, 'before its length');
 $off->stop();
 unlink work_dir() . '/off';
 
+# without the capabilities for it: what is root's alone is not served
+my $raw = '-all,+net_raw';
+
+must('chown', '-R', 'nobody', $certs->file(''));
+my $least = PcapTest::Agent->new(certs => $certs, conf => { %conf,
+    files_folder => $folder }, under => [ 'setpriv', '--reuid', 'nobody',
+    '--regid', 'nogroup', '--clear-groups', '--inh-caps', $raw,
+    '--ambient-caps', $raw, '--bounding-set', $raw ]);
+like(slurp($least->{log}), qr/files_folder: without CAP_DAC_READ_SEARCH/,
+    'no capabilities: a warning');
+($status, $doc) = ask(GET => '/v1/files/prod/web', agent => $least);
+is($status, 403, 'no capabilities: refused');
+like($doc->{detail}, qr{^files: prod/web: the agent may not}, 'and told so');
+chmod 0755, $folder, "$folder/prod", $web;
+chmod 0644, "$web/a_eth0.pcap";
+is((ask(GET => '/v1/files/prod/web/a_eth0.pcap', agent => $least))[0], 200,
+    'no capabilities: what everybody may read');
+is((ask(GET => '/v1/files/prod/web/empty.pcap', agent => $least))[0], 403,
+    'no capabilities: a file of root\'s alone');
+is((ask(DELETE => '/v1/files/prod/web/a_eth0.pcap', agent => $least))[0],
+    403, 'no capabilities: nothing is removed');
+ok(-e "$web/a_eth0.pcap", 'it is still there');
+$least->stop();
+
 my $plain = PcapTest::Agent->new(certs => $certs, conf => { %conf });
 ($status, $doc) = ask(GET => '/v1/files/prod/web', agent => $plain);
 is($status, 404, 'not configured');

@@ -6,9 +6,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/files.h"
@@ -94,6 +100,35 @@ make(const char *name, const char *text)
 }
 
 
+/* A kernel before 5.6, as far as openat2() is asked: 1 when that is seen. */
+
+static int
+old_kernel(void)
+{
+    int    status;
+    pid_t  pid;
+
+    static struct sock_filter  code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+    };
+
+    static const struct sock_fprog  prog = { 4, code };
+
+    pid = fork();
+
+    if (pid == 0) {
+        _exit(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+              || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0) != 0
+              || files_possible());
+    }
+
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+
 /* The folder of all that follows, also the current one. */
 
 static void
@@ -164,6 +199,7 @@ child(void)
     snprintf(base, sizeof(base), "%s/base", root);
     conf.files_folder = base;
     ok(files_possible(), "this kernel has openat2()");
+    ok(old_kernel(), "one that has not is known");
 
     ok(no_folder(&conf, "ns", "none", ENOENT), "no such folder");
     ok(no_folder(&conf, "ns", "link", ENOTDIR), "a folder behind a link");
