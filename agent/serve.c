@@ -31,6 +31,9 @@
 /* An entry of the list: every byte of the name escaped, and the rest. */
 #define SERVE_ENTRY_LEN   (2 * FILES_FILE_LEN + 128)
 
+/* The last second of the year 9999: RFC 3339 has four digits. */
+#define SERVE_MAX_TIME    INT64_C(253402300799)
+
 /* Room for a chunk's length before it. */
 #define SERVE_CHUNK_HEAD  20
 
@@ -214,7 +217,9 @@ serve_entry(serve_list_t *l, const char *name, const files_info_t *info)
     struct tm   tm;
 
     memset(&tm, 0, sizeof(tm));
-    when = (time_t) info->mtime_s;
+    when = (time_t) (info->mtime_s < 0 ? 0
+                     : info->mtime_s > SERVE_MAX_TIME ? SERVE_MAX_TIME
+                     : info->mtime_s);
     (void) gmtime_r(&when, &tm);
 
     p = l->buf + SERVE_CHUNK_HEAD + l->len;

@@ -49,6 +49,7 @@ POSIX::mkfifo("$web/fifo.pcap", 0600) or die;
 socket my $sock, AF_UNIX, SOCK_STREAM, 0 or die;
 bind $sock, pack_sockaddr_un("$web/sock.pcap") or die "bind: $!\n";
 utime 1_700_000_000, 1_700_000_000, "$web/a_eth0.pcap";
+utime -86400, -86400, "$web/empty.pcap";
 chmod 0600, glob "$web/*.pcap";
 
 my %conf = (user => 'nobody', max_unauthenticated_per_address => 16);
@@ -92,6 +93,7 @@ is(names($doc), "a_eth0.pcap|b \"q\\\" \x{e4}.pcap|empty.pcap",
     'regular files alone, in order');
 is_deeply($doc->{files}[0], { name => 'a_eth0.pcap', bytes => 1024,
     modified => '2023-11-14T22:13:20Z' }, 'what is told of each');
+is($doc->{files}[2]{modified}, '1970-01-01T00:00:00Z', 'a time before all');
 is($doc->{omitted}, 2, 'two names cannot be told');
 
 is_deeply((ask(GET => '/v1/files/prod/empty'))[1], { files => [] },
@@ -188,6 +190,27 @@ is((eval { ask(GET => '/v1/files/prod/web', cert => undef) })[0] || 0, 0,
     'no certificate');
 ($status, $doc) = ask(GET => '/v1/files/prod/web', cert => 'scraper');
 is($status, 403, 'a certificate for metrics');
+
+
+# --- who holds which rights -------------------------------------------------
+
+wait_for(5, sub { !$agent->connections() });
+is(status_of($agent->{pid})->{CapPrm}, '0000000000002006',
+    'the parent keeps what files need');
+is(status_of($agent->{pid})->{CapEff}, '0' x 16, 'and raises none of it');
+
+my $waits = $C->new($agent);
+my ($session) = children($agent->{pid});
+
+is(status_of($session)->{CapPrm}, $CAP_NET_RAW,
+    'who reads the request has nothing of it');
+ok((grep { slurp("/proc/$_/comm") eq "pcap-files\n" } children($session)),
+    'its child has');
+$waits->get('/v1/capture?interface=lo');
+ok($waits->started(), 'a capture beside');
+is(join(' ', children($session)), '', 'has no child for files');
+$waits->half_close();
+$waits->read_to_end(10);
 
 
 # --- removal ----------------------------------------------------------------
