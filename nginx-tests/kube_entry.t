@@ -11,6 +11,7 @@ use lib "$FindBin::Bin/lib";
 use JSON::PP;
 use Test::More;
 use PcapTest;
+use PcapTest::Agent;
 use PcapTest::Certs;
 use PcapTest::Check;
 use PcapTest::Client;
@@ -394,13 +395,26 @@ nginx_takes('authentication reviews', %FILES, AUTHENTICATION =>
 
 $kube->user('alice');
 $kube->managed('east');
-$kube->capture('dev', 'web', []);
-$kube->allow(users => ['user-alice'], verbs => ['delete'], resources =>
-    ['packetcaptures/files'], namespace => 'dev', cluster => $_)
+$kube->capture('dev', 'none', []);
+$kube->capture('dev', 'web', [ [ 'node-1', ['a.pcap'], 'Finished' ] ]);
+$kube->pod(PcapTest::Kube::AGENTS, 'agent-1', node => 'node-1', ip =>
+    '127.1.0.1', labels => { 'app.kubernetes.io/name' => 'pcap-agent' });
+$kube->allow(users => ['user-alice'], verbs => ['get', 'delete'],
+    resources => ['packetcaptures/files'], namespace => 'dev', cluster => $_)
     for PcapTest::Kube::HOME, 'east';
+
+my $folder = "$work/captures";
+
+mkdir $_ for $folder, "$folder/dev", "$folder/dev/web";
+spew("$folder/dev/web/a.pcap", pack 'VvvVVVV', 0xA1B2C3D4, 2, 4, 0, 0, 65535,
+    1);
+PcapTest::Agent->new(certs => $certs, addr => '127.1.0.1', conf => {
+    files_folder => $folder });
 files_of_nobody("$work/out", "$work/err");
 
-my $pid = spawn('nginx', [ as_nobody({ %FILES, %FORWARD }) ], out =>
+my $pid = spawn('nginx', [ as_nobody({ %FILES, %FORWARD,
+    AGENTS_NAMESPACE => PcapTest::Kube::AGENTS, AGENTS_RANGES =>
+    '127.1.0.0/24' }) ], out =>
     "$work/out", err => "$work/err");
 
 
@@ -431,20 +445,30 @@ is_deeply(decode_json(fetch('/version')->{body}), { version => $more },
 is(fetch('/version')->header('content-type'), 'application/json',
     '/version is JSON');
 
-# Whoever may remove files hears what is wrong with the capture; what is sent
-# is the business of others.
-my $files = '/packet-capture/files/dev/web';
-my @delete = (method => 'DELETE', token => 'alice');
+my @alice = (token => 'alice');
+my @east = (headers => [ [ 'X-CLUSTER-ID', 'east' ] ]);
 
-problem_is(fetch($files, @delete, token => undef), 401, undef, 'nobody');
-problem_is(fetch('/packet-capture/download/dev'), 400,
-    qr/request URL is malformed/, 'a malformed URL');
-problem_is(fetch($files =~ s/dev/prod/r, @delete), 403, qr/prod/,
+
+sub zip_of { return "/packet-capture/download/$_[0]/files.zip" }
+
+
+problem_is(fetch(zip_of('dev/web')), 401, undef, 'nobody');
+problem_is(fetch('/download/dev'), 400, qr/request URL is malformed/,
+    'a malformed URL');
+problem_is(fetch(zip_of('prod/web'), @alice), 403, qr/prod/,
     'no right there');
-problem_is(fetch($files, @delete), 403, qr/state cannot be determined/,
-    'a capture without a state');
-problem_is(fetch($files, @delete, headers => [ [ 'X-CLUSTER-ID', 'east' ] ]),
-    404, undef, 'no such capture in a managed cluster');
+problem_is(fetch(zip_of('dev/web'), @alice, @east), 404, undef,
+    'no such capture in a managed cluster');
+status_is(fetch(zip_of('dev/none'), @alice), 204, 'nothing to send');
+problem_is(fetch('/files/dev/none', @alice, method => 'DELETE'), 403,
+    qr/state cannot be determined/, 'a capture without a state');
+
+my $zip = fetch(zip_of('dev/web'), @alice);
+
+status_is($zip, 200, 'what the node has');
+spew("$work/files.zip", $zip->{body});
+is(`unzip -p $work/files.zip node-1/a.pcap`, slurp(
+    "$folder/dev/web/a.pcap"), 'the file, in the folder of its node');
 is_deeply([ map { @{ $_->{violations} } } $kube->seen() ], [],
     'the API server has no complaint');
 my %clusters = map { ("$_->{listener} $_->{cluster}" => 1) } $kube->seen();
