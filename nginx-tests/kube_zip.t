@@ -206,6 +206,18 @@ sub worker_rss
 }
 
 
+# The line that ends a download: a moment behind what its client sees.
+sub end_of
+{
+    my ($c) = @_;
+
+    my $id = $c->header('x-vcap-request-id');
+
+    return wait_for(5, sub { (grep { $_->{event} eq 'end'
+        && $_->{request_id} eq $id } audit_lines($log))[0] }) || {};
+}
+
+
 # Its processor time so far, in seconds.
 sub worker_cpu
 {
@@ -245,9 +257,12 @@ for my $path (keys %data) {
 capture('good', [ 'node-1', ['web_cali1.pcap'] ], [ 'node-2',
     [ 'a b+c%41.pcap', 'empty.pcap', 'web_cali1.pcap' ] ]);
 
+my $c;
+
 for my $way ('', '/store') {
     my $name = $way || 'deflate';
-    my $c = download('good', way => $way);
+
+    $c = download('good', way => $way);
 
     status_is($c, 200, $name);
     ok($c->{complete}, "$name: whole");
@@ -267,7 +282,9 @@ for my $way ('', '/store') {
     cmp_ok(length $c->{body}, $way ? '>' : '<', 100000, "$name: its size");
 }
 
-my ($line, $end) = audit_lines($log);
+my $end = end_of($c);
+my ($line) = grep { $_->{request_id} eq $end->{request_id} }
+    audit_lines($log);
 
 is_deeply([ @$line{qw(event user namespace packetcapture)} ], [ 'download',
     'ann', 'dev', 'good' ], 'audit: a download');
@@ -294,7 +311,8 @@ capture('part', [ 'node-1', [ 'none.pcap', 'one.pcap' ] ],
     empty-100.pcap grows-7000.pcap silent.pcap after.pcap) ] ],
     [ 'node-6', ['stalls-3000.pcap'] ], [ 'node-3', ['last.pcap'] ]);
 
-my $c = download('part');
+$c = download('part');
+
 my $in = archive('part', $c);
 my ($nobody) = grep { /\tz\.pcap\t|^node-9\t/ }
     split /\n/, $in->{'MISSING.txt'}{text};
@@ -319,9 +337,7 @@ missing('part', $c, $in,
 is($c->trailer('x-pcap-files'), 5, 'part: files');
 alone('part');
 
-my @ends = grep { $_->{event} eq 'end' } audit_lines($log);
-
-is_deeply([ @{ $ends[-1] }{qw(status files missing bytes)} ], [ 'partial', 5,
+is_deeply([ @{ end_of($c) }{qw(status files missing bytes)} ], [ 'partial', 5,
     9, 3 + 4 + 60000 + 7000 + 2000 ], 'part: audit');
 is((grep { / 200 0 / } $files->asked()) + 0, 0, 'no file in vain');
 
@@ -334,8 +350,7 @@ for my $way ('', '/store') {
     status_is($c, 204, $name);
     is($c->header('content-type'), undef, "$name: no type");
     is($c->{body}, '', "$name: no body");
-    @ends = grep { $_->{event} eq 'end' } audit_lines($log);
-    is_deeply([ @{ $ends[-1] }{qw(status files missing)} ], [ 'partial', 0,
+    is_deeply([ @{ end_of($c) }{qw(status files missing)} ], [ 'partial', 0,
         3 ], "$name: audit");
 }
 
@@ -355,8 +370,8 @@ status_is($c, 200, 'store: a file that shrinks');
 ok($c->{eof} && !$c->{complete}, 'store: the client gets no end');
 like($nginx->log(), qr/is cut: "shrinks-90000.pcap" of .* 60000 of 90000 /,
     'store: and it is logged');
-@ends = grep { $_->{event} eq 'end' } audit_lines($log);
-is("$ends[-1]{status} $ends[-1]{end_reason}", 'cut server failed',
+$end = end_of($c);
+is("$end->{status} $end->{end_reason}", 'cut server failed',
     'store: audit');
 
 # --- clients -----------------------------------------------------------------
@@ -378,13 +393,11 @@ sub held_up
 
 sub last_end
 {
-    my ($name, $count, $expected) = @_;
+    my ($name, $expected) = @_;
 
-    my @all;
+    my $end = end_of($c);
 
-    ok(wait_for(5, sub { (@all = grep { $_->{event} eq 'end' }
-        audit_lines($log)) > $count }), "$name: has an end");
-    is("$all[-1]{status} $all[-1]{end_reason}", $expected, "$name: audit");
+    is("$end->{status} $end->{end_reason}", $expected, "$name: audit");
 }
 
 
@@ -395,7 +408,6 @@ my $path = '/store/download/dev/endless/files.zip';
 
 for my $hard (0, 1) {
     my $name = $hard ? 'RST' : 'FIN';
-    my $count = grep { $_->{event} eq 'end' } audit_lines($log);
 
     unlink "$fake->{file}.sent";
     $c = $nginx->get($path, rcvbuf => 32768);
@@ -415,10 +427,8 @@ for my $hard (0, 1) {
         if !$hard;
     $c->vanish($hard);
     alone($name);
-    last_end($name, $count, 'cut client gone');
+    last_end($name, 'cut client gone');
 }
-
-my $count = grep { $_->{event} eq 'end' } audit_lines($log);
 
 $began = time();
 $c = $nginx->get($path, rcvbuf => 32768);
@@ -426,7 +436,7 @@ alone('stalled') if wait_for(10, sub { !$fake->connections() });
 cmp_ok(time() - $began, '>', limit(2) - 0.2, 'not before its time');
 $c->read_end(20);
 ok($c->{eof} && !$c->{complete}, 'stalled: no end');
-last_end('stalled', $count, 'cut client stalled');
+last_end('stalled', 'cut client stalled');
 
 # the compressor's memory of an entry that nobody ends, 0.3 MB
 for my $round (0, 1) {
@@ -540,8 +550,7 @@ $began = time();
 ok($c->gone(20) && !$c->{complete}, 'nginx goes: it is cut');
 cmp_ok(time() - $began, '>', 2, 'nginx goes: not at once');
 is(wait_exit(delete $nginx->{pid}, 5), 0, 'nginx goes: it ends');
-is(join(' ', @{ (audit_lines($log))[-1] }{qw(event status end_reason)}),
-    'end cut drain', 'nginx goes: audit');
+last_end('nginx goes', 'cut drain');
 alone('nginx goes');
 
 # --- configuration -----------------------------------------------------------
