@@ -229,14 +229,14 @@ k8s([ '-o', 'x' ]);
 good('unless it cannot be read');
 config('{tokenFile: nope}');
 k8s([]);
-bad('no token file', 1, qr{there is no token file \S+/home/nope});
+bad('no token file', 1, qr{there is no token file \S+/nope});
 spew("$home/token", " \n");
 config('{tokenFile: token}');
 k8s([]);
-bad('an empty one', 1, qr{home/token holds no token});
+bad('an empty one', 1, qr{/token holds no token});
 spew("$home/token", 'SECRET SECRET');
 k8s([]);
-bad('a bad one', 1, qr{home/token holds no token});
+bad('a bad one', 1, qr{/token holds no token});
 
 # --- plugins ----------------------------------------------------------------
 
