@@ -27,6 +27,9 @@
 /* While a capture runs: Ctrl-C waits for it. */
 #define LOGIN_BESIDE_MS    20000
 
+/* However PCAP_CLI_TIME_SCALE divides these: a busy machine starts slowly. */
+#define LOGIN_LEAST_MS     2000
+
 /* A token that was got within this time is not asked for again. */
 #define LOGIN_FRESH_MS     60000
 
@@ -41,6 +44,19 @@ static uint64_t
 login_scaled(uint64_t ms)
 {
     return ms / conf_time_scale();
+}
+
+
+/* How long a plugin may run. */
+static uint64_t
+login_timeout(const k8s_t *k, unsigned interactive)
+{
+    uint64_t  ms;
+
+    ms = login_scaled(k->wait != NULL ? LOGIN_BESIDE_MS
+                      : interactive ? LOGIN_ASK_MS : LOGIN_RUN_MS);
+
+    return ms > LOGIN_LEAST_MS ? ms : LOGIN_LEAST_MS;
 }
 
 
@@ -300,8 +316,7 @@ login_run(const k8s_t *k, const char *path, run_out_t *o, char *err)
     r.envp = login_environment(x->env, info);
     r.wait = k->wait;
     r.terminal = interactive;
-    r.timeout_ms = login_scaled(k->wait != NULL ? LOGIN_BESIDE_MS
-                                : interactive ? LOGIN_ASK_MS : LOGIN_RUN_MS);
+    r.timeout_ms = login_timeout(k, interactive);
 
     if (r.argv == NULL || r.envp == NULL) {
         snprintf(err, PCAPX_ERR_LEN, "out of memory");
