@@ -33,12 +33,12 @@ my $number = 0;
 
 
 # Options: certs, script, status (answer of /v1/status), cert, port, token (or
-# a list of them), delete (sub of the same kind for DELETE), put (the same for
-# a fresh token; without it, this is an older API), base_path (of a named
-# environment, in front of /v1/), store (sub of the same kind for everything
-# about stored captures, see PcapTest::StoreStandIn), elsewhere (the same in
-# place of all others, and without a look at the token: no API), client_ca (a
-# file: a certificate of that CA is as good as a token).
+# a list of them, or a sub that returns one), delete (sub of the same kind for
+# DELETE), put (the same for a fresh token; without it, this is an older API),
+# base_path (of a named environment, in front of /v1/), store (sub of the same
+# kind for everything about stored captures, see PcapTest::StoreStandIn),
+# elsewhere (the same in place of all others, and without a look at the token:
+# no API), client_ca (a file: a certificate of that CA is as good as a token).
 sub new
 {
     my ($class, %o) = @_;
@@ -273,8 +273,9 @@ sub answer
 
     my ($token) = ($r->{field}{authorization} || '') =~ /^bearer (\S+)$/i;
 
-    my @good = ref $c->{api}{token} ? @{ $c->{api}{token} }
-        : $c->{api}{token} || 'good-token';
+    my $known = $c->{api}{token} || 'good-token';
+    my @good = ref $known eq 'CODE' ? $known->($c)
+        : ref $known ? @$known : $known;
 
     $r->{cn} = $c->{s}->peer_certificate('commonName')
         if $c->{api}{client_ca};
