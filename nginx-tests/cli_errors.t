@@ -286,7 +286,7 @@ is($run->{json}{instances}[0]{received}, 9223372036854775807,
 # --- usage ----------------------------------------------------------------
 
 for my $case (
-    [ [], qr/which command\? There are: audit, bosh, cf, get, list, rm, sh/ ],
+    [ [], qr/which command\? There are: audit, bosh, cf, get, k8s, list, r/ ],
     [ ['captures'], qr/no command "captures"; there are: audit, bosh, cf, / ],
     [ [ '-k', 'audit', 'verify', 'x' ], qr/audit has to be the first word/ ],
     [ ['audit'], qr/audit has one command, verify/ ],

@@ -23,6 +23,13 @@ $certs->leaf('alice', cn => 'alice', issuer => $certs->{wrong_ca});
 my $api = PcapTest::StandIn->new(certs => $certs,
     token => [ 'good-token', 'next-token' ],
     client_ca => $certs->file('wrong-ca.crt'),
+    store => sub {
+        my ($c, $r) = @_;
+
+        $c->event('stored', body => $r->{body});
+        $r->{method} eq 'DELETE' ? $c->reply(202, 'application/json', '{}')
+            : $c->problem(503, 'Full', 'no room');
+    },
     script => sub { $_[0]->usual(2, 10, 'complete') });
 my $home = work_dir() . '/home';
 my $secrets = qr/good-token|next-token|SECRET|PRIVATE KEY/;
@@ -146,6 +153,14 @@ is($run->{json}{packets}, 10, 'a capture');
 like(join(' ', cli_files($run)), qr/^k8s-web-\d+T\d+Z\.pcapng$/, 'its name');
 like($run->{stderr}, qr/^namespace web, context dev, as dev-user$/m,
     'says where');
+
+k8s([ '-n', 'web', '-l', 'a in (b, c)', 'web-0', '--store',
+    '--max-packets', '5' ]);
+is($run->{code}, 1, 'to storage') or diag($run->{stderr});
+is_deeply(JSON::PP::decode_json(($api->events('stored'))[-1]{body}),
+    { resolver => 'k8s', target => 'web', options => { format => 'pcapng',
+    selector => 'a in (b, c)', instance => ['web-0'], max_packets => '5' } },
+    'what is asked for then');
 
 # --- namespaces -------------------------------------------------------------
 

@@ -176,4 +176,39 @@ like($run->{stderr}, qr/holds the same token still/, 'an old file: with -v');
     token => $short, seconds => 2, enough => sub { 0 });
 is(scalar @puts, 0, 'written: nothing to tell');
 
+# --- a token that is refused when a cut stream is to go on ------------------
+
+my $api = PcapTest::StandIn->new(certs => $certs, token => sub {
+    $_[0]{api}->events('cut') ? 'next-token' : 'good-token' }, script => sub {
+    my ($c, $r) = @_;
+
+    return $c->usual(2, 10, 'complete')
+        if grep { $_->[0] eq 'continues' } @{ $r->{form} };
+
+    # longer than a token is taken for fresh
+    $c->begin();
+    $c->chunk(PcapTest::StandIn::head(2) . PcapTest::StandIn::packets(2, 4));
+    select undef, undef, undef, 1;
+    $c->event('cut');
+    $c->{s}->close();
+});
+
+$home = work_dir() . '/again';
+mkdir $home;
+counting($home, "echo '" . cred('good-token', 3600) . "'",
+    "echo '" . cred('next-token', 3600) . "'");
+spew("$home/config", "current-context: c\ncontexts: [{name: c, context:"
+    . " {user: u}}]\nusers: [{name: u, user: $user}]\n");
+$run = cli($api, [ 'k8s', '--json', '-v', '-o', 'x' ], env => {
+    KUBECONFIG => "$home/config", PCAP_TOKEN => undef,
+    PCAP_CLI_TIME_SCALE => 100 }, seconds => 30);
+is($run->{code}, 3, 'refused after a cut: a gap') or diag($run->{stderr});
+is($run->{json}{parts}, 2, 'refused after a cut: it goes on');
+is(runs($home), 2, 'refused after a cut: the plugin has run again');
+unlike($run->{stderr} . $run->{stdout}, qr/good-token|next-token/,
+    'refused after a cut: no secrets');
+is(scalar(() = $api->events('died')), 0,
+    'refused after a cut: asked nothing odd');
+$api->stop();
+
 finish();
