@@ -363,12 +363,11 @@ k8s_say(const k8s_t *k)
 }
 
 
-/* A 401 of the API may mean that the token ended just now: once more. */
+/* The token was got just now: a 401 at once is no reason to get another. */
 static cli_exit_t
 k8s_command(k8s_t *k)
 {
-    opt_t        opt;
-    cli_exit_t   code;
+    opt_t  opt;
 
     opt = *k->opt;
 
@@ -382,21 +381,7 @@ k8s_command(k8s_t *k)
         k->api.renew_ctx = k;
     }
 
-    k->api.again = k8s_login_can_renew(k) != 0;
-    code = k->command(&opt, &k->api, k->msg);
-
-    if (code != CLI_AGAIN) {
-        return code;
-    }
-
-    code = k8s_login_again(k);
-
-    if (code == CLI_OK) {
-        k->api.again = 0;
-        code = k->command(&opt, &k->api, k->msg);
-    }
-
-    return code;
+    return k->command(&opt, &k->api, k->msg);
 }
 
 

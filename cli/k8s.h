@@ -63,12 +63,10 @@ cli_exit_t k8s_run(const opt_t *opt, msg_t *msg, conf_command_t command);
  */
 cli_exit_t k8s_login(k8s_t *k);
 
-/* Would asking again help: is it from elsewhere, and not got just now? */
-int k8s_login_can_renew(const k8s_t *k);
-
 /*
- * The token was refused, or ends: another one, if there is one. CLI_OK;
- * CLI_DENIED: there is none; else a later try may help (told).
+ * The token (of a file or a plugin) was refused, or ends: another one, if it
+ * was not got just now. CLI_OK; CLI_DENIED: there is none; else a later try
+ * may help (told).
  */
 cli_exit_t k8s_login_again(k8s_t *k);
 

@@ -642,24 +642,14 @@ k8s_login(k8s_t *k)
 }
 
 
-int
-k8s_login_can_renew(const k8s_t *k)
-{
-    return (k->source == K8S_FILE || k->source == K8S_PLUGIN)
-           && capture_now() - k->fresh_ms >= login_scaled(LOGIN_FRESH_MS);
-}
-
-
 cli_exit_t
 k8s_login_again(k8s_t *k)
 {
     char         err[PCAPX_ERR_LEN];
     cli_exit_t   code;
 
-    if (!k8s_login_can_renew(k)) {
-        msg_error(k->msg, "the token is refused%s",
-                  k->source == K8S_FILE || k->source == K8S_PLUGIN
-                  ? ", though it is fresh" : "");
+    if (capture_now() - k->fresh_ms < login_scaled(LOGIN_FRESH_MS)) {
+        msg_error(k->msg, "the token is refused, though it is fresh");
         return CLI_DENIED;
     }
 
