@@ -42,7 +42,8 @@ my $nodes = join '', map { "pcap_api_kube_node node-$_ "
 my $conf = 'pcap_api on; pcap_api_agents /_pcap_agent;'
     . ' pcap_api_agent_ranges 127.0.0.0/8; pcap_api_kube_files on;'
     . " $nodes pcap_api_kube /_kube token=" . $kube->token_file() . ';';
-my $lab = lab(certs => $certs, nginx => { agent => { proxy_connect_timeout => '2s', proxy_read_timeout => '2s' },
+my $lab = lab(certs => $certs, nginx => {
+    agent => { proxy_connect_timeout => '2s', proxy_read_timeout => '2s' },
     http => "pcap_api_audit $log key=$key; pcap_api_drain_timeout 3s;",
     pcap => 'pcap_api_client_stall ' . limit(2) . 's;', server =>
     'pcap_api_client_stall ' . limit(2) . 's;' . $kube->location('/_kube')
