@@ -130,9 +130,12 @@ ngx_pcap_api_kube_read_cluster(ngx_pcap_api_ctx_t *ctx)
         }
     }
 
-    if (value->data != NULL
-        && !ngx_pcap_api_kube_name_fits(value->data, value->len,
-                                        NGX_PCAP_API_KUBE_NAME))
+    if (value->data == NULL) {
+        return NGX_OK;
+    }
+
+    if (!ngx_pcap_api_kube_name_fits(value->data, value->len,
+                                     NGX_PCAP_API_KUBE_NAME))
     {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
                                    "X-CLUSTER-ID is no name of a cluster");

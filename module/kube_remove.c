@@ -54,9 +54,8 @@ ngx_pcap_api_kube_file_uri(ngx_pcap_api_ctx_t *ctx, ngx_str_t *file,
 
     p = ngx_sprintf(uri->data, "/v1/files/%V/%V/", &ctx->kube.ns,
                     &ctx->kube.name);
-    p = (u_char *) ngx_escape_uri(p, file->data, file->len,
-                                  NGX_ESCAPE_URI_COMPONENT);
-    uri->len = p - uri->data;
+    (void) ngx_escape_uri(p, file->data, file->len, NGX_ESCAPE_URI_COMPONENT);
+    uri->len = p - uri->data + file->len + 2 * n;
 
     return NGX_OK;
 }
