@@ -21,8 +21,7 @@ use PcapTest::Manifest;
 my $top = root_dir();
 my $work = work_dir();
 my $json = JSON::PP->new->canonical;
-my @FILES = qw(namespaces rbac api agent agent-live network-policy
-    example-users);
+my @FILES = qw(namespaces rbac api agent network-policy example-users);
 my %docs = map { $_ => [ manifests_of(slurp("$top/k8s/$_.yaml")) ] } @FILES;
 my ($version) = slurp("$top/pcapx/version.h") =~
     /PCAP_VERSION\s+"([^"]+)"/;
@@ -113,7 +112,7 @@ my $api = find('api', 'Deployment');
 my $service = find('api', 'Service');
 my %policy = map { $_->{metadata}{name} => $_ } @{ $docs{'network-policy'} };
 
-for my $w ($api, find('agent', 'DaemonSet'), find('agent-live', 'DaemonSet')) {
+for my $w ($api, find('agent', 'DaemonSet')) {
     my $name = $w->{metadata}{name};
     my $labels = $json->encode($w->{spec}{template}{metadata}{labels});
     my $c = pod($w)->{containers}[0];
@@ -167,7 +166,7 @@ for my $probe (map { pod($api)->{containers}[0]{"${_}Probe"}{httpGet} }
 my ($env) = map { { map { $_->{name} => $_->{value} } @$_ } }
     pod($api)->{containers}[0]{env};
 
-for my $file (qw(agent agent-live)) {
+for my $file ('agent') {
     my $ds = find($file, 'DaemonSet');
     my ($label) = map { my $l = $ds->{spec}{template}{metadata}{labels};
         map { "$_=$l->{$_}" } sort keys %$l } 1;
