@@ -82,6 +82,15 @@ sub names
 }
 
 
+# Behind the answer.
+sub logs
+{
+    my ($what) = @_;
+
+    return wait_for(5, sub { slurp($agent->{log}) =~ $what });
+}
+
+
 # --- a list, a file ---------------------------------------------------------
 
 my ($status, $doc, $c) = ask(GET => '/v1/files/prod/web');
@@ -106,7 +115,7 @@ like($c->{head}, qr{^Content-Type: application/vnd\.tcpdump\.pcap\r$}m,
     'its type');
 like($c->{head}, qr{^Content-Length: 1024\r$}m, 'its length');
 is($c->{body}, $pcap . 'x' x 1000, 'its bytes');
-like(slurp($agent->{log}), qr/(?:ab){16}: files: prod\/web, a_eth0\.pcap: sent/,
+ok(logs(qr/(?:ab){16}: files: prod\/web, a_eth0\.pcap: sent/),
     'the log has it');
 
 ($status, undef, $c) = ask(GET => '/v1/files/prod/web/empty.pcap');
@@ -222,7 +231,7 @@ is($c->{body}, '', 'without a body');
 ok(!-e "$folder/prod/more/gone.pcap" && -d "$folder/prod/more",
     'the file, not the folder');
 is((ask(DELETE => '/v1/files/prod/more/gone.pcap'))[0], 404, 'and once more');
-like(slurp($agent->{log}), qr{removed prod/more/gone\.pcap for pcap-api},
+ok(logs(qr{removed prod/more/gone\.pcap for pcap-api}),
     'the log says by whom');
 
 

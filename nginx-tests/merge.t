@@ -99,11 +99,14 @@ for my $n (0, 1) {
 
 is(stop_child($_, 'INT'), 0, 'tcpdump ends') for @dumps;
 
-my $file = capture_ok($c, status => 'stopped');
+# a kernel or an agent that stands still for longer than is waited for makes
+# records late; with sanitizers, on a busy machine, that may be
+my $file = capture_ok($c, status => 'stopped', late => sanitized());
 my $v = verdicts_of($file);
 
 is($v->{api}{dropped}, 0, 'nothing dropped');
-is($v->{api}{late}, 0, 'nothing late');
+is($v->{api}{late}, strict_order($file), 'what is late is told');
+cmp_ok($v->{api}{late}, '<=', sanitized() ? 200 : 0, 'nothing late');
 
 for my $n (0, 1) {
     like(slurp(work_dir() . "/tcpdump$n.out"),

@@ -49,7 +49,8 @@ sub stored
 }
 
 
-# The capture once the store is done with it: as the API shows it.
+# The capture once the store is done with it, and its worker: as the API shows
+# it.
 sub wait_stored
 {
     my ($nginx, $id, %o) = @_;
@@ -60,7 +61,8 @@ sub wait_stored
         my $c = $nginx->fetch("/v1/captures/$id", %o);
 
         $doc = eval { decode_json($c->{body}) } || {};
-        return ($doc->{stored}{state} // '') !~ /^(?:waiting|running|)$/;
+        return ($doc->{stored}{state} // '') !~ /^(?:waiting|running|)$/
+            && $doc->{state} eq 'ended';
     }) or diag(encode_json($doc));
 
     return $doc;
