@@ -455,6 +455,13 @@ ngx_pcap_api_audit_say(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_audit_e event)
 {
     if (ctx->kube.name.len) {
+        if (ctx->kube.what == NGX_PCAP_API_KUBE_MERGED
+            && (event == NGX_PCAP_API_AUDIT_START
+                || event == NGX_PCAP_API_AUDIT_END))
+        {
+            ngx_pcap_api_audit_id(w, ctx->id);
+        }
+
         ngx_pcap_api_audit_who(w, ctx);
         ngx_pcap_api_audit_kube(w, ctx);
 

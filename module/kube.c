@@ -12,7 +12,7 @@
 
 
 #define NGX_PCAP_API_KUBE_TOKEN_MS  60000    /* then it is read again */
-#define NGX_PCAP_API_KUBE_URI       8192
+#define NGX_PCAP_API_KUBE_URI       20480    /* a selector encoded, and more */
 
 
 ngx_pcap_api_kube_ctx_t *
@@ -152,6 +152,11 @@ ngx_pcap_api_kube_ask(ngx_pcap_api_ctx_t *ctx, const char *method,
     kube->ask.uri.len = ngx_vslprintf(p, p + NGX_PCAP_API_KUBE_URI, fmt, args)
                         - p;
     va_end(args);
+
+    if (kube->ask.uri.len == NGX_PCAP_API_KUBE_URI) {
+        json_decref(body);
+        return NGX_ERROR;
+    }
 
     kube->method.data = (u_char *) method;
     kube->method.len = ngx_strlen(method);
@@ -309,6 +314,8 @@ ngx_pcap_api_kube_end(ngx_pcap_api_ctx_t *ctx)
     json_decref(ctx->kube.user);
     json_decref(ctx->kube.forwarder);
     json_decref(ctx->kube.object);
+    json_decref(ctx->kube.removed);
+    ctx->kube.removed = NULL;
     ctx->kube.user = NULL;
     ctx->kube.forwarder = NULL;
     ctx->kube.object = NULL;

@@ -14,6 +14,8 @@
 #define NGX_PCAP_API_KUBE_FILE       255     /* of a file's name */
 #define NGX_PCAP_API_KUBE_TOKEN      16384   /* of a service account's token */
 #define NGX_PCAP_API_KUBE_CAPTURE_MAX  (8 * 1024 * 1024)  /* as JSON */
+#define NGX_PCAP_API_KUBE_NODES      5000    /* of a PacketCapture */
+#define NGX_PCAP_API_KUBE_MISSING    1000    /* names that can be none */
 #define NGX_PCAP_API_KUBE_MS         5000    /* for all questions of a phase */
 
 typedef enum {
@@ -114,6 +116,7 @@ typedef struct {
     ngx_str_t                  ns;
     ngx_str_t                  name;
     json_t                    *object;       /* the PacketCapture */
+    json_t                    *removed;      /* its status.files, then */
     ngx_array_t                nodes;        /* ngx_pcap_api_kube_node_t */
     ngx_uint_t                 node;         /* that is at work; */
     ngx_uint_t                 index;        /* a file of it */
@@ -124,6 +127,7 @@ typedef struct {
     unsigned                   away:1;
     unsigned                   asked:1;      /* this phase has begun */
     unsigned                   reviewed:1;
+    unsigned                   told:1;       /* to the audit log */
 } ngx_pcap_api_kube_ctx_t;
 
 

@@ -26,6 +26,11 @@ ngx_pcap_api_kube_misses(ngx_pcap_api_ctx_t *ctx, ngx_str_t *node,
     u_char                       *p;
     ngx_pcap_api_kube_missing_t  *m;
 
+    if (ctx->kube.missing.nelts == NGX_PCAP_API_KUBE_MISSING) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_GATEWAY, "its status "
+                                   "has too many names that can be none");
+    }
+
     m = ngx_array_push(&ctx->kube.missing);
     p = ngx_pnalloc(ctx->request->pool, NGX_PCAP_API_KUBE_NAME
                                         + NGX_PCAP_API_KUBE_FILE);
@@ -90,6 +95,7 @@ ngx_pcap_api_kube_read_names(ngx_pcap_api_ctx_t *ctx,
 {
     size_t      i;
     json_t     *v;
+    ngx_int_t   rc;
     ngx_str_t   s;
 
     node->files = ngx_palloc(ctx->request->pool,
@@ -110,11 +116,12 @@ ngx_pcap_api_kube_read_names(ngx_pcap_api_ctx_t *ctx,
         if (ngx_pcap_api_kube_file_fits(&s)) {
             node->files[node->nfiles++] = s;
 
-        } else if (ngx_pcap_api_kube_misses(ctx, &node->node, &s,
-                       "this can be no name of a file")
-                   != NGX_OK)
-        {
-            return NGX_ERROR;
+        } else {
+            rc = ngx_pcap_api_kube_misses(ctx, &node->node, &s,
+                                          "this can be no name of a file");
+            if (rc != NGX_OK) {
+                return rc;
+            }
         }
     }
 
@@ -172,6 +179,12 @@ ngx_pcap_api_kube_read_node(ngx_pcap_api_ctx_t *ctx, json_t *item)
 
     if (why != NULL) {
         return ngx_pcap_api_kube_misses(ctx, &name, NULL, why);
+    }
+
+    if (ctx->kube.nodes.nelts == NGX_PCAP_API_KUBE_NODES) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_GATEWAY,
+                                   "its status has more than %d nodes",
+                                   NGX_PCAP_API_KUBE_NODES);
     }
 
     node = ngx_array_push(&ctx->kube.nodes);

@@ -104,7 +104,8 @@ ngx_pcap_api_kube_extra_key(ngx_pool_t *pool, u_char *p, size_t len)
     ngx_unescape_uri(&d, &s, len, 0);
     ngx_strlow(dst, dst, d - dst);
 
-    return d == dst ? NULL : json_stringn((char *) dst, d - dst);
+    return d == dst || ngx_strlchr(dst, d, '\0') != NULL
+           ? NULL : json_stringn((char *) dst, d - dst);
 }
 
 
@@ -241,6 +242,10 @@ ngx_pcap_api_kube_own_groups(json_t *user)
         {
             return NGX_ERROR;
         }
+    }
+
+    if (ngx_strcmp(name, "system:anonymous") == 0) {
+        return NGX_OK;
     }
 
     for (i = 0; i < json_array_size(groups); i++) {

@@ -144,6 +144,35 @@ ngx_pcap_api_kube_ask_pods(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 }
 
 
+/*
+ * What its certificate has to say. Another cluster tells us addresses: with the
+ * name of the cluster it tells none but those of its own agents.
+ */
+static ngx_int_t
+ngx_pcap_api_kube_tls_name(ngx_pcap_api_ctx_t *ctx, ngx_str_t *name)
+{
+    ngx_str_t  *base;
+
+    base = &ctx->conf->kube.api->platform.tls_name;
+
+    if (!ctx->kube.away) {
+        *name = *base;
+        return NGX_OK;
+    }
+
+    name->data = ngx_pnalloc(ctx->request->pool,
+                             ctx->kube.cluster.len + base->len + 1);
+    if (name->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    name->len = ngx_sprintf(name->data, "%V.%V", &ctx->kube.cluster, base)
+                - name->data;
+
+    return NGX_OK;
+}
+
+
 /* The pod of an agent: its node has one then, if it needs one. */
 static ngx_int_t
 ngx_pcap_api_kube_read_pod(ngx_pcap_api_ctx_t *ctx, json_t *pod)
@@ -187,10 +216,13 @@ ngx_pcap_api_kube_read_pod(ngx_pcap_api_ctx_t *ctx, json_t *pod)
                                        &addr_len))
     {
         t->addr.len = 0;
-        return ngx_pcap_api_kube_garbage(ctx);
+        return NGX_OK;                     /* it has none yet */
     }
 
-    t->tls_name = api->platform.tls_name;
+    if (ngx_pcap_api_kube_tls_name(ctx, &t->tls_name) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     t->unavailable = ngx_pcap_api_platform_in(ctx->conf->ranges->elts,
                          ctx->conf->ranges->nelts, addr, addr_len)
                      ? NULL

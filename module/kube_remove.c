@@ -103,6 +103,27 @@ ngx_pcap_api_kube_remove(ngx_pcap_api_ctx_t *ctx,
 }
 
 
+/* "files: NS/NAME/FILE: ..."; without FILE it is the folder that is not there. */
+static ngx_uint_t
+ngx_pcap_api_kube_has_gone(ngx_pcap_api_fetch_t *f)
+{
+    json_t      *doc;
+    ngx_uint_t   n;
+    const char  *p;
+
+    doc = ngx_pcap_api_platform_json(f);
+    p = json_string_value(json_object_get(doc, "detail"));
+
+    for (n = 0; p != NULL && *p; p++) {
+        n += *p == '/';
+    }
+
+    json_decref(doc);
+
+    return n >= 2;
+}
+
+
 /* What the agent said to it: NGX_OK, NGX_AGAIN or a refusal. */
 static ngx_int_t
 ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
@@ -121,7 +142,8 @@ ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
 
     if (f->answered && !f->unverified
         && (f->status == NGX_HTTP_NO_CONTENT
-            || f->status == NGX_HTTP_NOT_FOUND))
+            || (f->status == NGX_HTTP_NOT_FOUND
+                && ngx_pcap_api_kube_has_gone(f))))
     {
         rc = NGX_OK;
 
@@ -149,6 +171,14 @@ ngx_pcap_api_kube_remove_phase(ngx_http_request_t *r,
     ngx_pcap_api_kube_missing_t  *missing;
 
     kube = &ctx->kube;
+
+    if (!kube->told) {
+        kube->told = 1;
+
+        if (ngx_pcap_api_audit(ctx, NGX_PCAP_API_AUDIT_REMOVE) != NGX_OK) {
+            return ngx_pcap_api_unaudited(ctx, "removed");
+        }
+    }
 
     if (kube->missing.nelts) {
         missing = kube->missing.elts;
@@ -202,6 +232,15 @@ ngx_pcap_api_kube_ask_empty(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 
     files = json_object_get(json_object_get(ctx->kube.object, "status"),
                             "files");
+
+    if (ctx->kube.removed == NULL) {
+        ctx->kube.removed = json_deep_copy(files);
+
+    } else if (!json_equal(files, ctx->kube.removed)) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_CONFLICT, "the files are "
+                   "removed, their names are not: the capture has other "
+                   "files now");
+    }
 
     for (i = 0; i < json_array_size(files); i++) {
         if (json_object_set_new(json_array_get(files, i), "fileNames",

@@ -100,7 +100,10 @@ ngx_int_t ngx_pcap_api_kube_right_phase(ngx_http_request_t *r,
 /* As a phase: ctx->kube.object, nodes and missing. */
 ngx_int_t ngx_pcap_api_kube_capture_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
-/* A node, or a file of it (else NULL), that cannot be had; why is kept. */
+/*
+ * A node, or a file of it (else NULL), that cannot be had; why is kept. NGX_OK,
+ * NGX_ERROR or a refusal.
+ */
 ngx_int_t ngx_pcap_api_kube_misses(ngx_pcap_api_ctx_t *ctx, ngx_str_t *node,
     ngx_str_t *file, const char *why);
 

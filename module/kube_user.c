@@ -81,11 +81,14 @@ static ngx_int_t
 ngx_pcap_api_kube_identity(ngx_pcap_api_ctx_t *ctx, const char *name,
     size_t len)
 {
+    time_t                     exp;
     u_char                    *p, hash[32];
     ngx_pcap_api_identity_t   *id;
 
     id = &ctx->identity;
+    exp = id->exp;
     ngx_memzero(id, sizeof(ngx_pcap_api_identity_t));
+    id->exp = exp;                         /* of the token, whoever it is for */
 
     p = ngx_pnalloc(ctx->request->pool, 2 * NGX_PCAP_API_USER_LEN);
     if (p == NULL) {
@@ -218,13 +221,23 @@ ngx_pcap_api_kube_claims_user(ngx_pcap_api_ctx_t *ctx, json_t *claims,
     json_t *user)
 {
     ngx_int_t                  rc;
-    json_t                    *name, *groups, *sub;
+    json_t                    *name, *groups, *sub, *verified;
     ngx_pcap_api_kube_oidc_t  *oidc;
 
     oidc = &ctx->conf->kube.oidc;
 
     name = json_object_getn(claims, (char *) oidc->user_claim.data,
                             oidc->user_claim.len);
+
+    verified = json_object_get(claims, "email_verified");
+
+    if (verified != NULL && !json_is_true(verified)
+        && oidc->user_claim.len == 5
+        && ngx_strncmp(oidc->user_claim.data, "email", 5) == 0)
+    {
+        return ngx_pcap_api_unauthorized(ctx, "the email address of the "
+                                         "token is not verified");
+    }
 
     if (json_string_length(name) == 0) {
         return ngx_pcap_api_unauthorized(ctx, "the claim of the token that "

@@ -278,7 +278,7 @@ ngx_pcap_api_limits_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     limits = &ctx->conf->limits;
 
     if ((limits->reason & ((ngx_uint_t) 1 << ctx->resolver->number))
-        && opts->reason.len == 0)
+        && opts->reason.len == 0 && ctx->kube.what != NGX_PCAP_API_KUBE_MERGED)
     {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
                    "option \"reason\" has to be given for captures of %V: "
@@ -304,7 +304,10 @@ ngx_pcap_api_limits_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                                       NGX_PCAP_API_SET_PACKETS);
     }
 
-    return rc == NGX_OK ? ngx_pcap_api_check_snaplen(ctx) : rc;
+    /* files are as they are */
+
+    return rc == NGX_OK && ctx->kube.what != NGX_PCAP_API_KUBE_MERGED
+           ? ngx_pcap_api_check_snaplen(ctx) : rc;
 }
 
 

@@ -277,7 +277,7 @@ like(printed(KUBERNETES_SERVICE_HOST => 'api.test'),
     \ api\.test:6443;.*proxy_ssl_name\ kubernetes\.default\.svc;}sx,
     'a name is looked up by the name servers of the pod');
 like(printed(LOG_LEVEL => $_->[0]), qr/stderr $_->[1];/,
-    "LOG_LEVEL: $_->[0]") for [ trace => 'debug' ], [ DEBUG => 'debug' ],
+    "LOG_LEVEL: $_->[0]") for [ trace => 'info' ], [ DEBUG => 'info' ],
     [ Error => 'error' ], [ Fatal => 'crit' ], [ Panic => 'alert' ];
 like(printed("${_}_SERVICE_HOST" => '10.0.0.1', "${_}_PORT_443_TCP" => 'x'),
     qr/pcap_api_kube /, 'variables of a Service are nobody\'s')

@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP;
 use PcapTest::Agent;
+use PcapTest::Audit;
 use PcapTest::Kube;
 use PcapTest::Lab;
 
@@ -28,8 +29,11 @@ utf8::encode(my $umlaut = $names[2]);
 my %agent = map { $_ => PcapTest::Agent->new(certs => $certs, addr =>
     "127.1.0.$_", conf => { user => 'nobody', files_folder => $folder{$_} })
     } 1, 2;
+my $key = audit_key(work_dir() . '/key');
+my $audit = work_dir() . '/audit.log';
 my $lab = lab(certs => $certs, nginx => {
-    http => 'pcap_api_introspection_rate 1000 burst=10000;',
+    http => "pcap_api_introspection_rate 1000 burst=10000;"
+        . " pcap_api_audit $audit key=$key;",
     server => $kube->location('/_kube') . ' location / { pcap_api on;'
         . ' pcap_api_kube_files on; pcap_api_agent_ranges 127.1.0.0/24;'
         . " pcap_api_kube /_kube forward=/_kube_forward token=$token;"
@@ -119,6 +123,23 @@ problem_is(remove('cap'), 503, qr/files are removed, their names are not/,
     'four of them');
 $kube->conflicts(0);
 
+# somebody captures again meanwhile: what that left keeps its name
+files_are_there('cap');
+$kube->conflicts(1);
+$kube->change(sub { $_[0]{change} = { 'packetcaptures/status' => { delay => 1
+    } } });
+
+my $put = () = $kube->seen(qr{/status});
+
+$c = $nginx->get('/files/dev/cap', method => 'DELETE', token => 'ann',
+    no_wait => 1);
+ok(wait_for(5, sub { (() = $kube->seen(qr{/status})) > $put }), 'it is put');
+$kube->change(sub { push @{ $_[0]{clusters}{cluster}{captures}{'dev/cap'}
+    {status}{files}[0]{fileNames} }, 'new.pcap'; $_[0]{change} = {} });
+$c->read_end(10);
+problem_is($c, 409, qr/the capture has other files now/, 'other files');
+is(named('cap'), '4 3', 'their names stay');
+
 # --- what is not removed -----------------------------------------------------
 
 for my $state ('Capturing', 'Scheduled', 'WaitingForTraffic', 'Error') {
@@ -138,6 +159,13 @@ files_are_there('cap', files => [ map { [ $_, [ @names ], 'Finished' ] }
 problem_is(remove('cap'), 502, qr/node "node-9" .*no agent is known/,
     'a node without an agent');
 is(named('cap'), '3 3', 'all names stay');
+
+files_are_there('cap');
+rename "$folder{2}/dev", "$folder{2}/moved";
+problem_is(remove('cap'), 502, qr/node "node-2" .*refuses/,
+    'an agent without the folder of the capture');
+is(named('cap'), '3 3', 'all names stay');
+rename "$folder{2}/moved", "$folder{2}/dev";
 
 files_are_there('cap', files => [ [ 'node-1', [ '../other/a_cali1.pcap',
     '..', 'x/../../other/a_cali1.pcap', @names ], 'Finished' ] ]);
@@ -166,6 +194,20 @@ problem_is($nginx->fetch('/files/dev/cap', method => 'DELETE', token => 'ann',
     headers => [ [ 'X-Cluster-Id' => 'east' ] ]), 502,
     qr/no agent is known/, 'of another cluster');
 is(left('cap') =~ tr/:/:/, 6, 'nothing is removed here');
+
+# nor is an agent of here taken for one of there
+$kube->pod('tigera-packetcapture', 'agent-1', node => 'node-1', ip =>
+    '127.1.0.1', labels => { app => 'agent' }, cluster => 'east');
+problem_is($nginx->fetch('/files/dev/cap', method => 'DELETE', token => 'ann',
+    headers => [ [ 'X-Cluster-Id' => 'east' ] ]), 502,
+    qr/certificate is not the one expected/, 'an address of another cluster');
+is(left('cap') =~ tr/:/:/, 6, 'nothing is removed here');
+
+my @removals = grep { /"event":"remove"/ } split /\n/, slurp($audit);
+
+cmp_ok(scalar @removals, '>', 10, 'the audit log has each');
+like($removals[0], qr/"user":"ann".*"namespace":"dev","packetcapture":"cap"/,
+    'and what was removed');
 
 is_deeply([ grep { !/conflict/ } $kube->violations() ], [],
     'every question was a good one');
