@@ -103,7 +103,7 @@ ngx_pcap_api_kube_remove(ngx_pcap_api_ctx_t *ctx,
 }
 
 
-/* "files: NS/NAME/FILE: ..."; without FILE it is the folder that is not there. */
+/* "files: NS/NAME/FILE: ..."; without FILE the folder is not there. */
 static ngx_uint_t
 ngx_pcap_api_kube_has_gone(ngx_pcap_api_fetch_t *f)
 {
