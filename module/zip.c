@@ -418,6 +418,8 @@ ngx_pcap_api_zip_file(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
     p = &z->pull;
     node = ctx->kube.nodes.elts;
     node += z->node;
+    data = NULL;
+    len = 0;
 
     if (p->status == 0 && p->sr != NULL) {
         return NGX_AGAIN;
