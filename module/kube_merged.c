@@ -8,7 +8,8 @@
 #include "ngx_pcap_api_module.h"
 
 
-#define NGX_PCAP_API_KUBE_IFACES  256        /* of a node */
+#define NGX_PCAP_API_KUBE_IFACES      256    /* of a node, */
+#define NGX_PCAP_API_KUBE_ALL_IFACES  32768  /* and of all: some 7 MB */
 
 
 static ngx_int_t ngx_pcap_api_files_right(ngx_pcap_api_ctx_t *ctx,
@@ -74,7 +75,6 @@ ngx_pcap_api_kube_merged_begin(ngx_pcap_api_ctx_t *ctx)
                  - group->data;
     ctx->label = kube->name;
     ctx->resolver = &ngx_pcap_api_files_resolver;
-    ctx->max_ifaces = NGX_PCAP_API_KUBE_IFACES;
     ctx->max_clock_skew = 0;
 
     return NGX_OK;
@@ -93,6 +93,10 @@ ngx_pcap_api_kube_merged_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     if (ctx->kube.nodes.nelts == 0) {
         return ngx_pcap_api_answer(ctx, NGX_HTTP_NO_CONTENT, NULL);
     }
+
+    ctx->max_ifaces = ngx_min(NGX_PCAP_API_KUBE_IFACES,
+                              NGX_PCAP_API_KUBE_ALL_IFACES
+                              / ctx->kube.nodes.nelts);
 
     rc = ngx_pcap_api_agents_room(ctx, ctx->kube.nodes.nelts);
     if (rc != NGX_OK) {

@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP;
 use PcapTest::Agent;
+use PcapTest::Audit;
 use PcapTest::Kube;
 use PcapTest::Lab;
 use PcapTest::Pcapng ();
@@ -27,8 +28,14 @@ mkdir $folder{$_} for 1, 2;
 my %agent = map { $_ => PcapTest::Agent->new(certs => $certs, addr =>
     "127.1.0.$_", conf => { user => 'nobody', files_folder => $folder{$_} })
     } 1, 2;
+my $key = audit_key(work_dir() . '/key');
+my $audit = work_dir() . '/audit.log';
+
+# what captures have to say, and how they are cut, is nothing for files
 my $lab = lab(certs => $certs, nginx => {
-    http => 'pcap_api_introspection_rate 1000 burst=10000;',
+    http => 'pcap_api_introspection_rate 1000 burst=10000;'
+        . ' pcap_api_require_reason on; pcap_api_max_snaplen 40;'
+        . " pcap_api_audit $audit key=$key;",
     server => $kube->location('/_kube') . ' location / { pcap_api on;'
         . ' pcap_api_kube_files on; pcap_api_agent_ranges 127.1.0.0/24;'
         . " pcap_api_kube /_kube forward=/_kube_forward token=$token;"
@@ -101,6 +108,11 @@ is(join(' ', sort map { $_->{name} } @{ $file->{ifaces} }), join(' ', map {
     'an interface for each endpoint');
 like($c->header('content-disposition'), qr/filename="cap-\d+T\d+Z\.pcapng"/,
     'a name');
+
+my $id = $c->header('x-pcap-capture-id');
+
+like(slurp($audit), qr/"event":"$_","capture":"$id".*"packetcapture":"cap"/,
+    "the audit log has its $_, with its id") for qw(start end);
 
 my $saved = spew(work_dir() . '/merged.pcapng', $c->{body});
 
