@@ -233,9 +233,12 @@ ngx_pcap_api_kube_read_pod(ngx_pcap_api_ctx_t *ctx, json_t *pod)
 }
 
 
-ngx_int_t
-ngx_pcap_api_kube_read_more(ngx_pcap_api_ctx_t *ctx, json_t *doc,
-    ngx_uint_t pages)
+/*
+ * The text that asks for the next part of a list as ctx->kube.more, empty at
+ * its end.
+ */
+static ngx_int_t
+ngx_pcap_api_kube_read_more(ngx_pcap_api_ctx_t *ctx, json_t *doc)
 {
     size_t   len;
     json_t  *v;
@@ -248,7 +251,7 @@ ngx_pcap_api_kube_read_more(ngx_pcap_api_ctx_t *ctx, json_t *doc,
         return NGX_OK;
     }
 
-    if (len > 2048 || ++ctx->kube.tries == pages) {
+    if (len > 2048 || ++ctx->kube.tries == NGX_PCAP_API_KUBE_PAGES) {
         return ngx_pcap_api_kube_failed(ctx, "its list of pods does not "
                                         "end");
     }
@@ -265,30 +268,44 @@ ngx_pcap_api_kube_read_more(ngx_pcap_api_ctx_t *ctx, json_t *doc,
 }
 
 
+ngx_int_t
+ngx_pcap_api_kube_read_list(ngx_pcap_api_ctx_t *ctx, json_t *doc,
+    ngx_int_t (*read)(ngx_pcap_api_ctx_t *ctx, json_t *item))
+{
+    size_t      i;
+    json_t     *items;
+    ngx_int_t   rc;
+
+    items = json_object_get(doc, "items");
+
+    if (!json_is_array(items)) {
+        return ngx_pcap_api_kube_garbage(ctx);
+    }
+
+    for (i = 0; i < json_array_size(items); i++) {
+        rc = read(ctx, json_array_get(items, i));
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    rc = ngx_pcap_api_kube_read_more(ctx, doc);
+
+    return rc == NGX_OK && ctx->kube.more.len ? NGX_DECLINED : rc;
+}
+
+
 static ngx_int_t
 ngx_pcap_api_kube_take_pods(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
-    size_t      i;
-    json_t     *doc, *items;
+    json_t     *doc;
     ngx_int_t   rc;
 
     rc = ngx_pcap_api_kube_answer(ctx, &doc);
 
     if (rc == NGX_OK) {
-        items = json_object_get(doc, "items");
-
-        if (!json_is_array(items)) {
-            rc = ngx_pcap_api_kube_garbage(ctx);
-        }
-
-        for (i = 0; rc == NGX_OK && i < json_array_size(items); i++) {
-            rc = ngx_pcap_api_kube_read_pod(ctx, json_array_get(items, i));
-        }
-
-        if (rc == NGX_OK) {
-            rc = ngx_pcap_api_kube_read_more(ctx, doc,
-                                             NGX_PCAP_API_KUBE_PAGES);
-        }
+        rc = ngx_pcap_api_kube_read_list(ctx, doc,
+                                         ngx_pcap_api_kube_read_pod);
 
     } else if (rc == NGX_DECLINED) {
         rc = ngx_pcap_api_kube_garbage(ctx);
@@ -296,7 +313,7 @@ ngx_pcap_api_kube_take_pods(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 
     json_decref(doc);
 
-    return rc == NGX_OK && ctx->kube.more.len ? NGX_DECLINED : rc;
+    return rc;
 }
 
 

@@ -116,11 +116,11 @@ ngx_pcap_api_kube_node_t *ngx_pcap_api_kube_node_of(ngx_pcap_api_ctx_t *ctx,
 ngx_int_t ngx_pcap_api_kube_arg(ngx_pcap_api_ctx_t *ctx, const char *name,
     ngx_str_t *value, ngx_str_t *arg);
 /*
- * The text that asks for the next part of a list as ctx->kube.more, empty at
- * its end; of so many parts at most.
+ * Reads each item of a list. As take(): NGX_DECLINED when there is more, which
+ * ctx->kube.more asks for; a list of 100 parts does not end.
  */
-ngx_int_t ngx_pcap_api_kube_read_more(ngx_pcap_api_ctx_t *ctx, json_t *doc,
-    ngx_uint_t pages);
+ngx_int_t ngx_pcap_api_kube_read_list(ngx_pcap_api_ctx_t *ctx, json_t *doc,
+    ngx_int_t (*read)(ngx_pcap_api_ctx_t *ctx, json_t *item));
 
 /* As a phase: each node has a target, which may be unavailable. */
 ngx_int_t ngx_pcap_api_kube_nodes_phase(ngx_http_request_t *r,

@@ -13,7 +13,6 @@
 
 #define NGX_PCAP_API_K8S_PODS_MAX  (8 * 1024 * 1024)
 #define NGX_PCAP_API_K8S_PODS      200       /* of one answer */
-#define NGX_PCAP_API_K8S_PAGES     100
 
 
 /* A pod, in ask->data's list. */
@@ -231,13 +230,14 @@ ngx_pcap_api_k8s_set_ip(ngx_pcap_api_k8s_ctx_t *k8s, json_t *ip)
 
 /* One of those that the selector finds. */
 static ngx_int_t
-ngx_pcap_api_k8s_read_pod(ngx_pcap_api_ctx_t *ctx,
-    ngx_pcap_api_k8s_ctx_t *k8s, json_t *doc)
+ngx_pcap_api_k8s_read_pod(ngx_pcap_api_ctx_t *ctx, json_t *doc)
 {
-    char         err[PCAPX_ERR_LEN];
-    json_t      *meta, *spec, *status;
-    const char  *name, *uid, *node, *phase;
+    char                     err[PCAPX_ERR_LEN];
+    json_t                  *meta, *spec, *status;
+    const char              *name, *uid, *node, *phase;
+    ngx_pcap_api_k8s_ctx_t  *k8s;
 
+    k8s = ctx->asks[ngx_pcap_api_k8s_resolver.number].data;
     meta = json_object_get(doc, "metadata");
     spec = json_object_get(doc, "spec");
     status = json_object_get(doc, "status");
@@ -282,30 +282,13 @@ ngx_pcap_api_k8s_read_pod(ngx_pcap_api_ctx_t *ctx,
 static ngx_int_t
 ngx_pcap_api_k8s_take_pods(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 {
-    size_t                   i;
-    json_t                  *doc, *items;
-    ngx_int_t                rc;
-    ngx_pcap_api_k8s_ctx_t  *k8s;
+    json_t     *doc;
+    ngx_int_t   rc;
 
-    k8s = ctx->asks[ngx_pcap_api_k8s_resolver.number].data;
     rc = ngx_pcap_api_kube_answer(ctx, &doc);
 
     if (rc == NGX_OK) {
-        items = json_object_get(doc, "items");
-
-        if (!json_is_array(items)) {
-            rc = ngx_pcap_api_kube_garbage(ctx);
-        }
-
-        for (i = 0; rc == NGX_OK && i < json_array_size(items); i++) {
-            rc = ngx_pcap_api_k8s_read_pod(ctx, k8s,
-                                           json_array_get(items, i));
-        }
-
-        if (rc == NGX_OK) {
-            rc = ngx_pcap_api_kube_read_more(ctx, doc,
-                                             NGX_PCAP_API_K8S_PAGES);
-        }
+        rc = ngx_pcap_api_kube_read_list(ctx, doc, ngx_pcap_api_k8s_read_pod);
 
     } else if (rc == NGX_DECLINED) {
         rc = ask->fetch.status == NGX_HTTP_UNAUTHORIZED
@@ -323,7 +306,7 @@ ngx_pcap_api_k8s_take_pods(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 
     json_decref(doc);
 
-    return rc == NGX_OK && ctx->kube.more.len ? NGX_DECLINED : rc;
+    return rc;
 }
 
 
