@@ -1,33 +1,28 @@
 /*
- * store/quota.c: see quota.h. Everything is read and written by C11 atomics
- * in their strictest order: a child that sees the bytes of another one sees
- * them as they were asked for. What the store changes it changes between two
- * steps of a counter: who sums up meanwhile does it again.
+ * store/quota.c: see quota.h. A lock in the shared memory keeps each change
+ * and each sum in one piece. It is robust: a process that is killed with it
+ * leaves it to the next one. A child changes one word at a time, which is
+ * whole whenever it dies; with the store, which changes more, all of it ends.
  */
 
-#include <stdatomic.h>
+#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "quota.h"
 
 
-/* A change takes no time; a store that was killed in one never ends it. */
-#define QUOTA_TRIES  100
-#define QUOTA_WAIT_US  1000
-
-
 typedef struct {
-    _Atomic uint64_t   owner;        /* 0: the slot is free */
-    _Atomic uint64_t   rest;         /* of this owner */
-    _Atomic uint64_t   bytes;        /* of this capture */
-    _Atomic uint64_t   written;      /* of these, in its file */
+    uint64_t           owner;        /* 0: the slot is free */
+    uint64_t           rest;         /* of this owner */
+    uint64_t           bytes;        /* of this capture */
+    uint64_t           written;      /* of these, in its file */
 } quota_slot_t;
 
 typedef struct {
-    _Atomic uint64_t   changes;      /* odd: one is being made */
-    _Atomic uint64_t   rest;         /* of all */
+    pthread_mutex_t    lock;
+    uint64_t           rest;         /* of all */
     quota_slot_t       slots[];
 } quota_map_t;
 
@@ -40,13 +35,17 @@ struct quota_s {
 };
 
 
-static quota_answer_t quota_judge(const quota_t *q, const quota_slot_t *s);
+static void quota_lock(const quota_t *q);
+static void quota_unlock(const quota_t *q);
+static uint64_t quota_sum(const quota_t *q, uint64_t owner);
 
 
 quota_t *
 quota_new(unsigned slots, uint64_t max, uint64_t max_owner)
 {
-    quota_t  *q;
+    int                  rc;
+    quota_t             *q;
+    pthread_mutexattr_t  attr;
 
     q = calloc(1, sizeof(*q));
     if (q == NULL) {
@@ -62,6 +61,17 @@ quota_new(unsigned slots, uint64_t max, uint64_t max_owner)
 
     if (q->map == MAP_FAILED) {
         free(q);
+        return NULL;
+    }
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    rc = pthread_mutex_init(&q->map->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+
+    if (rc != 0) {
+        quota_free(q);
         return NULL;
     }
 
@@ -82,24 +92,29 @@ quota_free(quota_t *q)
 int
 quota_take(quota_t *q, uint64_t owner, uint64_t bytes)
 {
+    int            slot;
     unsigned       i;
     quota_slot_t  *s;
+
+    slot = -1;
+    quota_lock(q);
 
     for (i = 0; i < q->n; i++) {
         s = &q->map->slots[i];
 
         if (s->owner == 0) {
-            q->map->changes++;
             s->rest = 0;
             s->bytes = bytes;
             s->written = 0;
             s->owner = owner;
-            q->map->changes++;
-            return (int) i;
+            slot = (int) i;
+            break;
         }
     }
 
-    return -1;
+    quota_unlock(q);
+
+    return slot;
 }
 
 
@@ -110,7 +125,7 @@ quota_give(quota_t *q, int slot)
     quota_slot_t  *s, *other;
 
     s = &q->map->slots[slot];
-    q->map->changes++;
+    quota_lock(q);
     q->map->rest += s->bytes;
 
     for (i = 0; i < q->n; i++) {
@@ -122,16 +137,16 @@ quota_give(quota_t *q, int slot)
     }
 
     s->owner = 0;
-    q->map->changes++;
+    quota_unlock(q);
 }
 
 
 void
 quota_rest(quota_t *q, uint64_t all)
 {
-    q->map->changes++;
+    quota_lock(q);
     q->map->rest = all;
-    q->map->changes++;
+    quota_unlock(q);
 }
 
 
@@ -140,7 +155,7 @@ quota_rest_owner(quota_t *q, uint64_t owner, uint64_t bytes)
 {
     unsigned  i;
 
-    q->map->changes++;
+    quota_lock(q);
 
     for (i = 0; i < q->n; i++) {
         if (q->map->slots[i].owner == owner) {
@@ -148,82 +163,100 @@ quota_rest_owner(quota_t *q, uint64_t owner, uint64_t bytes)
         }
     }
 
-    q->map->changes++;
+    quota_unlock(q);
 }
 
 
 quota_answer_t
 quota_ask(quota_t *q, int slot, uint64_t n)
 {
-    unsigned         i;
-    uint64_t         changes;
     quota_slot_t    *s;
     quota_answer_t   answer;
 
     s = &q->map->slots[slot];
-    s->bytes += n;
+    quota_lock(q);
 
-    for (i = 0; i < QUOTA_TRIES; i++) {
-        changes = q->map->changes;
-        answer = quota_judge(q, s);
+    if (quota_sum(q, s->owner) + s->rest + n > q->max_owner) {
+        answer = QUOTA_OWNER;
 
-        if (changes % 2 == 0 && changes == q->map->changes) {
-            break;
-        }
+    } else if (quota_sum(q, 0) + q->map->rest + n > q->max) {
+        answer = QUOTA_ALL;
 
-        usleep(QUOTA_WAIT_US);
+    } else {
+        answer = QUOTA_FREE;
+        s->bytes += n;
     }
 
-    if (answer != QUOTA_FREE) {
-        s->bytes -= n;
-    }
+    quota_unlock(q);
 
     return answer;
-}
-
-
-static quota_answer_t
-quota_judge(const quota_t *q, const quota_slot_t *s)
-{
-    uint64_t  sum;
-
-    sum = quota_running(q, s->owner);
-
-    if (sum + s->rest > q->max_owner) {
-        return QUOTA_OWNER;
-    }
-
-    sum = quota_running(q, 0);
-
-    return sum + q->map->rest > q->max ? QUOTA_ALL : QUOTA_FREE;
 }
 
 
 void
 quota_set(quota_t *q, int slot, uint64_t bytes)
 {
+    quota_lock(q);
     q->map->slots[slot].bytes = bytes;
+    quota_unlock(q);
 }
 
 
 void
 quota_wrote(quota_t *q, int slot, uint64_t bytes)
 {
+    quota_lock(q);
     q->map->slots[slot].written = bytes;
+    quota_unlock(q);
 }
 
 
 uint64_t
 quota_written(const quota_t *q, int slot)
 {
-    return q->map->slots[slot].written;
+    uint64_t  bytes;
+
+    quota_lock(q);
+    bytes = q->map->slots[slot].written;
+    quota_unlock(q);
+
+    return bytes;
 }
 
 
 uint64_t
 quota_running(const quota_t *q, uint64_t owner)
 {
-    uint64_t             owned, sum;
+    uint64_t  sum;
+
+    quota_lock(q);
+    sum = quota_sum(q, owner);
+    quota_unlock(q);
+
+    return sum;
+}
+
+
+static void
+quota_lock(const quota_t *q)
+{
+    if (pthread_mutex_lock(&q->map->lock) == EOWNERDEAD) {
+        pthread_mutex_consistent(&q->map->lock);
+    }
+}
+
+
+static void
+quota_unlock(const quota_t *q)
+{
+    pthread_mutex_unlock(&q->map->lock);
+}
+
+
+static uint64_t
+quota_sum(const quota_t *q, uint64_t owner)
+{
+    uint64_t             sum;
     unsigned             i;
     const quota_slot_t  *s;
 
@@ -231,9 +264,8 @@ quota_running(const quota_t *q, uint64_t owner)
 
     for (i = 0; i < q->n; i++) {
         s = &q->map->slots[i];
-        owned = s->owner;
 
-        if (owned != 0 && (owner == 0 || owned == owner)) {
+        if (s->owner != 0 && (owner == 0 || s->owner == owner)) {
             sum += s->bytes;
         }
     }

@@ -5,8 +5,9 @@
  * store alone gives slots away and writes what rests; the child of a slot
  * writes its bytes.
  *
- * A child asks before it writes. It adds first and looks then, so two at once
- * can never both get the last bytes.
+ * A child asks before it writes; two at once never both get the last bytes. An
+ * answer waits for whoever changes something just then, however long the
+ * machine keeps that one from going on.
  *
  * A slot also tells how far the file of its capture is written, which is less
  * than what was asked for: whoever uploads it goes by that.

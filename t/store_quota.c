@@ -3,6 +3,9 @@
  * quota, whoever asks at once, and all of it can be had.
  */
 
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +16,14 @@
 #define PROCESSES  8
 #define QUOTA      1000003
 #define MOVES      20000
+#define KILLS      300
+
+
+/* In memory that two processes share. */
+typedef struct {
+    _Atomic unsigned   n;
+    _Atomic int        stop;
+} asked_t;
 
 
 static void
@@ -99,80 +110,140 @@ together(void)
 }
 
 
-/* Slots come and go while another process asks for one byte too many. */
+/*
+ * Another process asks for one byte and gets the same answer each time, while
+ * this one moves slots; until both have done enough of it, or it was another.
+ */
 
 static void
-moved(void)
+against(quota_t *q, int slot, quota_answer_t answer, void (*move)(quota_t *),
+    const char *name)
 {
-    int       slot, status;
-    pid_t     pid;
-    quota_t  *q;
-    unsigned  i, n;
+    int         status;
+    pid_t       pid;
+    unsigned    n;
+    asked_t    *asked;
 
-    q = quota_new(2, QUOTA, 100);
-    slot = quota_take(q, 1, 0);
-    (void) quota_take(q, 1, 100);
+    asked = mmap(NULL, sizeof(*asked), PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid = fork();
 
     if (pid == 0) {
-        for (i = 0; i < MOVES; i++) {
-            if (quota_ask(q, slot, 1) != QUOTA_OWNER) {
+        for ( ; asked->stop == 0; asked->n++) {
+            if (quota_ask(q, slot, 1) != answer) {
                 _exit(1);
+            }
+
+            if (answer == QUOTA_FREE) {
+                quota_set(q, slot, 0);
             }
         }
 
         _exit(0);
     }
 
-    for (n = 0; waitpid(pid, &status, WNOHANG) == 0; n++) {
-        quota_give(q, 1 - slot);
-        (void) quota_take(q, 1, 100);
-        quota_rest_owner(q, 1, 0);
+    for (n = 0; n < MOVES || asked->n < MOVES; n++) {
+        if (waitpid(pid, &status, WNOHANG) != 0) {
+            break;
+        }
+
+        move(q);
     }
 
-    ok(status == 0 && n > 10, "what moves is always counted");
+    if (n >= MOVES && asked->n >= MOVES) {
+        asked->stop = 1;
+        waitpid(pid, &status, 0);
+    }
 
+    ok(asked->stop && status == 0, "%s (%u moves, %u answers)", name, n,
+       asked->n);
+
+    munmap(asked, sizeof(*asked));
     quota_free(q);
 }
 
 
-/* One that just fits is not refused because something moves. */
+static void
+move_full(quota_t *q)
+{
+    quota_give(q, 1);
+    (void) quota_take(q, 1, 100);
+    quota_rest_owner(q, 1, 0);
+}
+
 
 static void
-twice(void)
+move_out(quota_t *q)
 {
-    int       slot, status;
-    pid_t     pid;
+    quota_set(q, 1, 100);
+    quota_give(q, 1);
+    quota_rest_owner(q, 1, 0);
+    quota_rest(q, 0);
+    (void) quota_take(q, 1, 0);
+}
+
+
+/* One byte too many; one that just fits. */
+
+static void
+moved(void)
+{
     quota_t  *q;
-    unsigned  i, n;
+
+    q = quota_new(2, QUOTA, 100);
+    (void) quota_take(q, 1, 0);
+    (void) quota_take(q, 1, 100);
+    against(q, 0, QUOTA_OWNER, move_full, "what moves is always counted");
 
     q = quota_new(2, QUOTA, 101);
-    slot = quota_take(q, 1, 0);
     (void) quota_take(q, 1, 0);
-    pid = fork();
+    (void) quota_take(q, 1, 0);
+    against(q, 0, QUOTA_FREE, move_out, "nothing is counted twice");
+}
 
-    if (pid == 0) {
-        for (i = 0; i < MOVES / 10; i++) {
-            if (quota_ask(q, slot, 1) != QUOTA_FREE) {
-                _exit(1);
+
+/* Whoever is killed while he asks leaves no lock and no half sum. */
+
+static void
+killed(void)
+{
+    int          slot;
+    pid_t        pid;
+    quota_t     *q;
+    unsigned     i;
+    asked_t     *asked;
+
+    q = quota_new(1, QUOTA, QUOTA);
+    slot = quota_take(q, 1, 0);
+    asked = mmap(NULL, sizeof(*asked), PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    for (i = 0; i < KILLS; i++) {
+        asked->n = 0;
+        pid = fork();
+
+        if (pid == 0) {
+            for ( ;; asked->n++) {
+                (void) quota_ask(q, slot, 7);
+                quota_set(q, slot, 0);
             }
-
-            quota_set(q, slot, 0);
         }
 
-        _exit(0);
+        while (asked->n < 10 + i) {
+            sched_yield();
+        }
+
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+
+        if (quota_running(q, 0) % 7 != 0) {
+            break;
+        }
     }
 
-    for (n = 0; waitpid(pid, &status, WNOHANG) == 0; n++) {
-        quota_set(q, 1 - slot, 100);
-        quota_give(q, 1 - slot);
-        quota_rest_owner(q, 1, 0);
-        quota_rest(q, 0);
-        (void) quota_take(q, 1, 0);
-    }
+    ok(i == KILLS, "%u were killed while they asked", i);
 
-    ok(status == 0 && n > 10, "nothing is counted twice");
-
+    munmap(asked, sizeof(*asked));
     quota_free(q);
 }
 
@@ -183,7 +254,7 @@ main(void)
     alone();
     together();
     moved();
-    twice();
+    killed();
 
     return tap_done();
 }
