@@ -130,7 +130,7 @@ capture_open_container(capture_t *c, const conf_t *conf,
         return -1;
     }
 
-    rc = conf->containers == CONF_CONTAINERS_NETNS
+    rc = ct->inside
          ? capture_open_inside(c, conf, req, ct, why)
          : capture_open_pair(c, conf, req, ct, why);
 

@@ -23,6 +23,7 @@
 
 static void check_add(check_t *check, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+static void check_folder(check_t *check, const char *key, const char *path);
 static void check_off_file(const conf_t *conf, check_t *check);
 static void check_files(const conf_t *conf, check_t *check);
 static int check_access(const conf_t *conf);
@@ -48,7 +49,7 @@ check_warnings(const conf_t *conf, check_t *check)
                   conf->interface_default);
     }
 
-    if (conf->containers != CONF_CONTAINERS_OFF
+    if ((conf->containers != CONF_CONTAINERS_OFF || conf->cri != CONF_CRI_OFF)
         && !policy_interface(conf, conf->container_interface))
     {
         check_add(check, "container_interface: %.60s is not among "
@@ -56,6 +57,8 @@ check_warnings(const conf_t *conf, check_t *check)
                   "interface are refused", conf->container_interface);
     }
 
+    check_folder(check, "cri_state_folder", conf->cri_state_folder);
+    check_folder(check, "cri_netns_folder", conf->cri_netns_folder);
     check_off_file(conf, check);
     check_files(conf, check);
     check_listen(conf, check);
@@ -74,6 +77,20 @@ check_add(check_t *check, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(check->text[check->n++], CHECK_LEN, fmt, ap);
     va_end(ap);
+}
+
+
+/* Only who may look can say that it is not there. */
+
+static void
+check_folder(check_t *check, const char *key, const char *path)
+{
+    if (path && access(path, F_OK) != 0
+        && (errno == ENOENT || errno == ENOTDIR))
+    {
+        check_add(check, "%s: there is no %.300s: every capture in a pod is "
+                  "refused", key, path);
+    }
 }
 
 

@@ -10,7 +10,7 @@
 #include "log.h"
 
 
-#define CHECK_MAX       6      /* warnings that there can be */
+#define CHECK_MAX       8      /* warnings that there can be */
 #define CHECK_LEN       512
 #define CHECK_LIST_LEN  300
 

@@ -53,6 +53,8 @@ static int conf_flag(conf_t *conf, const char *name, const char *value,
 static int conf_file(conf_t *conf, const char *path, char *err);
 static int conf_keys_of(conf_t *conf, json_t *root, const char *path,
     char *err);
+static int conf_group(conf_t *conf, const char *group, json_t *values,
+    const char *path, char *err);
 static int conf_json(conf_t *conf, const conf_key_t *k, const json_t *value,
     char *err);
 static int conf_set(conf_t *conf, const conf_key_t *k, const char *value,
@@ -74,6 +76,9 @@ static const conf_key_t *conf_find(const char *key);
 #define MIB  (UINT64_C(1) << 20)
 
 #define CONF_FLAG_LEN  48
+
+/* Its keys may be given as one object. */
+#define CONF_GROUP     "cri"
 
 
 static const conf_key_t  conf_keys[] = {
@@ -169,6 +174,15 @@ static const conf_key_t  conf_keys[] = {
 
     { "files_folder", CONF_TEXT, offsetof(conf_t, files_folder), 0, 0, 0,
       NULL, "files captured before, NAMESPACE/NAME/FILE below it" },
+
+    { "cri_runtime", CONF_TEXT, offsetof(conf_t, cri_runtime), 0, 0, 0,
+      "off", "of a Kubernetes node: off, containerd or cri-o" },
+
+    { "cri_state_folder", CONF_TEXT, offsetof(conf_t, cri_state_folder), 0,
+      0, 0, NULL, "where it keeps its sandboxes" },
+
+    { "cri_netns_folder", CONF_TEXT, offsetof(conf_t, cri_netns_folder), 0,
+      0, 0, NULL, "where it mounts their name spaces" },
 
     { "log_level", CONF_TEXT, offsetof(conf_t, log_level), 0, 0, 0, "info",
       "error, warn, info or debug" },
@@ -391,11 +405,54 @@ conf_keys_of(conf_t *conf, json_t *root, const char *path, char *err)
     const conf_key_t  *k;
 
     json_object_foreach(root, key, value) {
+        if (strcmp(key, CONF_GROUP) == 0) {
+            if (conf_group(conf, key, value, path, err) != 0) {
+                return -1;
+            }
+
+            continue;
+        }
+
         k = conf_find(key);
 
         if (k == NULL) {
             snprintf(err, CONF_ERR_LEN, "%.200s: unknown key \"%.60s\"", path,
                      key);
+            return -1;
+        }
+
+        if (conf_json(conf, k, value, err) != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* "cri": {"runtime": ...} is "cri_runtime": ... */
+
+static int
+conf_group(conf_t *conf, const char *group, json_t *values, const char *path,
+    char *err)
+{
+    char               name[CONF_FLAG_LEN];
+    json_t            *value;
+    const char        *key;
+    const conf_key_t  *k;
+
+    if (!json_is_object(values)) {
+        snprintf(err, CONF_ERR_LEN, "%s: must be an object", group);
+        return -1;
+    }
+
+    json_object_foreach(values, key, value) {
+        snprintf(name, sizeof(name), "%s_%s", group, key);
+        k = conf_find(name);
+
+        if (k == NULL) {
+            snprintf(err, CONF_ERR_LEN, "%.200s: unknown key \"%s.%.60s\"",
+                     path, group, key);
             return -1;
         }
 
@@ -677,7 +734,11 @@ conf_check(conf_t *conf, char *err)
         return -1;
     }
 
-    return conf_policy(conf, err) == 0 ? conf_containers(conf, err) : -1;
+    if (conf_policy(conf, err) != 0 || conf_containers(conf, err) != 0) {
+        return -1;
+    }
+
+    return conf_cri(conf, err);
 }
 
 

@@ -22,6 +22,10 @@
  */
 #define CONF_METADATA      "/var/vcap/data/container-metadata/store.json"
 
+/* Where the network namespaces of pods are mounted (containerd
+ * internal/cri/server/sandbox_run.go, CRI-O's namespaces_dir). */
+#define CONF_NETNS_FOLDER  "/run/netns"
+
 /* How captures in containers are done, if at all. */
 
 typedef enum {
@@ -29,6 +33,14 @@ typedef enum {
     CONF_CONTAINERS_NETNS,               /* inside of its network namespace */
     CONF_CONTAINERS_VETH                 /* host side of its pair */
 } conf_containers_t;
+
+/* The container runtime of a Kubernetes node, for captures in pods. */
+
+typedef enum {
+    CONF_CRI_OFF = 0,
+    CONF_CRI_CONTAINERD,
+    CONF_CRI_CRIO
+} conf_cri_t;
 
 typedef struct {
     char       *text[CONF_MAX_NAMES];
@@ -46,6 +58,9 @@ typedef struct {
     char       *container_mode;
     char       *container_interface;     /* for requests that name none */
     char       *container_metadata;      /* NULL: none, the API is believed */
+    char       *cri_runtime;
+    char       *cri_state_folder;        /* NULL: no captures in pods */
+    char       *cri_netns_folder;
     char       *exclude_filter;          /* NULL: none */
     char       *off_file;                /* NULL: none */
     char       *files_folder;            /* NULL: none are served */
@@ -55,6 +70,7 @@ typedef struct {
     conf_list_t  container_netns_paths;  /* with HANDLE in them */
     conf_list_t  container_state_paths;
     conf_containers_t  containers;       /* container_mode, parsed */
+    conf_cri_t  cri;                     /* cri_runtime, parsed */
     uint64_t    buffer_bytes;            /* ring of one interface */
     uint64_t    buffer_bytes_total;      /* all rings of all captures */
     uint64_t    max_captures;
@@ -92,6 +108,18 @@ int conf_containers(conf_t *conf, char *err);
 
 /* The name of a mode, as container_mode has it. */
 const char *conf_containers_name(conf_containers_t mode);
+
+/*
+ * Checks the keys for pods and fills in the folders of the runtime where none
+ * are named. Part of conf_load().
+ */
+int conf_cri(conf_t *conf, char *err);
+
+/* The name of a runtime, as cri_runtime has it. */
+const char *conf_cri_name(conf_cri_t cri);
+
+/* Are there captures for which a network namespace is entered? 1 or 0. */
+int conf_enters(const conf_t *conf);
 
 /* The lines of --help on stdout. */
 void conf_help(void);

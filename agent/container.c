@@ -1,7 +1,7 @@
 /*
  * agent/container.c: see container.h. Whose the container is stands in
- * owner.c, where its namespace is in whereabouts.c; here they are put
- * together, compared, and left again.
+ * owner.c, where its namespace is in whereabouts.c, and in pod.c that of a
+ * pod; here they are put together, compared, and left again.
  */
 
 #include <errno.h>
@@ -25,8 +25,12 @@ container_init(container_t *ct, const conf_t *conf, const request_t *req,
     memset(ct, 0, sizeof(*ct));
     ct->conf = conf;
     ct->log = log;
-    ct->handle = req->container;
+    ct->kind = req->pod[0] ? "pod" : "container";
+    ct->handle = req->pod[0] ? req->pod : req->container;
     ct->app = req->app;
+    ct->space = req->pod_namespace;
+    ct->name = req->pod_name;
+    ct->inside = req->pod[0] || conf->containers == CONF_CONTAINERS_NETNS;
     ct->home = -1;
     ct->ns = -1;
     ct->watch = -1;
@@ -36,7 +40,7 @@ container_init(container_t *ct, const conf_t *conf, const request_t *req,
 int
 container_unknown(const container_t *ct, problem_t *why)
 {
-    return problem_set(why, 404, "container: there is no %s on this machine",
+    return problem_set(why, 404, "%s: there is no %s on this machine", ct->kind,
                        ct->handle);
 }
 
@@ -49,15 +53,19 @@ container_find(container_t *ct, problem_t *why)
     ct->home = netns_open_own(&ct->home_id);
 
     if (ct->home == -1) {
-        return problem_set(why, 500, "container: this machine's namespace: "
-                           "%s", strerror(errno));
+        return problem_set(why, 500, "%s: this machine's namespace: %s",
+                           ct->kind, strerror(errno));
+    }
+
+    if (ct->kind[0] == 'p') {
+        return container_pod(ct, why);
     }
 
     if (container_owner(ct, why) != 0) {
         return -1;
     }
 
-    if (ct->conf->containers == CONF_CONTAINERS_NETNS) {
+    if (ct->inside) {
         return container_whereabouts(ct, why);
     }
 
@@ -96,8 +104,8 @@ container_confirm(const container_t *ct, problem_t *why)
             || again.veth.index != ct->veth.index
             || !net_same_addr(&again.owner.ip, &ct->owner.ip)))
     {
-        log_warn(ct->log, "container %s was replaced while its sockets were "
-                 "opened", ct->handle);
+        log_warn(ct->log, "%s %s was replaced while its sockets were opened",
+                 ct->kind, ct->handle);
         rc = container_unknown(ct, why);
     }
 
@@ -115,7 +123,7 @@ container_enter(container_t *ct, problem_t *why)
     rc = netns_enter(ct->ns, &ct->id);
 
     if (rc != 0) {
-        problem_set(why, 500, "container: %s: setns: %s", ct->handle,
+        problem_set(why, 500, "%s: %s: setns: %s", ct->kind, ct->handle,
                     strerror(errno));
 
         /* Perhaps it is inside all the same. */
@@ -137,8 +145,8 @@ container_leave(container_t *ct)
         return;
     }
 
-    log_error(ct->log, "container %s: there is no way back to this machine's "
-              "namespace: %s", ct->handle, strerror(errno));
+    log_error(ct->log, "%s %s: there is no way back to this machine's "
+              "namespace: %s", ct->kind, ct->handle, strerror(errno));
     _exit(1);
 }
 

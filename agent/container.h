@@ -21,10 +21,14 @@
 typedef struct {
     const conf_t     *conf;
     const log_t      *log;
-    const char       *handle;
+    const char       *kind;          /* "container" or "pod" */
+    const char       *handle;        /* of a pod its uid */
     const char       *app;
+    const char       *space;         /* of a pod, "" for any: its namespace */
+    const char       *name;          /* and its name */
+    int               inside;        /* captured in its namespace */
     int               home;          /* the machine's namespace; -1 */
-    int               ns;            /* the container's, netns only; -1 */
+    int               ns;            /* the container's, inside only; -1 */
     int               watch;         /* readable: see container_gone(); -1 */
     netns_id_t        home_id;
     netns_id_t        id;
@@ -38,16 +42,17 @@ typedef struct {
 } container_t;
 
 
-/* An empty one for a request with container= and app=; both must outlive
- * it. */
+/* An empty one for a request with container= and app=, or with pod=; both
+ * must outlive it. */
 void container_init(container_t *ct, const conf_t *conf,
     const request_t *req, const log_t *log);
 
 /*
  * Finds the container; raises capabilities for single calls and lowers them
  * again. Returns 0, or -1 with *why: 404 in the same words when there is no
- * such container and when it belongs to another app; 500 when it cannot be
- * told.
+ * such container and when it belongs to another app; 403 for a pod that is in
+ * the node's namespace, 409 for one that has none (yet); 500 when it cannot
+ * be told.
  */
 int container_find(container_t *ct, problem_t *why);
 

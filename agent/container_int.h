@@ -1,5 +1,6 @@
 /*
- * agent/container_int.h: what container.c, owner.c and whereabouts.c share.
+ * agent/container_int.h: what container.c, owner.c, pod.c and
+ * whereabouts.c share.
  */
 
 #ifndef AGENT_CONTAINER_INT_H
@@ -22,6 +23,18 @@ int container_owner(container_t *ct, problem_t *why);
  * Fills ct->ns, ct->id, ct->init and ct->watch. Returns 0 or -1 with *why.
  */
 int container_whereabouts(container_t *ct, problem_t *why);
+
+/*
+ * The same for a pod, with ct->ns, ct->id and ct->watch.
+ */
+int container_pod(container_t *ct, problem_t *why);
+
+/*
+ * Fills ct->watch and ct->watched: readable when the component of pl that has
+ * the handle goes from its folder. Not having it loses nothing but an early
+ * notice.
+ */
+void container_watch_folder(container_t *ct, const place_t *pl);
 
 
 #endif /* AGENT_CONTAINER_INT_H */

@@ -83,7 +83,7 @@ policy_request(const conf_t *conf, request_t *req, problem_t *why)
     for (i = 0; i < req->nifnames; i++) {
         allowed = policy_interface(conf, req->ifnames[i]);
 
-        if (allowed && req->container[0] == '\0') {
+        if (allowed && !request_inside(req)) {
             allowed = policy_real(conf, req->ifnames[i]);
         }
 

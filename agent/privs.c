@@ -25,7 +25,7 @@
 static int privs_become(const log_t *log, const char *user);
 static int privs_set(unsigned permitted, unsigned effective);
 static int privs_get(struct __user_cap_data_struct *data);
-static unsigned privs_wanted(conf_containers_t containers);
+static unsigned privs_wanted(const conf_t *conf);
 static void privs_bound(void);
 static int privs_limit(int what, rlim_t value);
 
@@ -42,7 +42,7 @@ privs_start(const log_t *log, const conf_t *conf)
         return -1;
     }
 
-    keep = privs_wanted(conf->containers);
+    keep = privs_wanted(conf);
     keep |= conf->files_folder ? PRIVS_FILES : 0;
     keep &= data[0].permitted;
     privs_bound();
@@ -89,21 +89,25 @@ privs_start(const log_t *log, const conf_t *conf)
         return -1;
     }
 
+    if (conf->cri != CONF_CRI_OFF && netns_try() != 0) {
+        log_error(log, "cri_runtime %s: setns: %s; it needs CAP_SYS_ADMIN",
+                  conf->cri_runtime, strerror(errno));
+        return -1;
+    }
+
     return 0;
 }
 
 
 static unsigned
-privs_wanted(conf_containers_t containers)
+privs_wanted(const conf_t *conf)
 {
-    switch (containers) {
-    case CONF_CONTAINERS_NETNS:
+    if (conf_enters(conf)) {
         return PRIVS_PACKET | PRIVS_FIND | PRIVS_ENTER;
-    case CONF_CONTAINERS_VETH:
-        return PRIVS_PACKET | PRIVS_CAP(CAP_DAC_READ_SEARCH);
-    default:
-        return PRIVS_PACKET;
     }
+
+    return conf->containers == CONF_CONTAINERS_VETH
+           ? PRIVS_PACKET | PRIVS_CAP(CAP_DAC_READ_SEARCH) : PRIVS_PACKET;
 }
 
 

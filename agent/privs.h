@@ -40,11 +40,11 @@
 /*
  * Called once at the start, when certificates are read and the port is
  * bound. As root with a user: becomes that user. In any case leaves
- * CAP_NET_RAW permitted, with it what conf->containers needs of the above
- * (netns: PRIVS_ENTER must be there, and setns() work; PRIVS_FIND is kept if
- * it is there, it takes that as root only and CAP_SYS_PTRACE not for veth),
- * and PRIVS_FILES for files_folder where it is there,
- * and nothing effective; empties the bounding and ambient sets and sets
+ * CAP_NET_RAW permitted, with it what conf->containers and conf->cri need of
+ * the above (to enter: PRIVS_ENTER must be there, and setns() work;
+ * PRIVS_FIND is kept if it is there, it takes that as root only and
+ * CAP_SYS_PTRACE not for veth), and PRIVS_FILES for files_folder where it is
+ * there, and nothing effective; empties the bounding and ambient sets and sets
  * no_new_privs. Returns 0, or -1 (logged): the agent must not start then.
  */
 int privs_start(const log_t *log, const conf_t *conf);

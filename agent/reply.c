@@ -56,8 +56,7 @@ reply_problem(tls_t *tls, const problem_t *why,
 
 
 int
-reply_status(tls_t *tls, const control_msg_t *counts,
-    conf_containers_t containers, const char *files_folder)
+reply_status(tls_t *tls, const control_msg_t *counts, const conf_t *conf)
 {
     int          rc, healthy;
     json_t      *doc;
@@ -69,15 +68,17 @@ reply_status(tls_t *tls, const control_msg_t *counts,
               : counts->captures_running >= counts->captures_max
                 ? "all capture slots are in use" : "ready";
 
-    doc = json_pack("{s:b, s:s, s:i, s:i, s:i, s:s, s:s}", "healthy", healthy,
+    doc = json_pack("{s:b, s:s, s:i, s:i, s:i, s:s, s:s, s:s}",
+                    "healthy", healthy,
                     "version", PCAP_VERSION,
                     "compatibility_level", PCAP_COMPATIBILITY_LEVEL,
                     "captures_running", (int) counts->captures_running,
                     "captures_max", (int) counts->captures_max,
-                    "container_mode", conf_containers_name(containers),
+                    "container_mode", conf_containers_name(conf->containers),
+                    "cri", conf_cri_name(conf->cri),
                     "message", message);
 
-    if (doc && files_folder) {
+    if (doc && conf->files_folder) {
         json_object_set_new(doc, "files_running",
                             json_integer(counts->files_running));
     }
@@ -192,6 +193,7 @@ reply_reason(int status)
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
+    case 409: return "Conflict";
     case 414: return "URI Too Long";
     case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";

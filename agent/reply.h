@@ -23,10 +23,9 @@ int reply_problem(tls_t *tls, const problem_t *why,
 
 /*
  * Sends the status document; counts come from the parent's answer. Those of
- * files are in it where files_folder is not NULL.
+ * files are in it where conf has a folder of files.
  */
-int reply_status(tls_t *tls, const control_msg_t *counts,
-    conf_containers_t containers, const char *files_folder);
+int reply_status(tls_t *tls, const control_msg_t *counts, const conf_t *conf);
 
 /* Sends the parent's totals as Prometheus text. */
 int reply_metrics(tls_t *tls, const control_msg_t *counts);

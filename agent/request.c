@@ -53,13 +53,22 @@ static int request_set_container(request_t *req, const pcapx_pair_t *pair,
     char *err);
 static int request_set_app(request_t *req, const pcapx_pair_t *pair,
     char *err);
+static int request_set_pod(request_t *req, const pcapx_pair_t *pair,
+    char *err);
+static int request_set_namespace(request_t *req, const pcapx_pair_t *pair,
+    char *err);
+static int request_set_name(request_t *req, const pcapx_pair_t *pair,
+    char *err);
+static int request_dns(const pcapx_pair_t *pair, const char *others,
+    char *dst, size_t size, char *err);
+static int request_together(const request_t *req, problem_t *why);
 static int request_endpoint(const pcapx_pair_t *pair, endpoint_t *ep,
     char *err);
 static const char *request_printable(const char *s, size_t len, char *dst,
     size_t max);
 
 
-#define REQUEST_NOPTIONS  11
+#define REQUEST_NOPTIONS  14
 
 #define ON(kind)     (1u << (kind))
 #define ON_CAPTURE   ON(REQUEST_CAPTURE)
@@ -78,6 +87,9 @@ static const request_option_t  request_table[REQUEST_NOPTIONS] = {
     { "exclude_peer", request_set_peer, PCAPX_MAX_EXCLUDES, ON_CAPTURE },
     { "container", request_set_container, 1, ON_CAPTURE },
     { "app", request_set_app, 1, ON_CAPTURE },
+    { "pod", request_set_pod, 1, ON_CAPTURE },
+    { "namespace", request_set_namespace, 1, ON_CAPTURE },
+    { "name", request_set_name, 1, ON_CAPTURE },
 };
 
 
@@ -154,6 +166,23 @@ request_parse(char *buf, size_t len, request_t *req, problem_t *why)
         req->heartbeat_ms = REQUEST_HEARTBEAT_MS;
     }
 
+    return request_together(req, why);
+}
+
+
+static int
+request_together(const request_t *req, problem_t *why)
+{
+    if (req->pod[0] && (req->container[0] || req->app[0])) {
+        return problem_set(why, 400, "pod: not together with container and "
+                           "app");
+    }
+
+    if (req->pod[0] == '\0' && (req->pod_namespace[0] || req->pod_name[0])) {
+        return problem_set(why, 400, "%s: it is needed with pod only",
+                           req->pod_namespace[0] ? "namespace" : "name");
+    }
+
     if ((req->container[0] == '\0') != (req->app[0] == '\0')) {
         return problem_set(why, 400, req->app[0]
                            ? "app: it is needed with container only"
@@ -161,6 +190,13 @@ request_parse(char *buf, size_t len, request_t *req, problem_t *why)
     }
 
     return 0;
+}
+
+
+int
+request_inside(const request_t *req)
+{
+    return req->container[0] || req->pod[0];
 }
 
 
@@ -544,6 +580,68 @@ request_set_app(request_t *req, const pcapx_pair_t *pair, char *err)
 
     memcpy(req->app, pair->value, pair->value_len);
     req->app[pair->value_len] = '\0';
+
+    return PCAPX_OK;
+}
+
+
+static int
+request_set_pod(request_t *req, const pcapx_pair_t *pair, char *err)
+{
+    if (pcapx_valid_guid(pair->value, pair->value_len, err) != PCAPX_OK) {
+        return PCAPX_EINVAL;
+    }
+
+    memcpy(req->pod, pair->value, pair->value_len);
+    req->pod[pair->value_len] = '\0';
+
+    return PCAPX_OK;
+}
+
+
+static int
+request_set_namespace(request_t *req, const pcapx_pair_t *pair, char *err)
+{
+    return request_dns(pair, "-", req->pod_namespace,
+                       sizeof(req->pod_namespace), err);
+}
+
+
+static int
+request_set_name(request_t *req, const pcapx_pair_t *pair, char *err)
+{
+    return request_dns(pair, "-.", req->pod_name, sizeof(req->pod_name), err);
+}
+
+
+/* A name of Kubernetes (RFC 1123 2.1). */
+
+static int
+request_dns(const pcapx_pair_t *pair, const char *others, char *dst,
+    size_t size, char *err)
+{
+    size_t  i;
+    char    c;
+
+    for (i = 0; i < pair->value_len && i < size; i++) {
+        c = pair->value[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9')
+            && (i == 0 || c == '\0' || strchr(others, c) == NULL))
+        {
+            break;
+        }
+    }
+
+    if (i == 0 || i != pair->value_len || i >= size) {
+        snprintf(err, PCAPX_ERR_LEN, "must be 1 to %zu of a-z, 0-9 and %s, "
+                 "and begin with a letter or digit", size - 1,
+                 others[1] ? "\"-\", \".\"" : "\"-\"");
+        return PCAPX_EINVAL;
+    }
+
+    memcpy(dst, pair->value, i);
+    dst[i] = '\0';
 
     return PCAPX_OK;
 }

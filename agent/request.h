@@ -44,6 +44,9 @@ typedef struct {
     unsigned        npeers;
     char            container[65];     /* handle, "" for this machine */
     char            app[65];           /* whose it has to be */
+    char            pod[65];           /* uid, "" for none */
+    char            pod_namespace[64]; /* what it has to have, "": any */
+    char            pod_name[254];
     char            ns[FILES_NAME_LEN + 1];      /* of files */
     char            name[FILES_NAME_LEN + 1];
     char            file[FILES_FILE_LEN + 1];
@@ -69,6 +72,9 @@ int request_head(const char *buf, size_t len, problem_t *why);
  * Returns 0, or -1 with *why filled. Nothing is retained.
  */
 int request_parse(char *buf, size_t len, request_t *req, problem_t *why);
+
+/* Is it about a container or a pod, and not about this machine? 1 or 0. */
+int request_inside(const request_t *req);
 
 /* Fills *why; the text is cut to fit. Always returns -1. */
 int problem_set(problem_t *why, int status, const char *fmt, ...)

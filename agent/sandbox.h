@@ -49,7 +49,7 @@ typedef enum {
 typedef enum {
     SANDBOX_MACHINE = 0,
     SANDBOX_CELL,           /* containers as well, from outside */
-    SANDBOX_NETNS           /* and from inside */
+    SANDBOX_NETNS           /* and from inside, or pods */
 } sandbox_scope_t;
 
 /*

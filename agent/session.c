@@ -152,7 +152,7 @@ session_confine(session_t *s)
 
     max = SESSION_MEMORY + PCAPX_MAX_INTERFACES * s->conf->buffer_bytes;
     fds = s->conf->files_folder ? FILES_MAX_FDS : SANDBOX_MAX_FDS;
-    scope = s->conf->containers == CONF_CONTAINERS_NETNS ? SANDBOX_NETNS
+    scope = conf_enters(s->conf) ? SANDBOX_NETNS
             : s->conf->containers == CONF_CONTAINERS_VETH ? SANDBOX_CELL
             : SANDBOX_MACHINE;
 
@@ -308,8 +308,7 @@ session_status(session_t *s, tls_t *tls, const request_t *req)
 
     rc = req->kind == REQUEST_METRICS
          ? reply_metrics(tls, &msg)
-         : reply_status(tls, &msg, s->conf->containers,
-                        s->conf->files_folder);
+         : reply_status(tls, &msg, s->conf);
 
     if (rc != 0) {
         return -1;
@@ -350,7 +349,7 @@ session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
         || session_interface(s, req, why) != 0
         || policy_request(s->conf, req, why) != 0
         || session_leave(s, req, why) != 0
-        || capture_open(c, s->conf, req, req->container[0] ? &ct : NULL,
+        || capture_open(c, s->conf, req, request_inside(req) ? &ct : NULL,
                         &s->log, why)
            != 0
         || capture_start(c, &s->checker, ex, req, why) != 0)
@@ -369,7 +368,7 @@ session_capture(session_t *s, tls_t *tls, request_t *req, problem_t *why)
     }
 
     run = (run_t) { .capture = c, .tls = tls, .req = req, .exclude = ex,
-                    .container = req->container[0] ? &ct : NULL,
+                    .container = request_inside(req) ? &ct : NULL,
                     .log = &s->log, .stats = s->stats, .conf = s->conf,
                     .control = s->control, .stop = s->stop,
                     .wait_mask = s->wait_mask };
@@ -488,11 +487,12 @@ static void
 session_announce(const session_t *s, const tls_t *tls, const request_t *req,
     const capture_t *c)
 {
-    log_info(&s->log, "capture starts: client %s, %s%s%s%s%sinterface %s%s, "
-             "filter \"%s\"", tls->peer,
+    log_info(&s->log, "capture starts: client %s, %s%s%s%s%s%s%sinterface "
+             "%s%s, filter \"%s\"", tls->peer,
              req->container[0] ? "container " : "", req->container,
              req->container[0] ? " of app " : "", req->app,
-             req->container[0] ? ", " : "", c->ifs[0].name,
+             req->pod[0] ? "pod " : "", req->pod,
+             request_inside(req) ? ", " : "", c->ifs[0].name,
              c->nifs > 1 ? " and others" : "", req->filter);
 }
 
@@ -525,11 +525,16 @@ session_interface(session_t *s, request_t *req, problem_t *why)
                            "configured on this agent");
     }
 
+    if (req->pod[0] && s->conf->cri == CONF_CRI_OFF) {
+        return problem_set(why, 400, "pod: captures in pods are not "
+                           "configured on this agent (cri_runtime)");
+    }
+
     if (req->nifnames) {
         return 0;
     }
 
-    if (req->container[0]) {
+    if (request_inside(req)) {
         snprintf(req->ifnames[0], NET_IFNAME_LEN, "%s",
                  s->conf->container_interface);
 

@@ -43,7 +43,6 @@ static where_t where_open(const container_t *ct, const char *pattern,
     place_t *pl, int *fd, problem_t *why);
 static where_t where_failed(const container_t *ct, const char *what,
     problem_t *why);
-static void where_watch_folder(container_t *ct, const place_t *pl);
 static void where_watch_process(container_t *ct);
 static where_t where_accept(container_t *ct, problem_t *why);
 static int where_open_at(int dir, const char *path, int flags);
@@ -104,7 +103,7 @@ where_bound(container_t *ct, const char *pattern, problem_t *why)
         return WHERE_NOT_HERE;
     }
 
-    where_watch_folder(ct, &pl);
+    container_watch_folder(ct, &pl);
     place_close(&pl);
 
     return where_accept(ct, why);
@@ -428,12 +427,12 @@ where_failed(const container_t *ct, const char *what, problem_t *why)
 
 /*
  * When garden takes a container down it removes the mount and its file
- * (cf-networking-release garden-external-networker/bindmount). Not having
- * the watch loses nothing but an early notice.
+ * (cf-networking-release garden-external-networker/bindmount); so do
+ * containerd and CRI-O when they stop a pod's sandbox.
  */
 
-static void
-where_watch_folder(container_t *ct, const place_t *pl)
+void
+container_watch_folder(container_t *ct, const place_t *pl)
 {
     int   rc;
     char  path[sizeof(WHERE_FD_PATH) + 16];
@@ -461,7 +460,7 @@ where_watch_folder(container_t *ct, const place_t *pl)
     }
 
     if (rc == -1) {
-        log_warn(ct->log, "container %s: inotify: %s", ct->handle,
+        log_warn(ct->log, "%s %s: inotify: %s", ct->kind, ct->handle,
                  strerror(errno));
         close(ct->watch);
         ct->watch = -1;
