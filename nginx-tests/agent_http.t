@@ -42,7 +42,7 @@ my ($status, $doc, $c) = $C->fetch($agent, '/v1/status');
 is($status, 200, 'status');
 is_deeply($doc, { healthy => JSON::PP::true, version => '0.1.0',
     compatibility_level => 1, captures_running => 0, captures_max => 2,
-    container_mode => 'off', message => 'ready' }, 'status document');
+    container_mode => 'off', cri => 'off', message => 'ready' }, 'status document');
 like($c->{head}, qr{^Content-Type: application/json\r$}m, 'status is JSON');
 
 is(($C->fetch($agent, '/v1/status', cert => 'by-san'))[0], 200,
@@ -318,6 +318,20 @@ my @refused = (
         qr/container_state_paths: .* must have no .*"\.\."/ ],
     [ { container_state_paths => [ '/ok/HANDLE', '/HANDLE/HANDLE' ] },
         qr{container_state_paths: "/HANDLE/HANDLE"} ],
+    [ { cri_runtime => 'docker' },
+        qr/cri_runtime: must be off, containerd or cri-o/ ],
+    [ { cri_runtime => 1 }, qr/cri_runtime: must be a text/ ],
+    [ { cri_state_folder => '/x' },
+        qr/cri_state_folder: cri_runtime .* is needed/ ],
+    [ { cri_runtime => 'off', cri_netns_folder => '/x' },
+        qr/cri_netns_folder: cri_runtime .* is needed/ ],
+    [ { cri_runtime => 'cri-o', cri_state_folder => 'x' },
+        qr/cri_state_folder: must be an absolute path/ ],
+    [ { cri_runtime => 'cri-o', cri_netns_folder => '/' . 'x' x 253 },
+        qr/cri_netns_folder: must be an absolute path of at most 253/ ],
+    [ { cri => 'containerd' }, qr/cri: must be an object/ ],
+    [ { cri => { runtimes => 'cri-o' } }, qr/unknown key "cri.runtimes"/ ],
+    [ { cri => { runtime => 'crio' } }, qr/cri_runtime: must be off/ ],
     [ { user => 7 }, qr/user/ ],
     [ { user => 'no-such-user' }, qr/there is no user "no-such-user"/ ],
 );
@@ -334,6 +348,14 @@ is((check(container_mode => 'netns', container_interface => 'eth1',
     container_state_paths => [ '/b/HANDLE/init.pid', '/c/HANDLE.json' ]))[0],
     0, '--check is content with containers');
 is((check(container_mode => 'veth'))[0], 0, 'and with a cell\'s paths');
+
+my ($rc, $out) = check(cri => { runtime => 'containerd',
+    state_folder => work_dir() . '/none', netns_folder => work_dir() });
+
+is($rc, 0, 'and with pods');
+like($out, qr/warning: cri_state_folder: there is no /,
+    'with a word of a folder that is not there');
+unlike($out, qr/cri_netns_folder/, 'and none of one that is');
 
 $agent->stop();
 unlike(slurp($agent->{log}), qr/signal \d/, 'no process died of a signal');
