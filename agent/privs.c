@@ -219,7 +219,7 @@ privs_lower(void)
 int
 privs_session(const conf_t *conf)
 {
-    return conf->files_folder ? privs_keep(privs_wanted(conf->containers))
+    return conf->files_folder ? privs_keep(privs_wanted(conf))
                               : 0;
 }
 
