@@ -702,7 +702,8 @@ ngx_pcap_api_agent_fail_type(ngx_pcap_api_agent_t *a, const char *detail)
 
         if (a->target->args.len && detail != NULL
             && (ngx_strncmp(detail, "container:", 10) == 0
-                || ngx_strncmp(detail, "app:", 4) == 0))
+                || ngx_strncmp(detail, "app:", 4) == 0
+                || ngx_strncmp(detail, "pod:", 4) == 0))
         {
             return NGX_PCAP_API_MSG_START_CAPTURE_FAILED;
         }
