@@ -21,7 +21,8 @@ use PcapTest::Manifest;
 my $top = root_dir();
 my $work = work_dir();
 my $json = JSON::PP->new->canonical;
-my @FILES = qw(namespaces rbac api agent network-policy example-users);
+my @FILES = qw(namespaces rbac api agent agent-live network-policy
+    example-users);
 my %docs = map { $_ => [ manifests_of(slurp("$top/k8s/$_.yaml")) ] } @FILES;
 my ($version) = slurp("$top/pcapx/version.h") =~
     /PCAP_VERSION\s+"([^"]+)"/;
@@ -112,7 +113,7 @@ my $api = find('api', 'Deployment');
 my $service = find('api', 'Service');
 my %policy = map { $_->{metadata}{name} => $_ } @{ $docs{'network-policy'} };
 
-for my $w ($api, find('agent', 'DaemonSet')) {
+for my $w ($api, find('agent', 'DaemonSet'), find('agent-live', 'DaemonSet')) {
     my $name = $w->{metadata}{name};
     my $labels = $json->encode($w->{spec}{template}{metadata}{labels});
     my $c = pod($w)->{containers}[0];
@@ -166,7 +167,7 @@ for my $probe (map { pod($api)->{containers}[0]{"${_}Probe"}{httpGet} }
 my ($env) = map { { map { $_->{name} => $_->{value} } @$_ } }
     pod($api)->{containers}[0]{env};
 
-for my $file ('agent') {
+for my $file (qw(agent agent-live)) {
     my $ds = find($file, 'DaemonSet');
     my ($label) = map { my $l = $ds->{spec}{template}{metadata}{labels};
         map { "$_=$l->{$_}" } sort keys %$l } 1;
