@@ -172,7 +172,8 @@ ngx_pcap_api_k8s_add(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_k8s_ctx_t *k8s,
     l = ngx_strlen(node);
 
     pod = ngx_array_push(&k8s->pods);
-    p = ngx_pnalloc(ctx->request->pool, n + u + 2 * l + 16);
+    p = ngx_pnalloc(ctx->request->pool, 2 * n + u + 2 * l + ctx->group.len
+                                        + 48);
     if (pod == NULL || p == NULL) {
         return NGX_ERROR;
     }
@@ -190,7 +191,8 @@ ngx_pcap_api_k8s_add(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_k8s_ctx_t *k8s,
     p = ngx_cpymem(p, name, n);
 
     pod->target.args.data = p;
-    p = ngx_sprintf(p, "&pod=%s", uid);
+    p = ngx_sprintf(p, "&pod=%s&namespace=%V&name=%s", uid, &ctx->group,
+                    name);
     pod->target.args.len = p - pod->target.args.data;
 
     pod->node.data = p;
