@@ -203,7 +203,7 @@ pod_entry(const container_t *ct, int dir, const char *id, pod_found_t *found,
 
     if (rc == CSTATE_OK) {
         sb.made = st.st_mtim;
-        snprintf(sb.id, sizeof(sb.id), "%s", id);
+        snprintf(sb.id, sizeof(sb.id), "%.*s", POD_MAX_ID, id);
         pod_add(found, &sb);
 
     } else if (rc == CSTATE_BAD) {

@@ -117,13 +117,18 @@ ngx_pcap_api_open_more(ngx_pcap_api_ctx_t *ctx)
 }
 
 
-/* Its agent says that the container is not there, or is not of this app. */
+/* Its agent says that the container is not there, or is another one's. */
 static void
 ngx_pcap_api_agent_lost(ngx_pcap_api_agent_t *a)
 {
+    ngx_uint_t  pod;
+
+    pod = a->ctx->resolver == &ngx_pcap_api_k8s_resolver;
+
     ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
-                            "the agent of its cell does not know its "
-                            "container: the instance has moved or ended");
+                            "the agent of its %s does not know its %s: it "
+                            "has moved or ended", pod ? "node" : "cell",
+                            pod ? "pod" : "container");
 }
 
 

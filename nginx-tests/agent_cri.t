@@ -257,7 +257,7 @@ sub ends_of
 of_runtime('containerd');
 of_runtime('cri-o');
 
-# --- requests -------------------------------------------------------------------
+# --- requests ----------------------------------------------------------------
 
 $node = PcapTest::Cri->new('containerd');
 $agent = PcapTest::Agent->new(certs => $certs, name => 'requests',

@@ -42,7 +42,8 @@ my ($status, $doc, $c) = $C->fetch($agent, '/v1/status');
 is($status, 200, 'status');
 is_deeply($doc, { healthy => JSON::PP::true, version => '0.1.0',
     compatibility_level => 1, captures_running => 0, captures_max => 2,
-    container_mode => 'off', cri => 'off', message => 'ready' }, 'status document');
+    container_mode => 'off', cri => 'off', message => 'ready' },
+    'status document');
 like($c->{head}, qr{^Content-Type: application/json\r$}m, 'status is JSON');
 
 is(($C->fetch($agent, '/v1/status', cert => 'by-san'))[0], 200,
