@@ -254,7 +254,8 @@ ut: all tests
 
 # IMAGE_PREFIX=registry.example.com/x/ goes in front of the names.
 image:
-	@IMAGE_PREFIX="$(IMAGE_PREFIX)" tools/build-image
+	@IMAGE_PREFIX="$(IMAGE_PREFIX)" IMAGE_TOOL="$(IMAGE_TOOL)" \
+	    tools/build-image
 
 # The samples and what became of it: bench/out/soak.csv, bench/README.md.
 MINUTES ?= 2
