@@ -2,8 +2,9 @@
  * agent/listener.c: see listener.h. One row of a fixed table for each child.
  * A child is unknown until it asks over its control socket, which it does
  * only with a verified certificate and a parsed request in hand; unknown
- * ones are limited in number, per address and in time. Rows beyond those
- * for captures and unknown ones stay for the status.
+ * ones are limited in number, per address and in time; who comes meanwhile
+ * waits a moment, without a process. Rows beyond those for captures and
+ * unknown ones stay for the status.
  */
 
 #include <errno.h>
@@ -210,13 +211,14 @@ listener_loop(listener_t *l)
         }
 
         listener_wait(l);
+        rc = listener_admit_waiting(l);
 
-        if (l->pfds[0].revents) {
+        if (rc == -1 && l->pfds[0].revents) {
             rc = listener_accept(l);
+        }
 
-            if (rc >= 0) {
-                return rc;
-            }
+        if (rc >= 0) {
+            return rc;
         }
     }
 }

@@ -1,6 +1,6 @@
 /*
  * agent/listener_accept.c: from a new connection to the process that serves
- * it: is there a row for it, and then a fork.
+ * it: is there a row for it, perhaps in a moment, and then a fork.
  */
 
 #include <errno.h>
@@ -17,6 +17,9 @@
 
 
 static child_t *listener_admit(listener_t *l, const endpoint_t *peer);
+static int listener_wait_for_row(listener_t *l, int fd,
+    const endpoint_t *peer);
+static int listener_unwait(listener_t *l, size_t i);
 static int listener_same_net(const endpoint_t *a, const endpoint_t *b);
 static int listener_fork(listener_t *l, child_t *ch, int fd,
     const endpoint_t *peer);
@@ -56,13 +59,95 @@ listener_accept(listener_t *l)
     ch = listener_admit(l, &peer);
 
     if (ch == NULL) {
+        return listener_wait_for_row(l, fd, &peer);
+    }
+
+    return listener_fork(l, ch, fd, &peer);
+}
+
+
+int
+listener_admit_waiting(listener_t *l)
+{
+    int          fd, rc;
+    size_t       i;
+    child_t     *ch;
+    uint64_t     now;
+    endpoint_t   peer;
+
+    now = net_monotonic();
+
+    for (i = 0; i < l->nwaiting; ) {
+        peer = l->waiting[i].peer;
+        ch = listener_admit(l, &peer);
+
+        if (ch == NULL && now - l->waiting[i].since_ns < LISTENER_WAITING_NS)
+        {
+            i++;
+            continue;
+        }
+
+        fd = listener_unwait(l, i);
+
+        if (ch == NULL) {
+            l->refused++;
+            l->stats.totals.turned_away++;
+            close(fd);
+            continue;
+        }
+
+        rc = listener_fork(l, ch, fd, &peer);
+
+        if (rc >= 0) {
+            return rc;
+        }
+    }
+
+    return -1;
+}
+
+
+/* One that waits no longer; its descriptor is the caller's. */
+
+static int
+listener_unwait(listener_t *l, size_t i)
+{
+    int  fd;
+
+    fd = l->waiting[i].fd;
+    l->nwaiting--;
+    memmove(&l->waiting[i], &l->waiting[i + 1],
+            (l->nwaiting - i) * sizeof(waiting_t));
+
+    return fd;
+}
+
+
+/* One address does not take all places to wait from the others. */
+
+static int
+listener_wait_for_row(listener_t *l, int fd, const endpoint_t *peer)
+{
+    size_t      i, same;
+    waiting_t  *w;
+
+    for (i = 0, same = 0; i < l->nwaiting; i++) {
+        same += (size_t) listener_same_net(&l->waiting[i].peer, peer);
+    }
+
+    if (l->nwaiting == LISTENER_WAITING || same >= LISTENER_WAITING_OF_ONE) {
         l->refused++;
         l->stats.totals.turned_away++;
         close(fd);
         return -1;
     }
 
-    return listener_fork(l, ch, fd, &peer);
+    w = &l->waiting[l->nwaiting++];
+    w->fd = fd;
+    w->since_ns = net_monotonic();
+    w->peer = *peer;
+
+    return -1;
 }
 
 
@@ -182,6 +267,10 @@ listener_child(listener_t *l, size_t row, int fd, int control,
         if (l->children[i].control != -1) {
             close(l->children[i].control);
         }
+    }
+
+    for (i = 0; i < l->nwaiting; i++) {
+        close(l->waiting[i].fd);
     }
 
     close(l->fd);

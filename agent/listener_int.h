@@ -24,6 +24,12 @@
 /* As many requests for files at once, where they are configured. */
 #define LISTENER_FILES_ROWS    16
 
+/* Connections that wait for others to finish their handshake and request, in
+ * all and of one address: an API asks for many pods of a node at once. */
+#define LISTENER_WAITING           128
+#define LISTENER_WAITING_OF_ONE    64
+#define LISTENER_WAITING_NS        (UINT64_C(10) * 1000000000)
+
 typedef enum {
     CHILD_NONE = 0,
     CHILD_UNKNOWN,
@@ -44,6 +50,14 @@ typedef struct {
     endpoint_t       peer;
 } child_t;
 
+/* Nothing of it was read, no process has been made for it. */
+
+typedef struct {
+    int              fd;
+    uint64_t         since_ns;
+    endpoint_t       peer;
+} waiting_t;
+
 typedef struct {
     const conf_t          *conf;
     const log_t           *log;
@@ -53,6 +67,8 @@ typedef struct {
     child_t               *children;
     size_t                 nchildren;      /* rows */
     struct pollfd         *pfds;           /* one more than rows */
+    waiting_t              waiting[LISTENER_WAITING];      /* oldest first */
+    size_t                 nwaiting;
     sigset_t               wait_mask;
     uint64_t               drain_until;    /* 0: not draining */
     uint64_t               tick_ns;        /* the last look at the limits */
@@ -65,10 +81,16 @@ typedef struct {
 
 
 /*
- * Takes the next connection. Returns -1 in the parent, the exit status in a
- * child.
+ * Takes the next connection, or lets it wait. Returns -1 in the parent, the
+ * exit status in a child.
  */
 int listener_accept(listener_t *l);
+
+/*
+ * Begins with those that waited and that there is room for now; ends the ones
+ * that waited too long. Returns as listener_accept() does.
+ */
+int listener_admit_waiting(listener_t *l);
 
 
 #endif /* AGENT_LISTENER_INT_H */

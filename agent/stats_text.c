@@ -64,7 +64,7 @@ static const stats_metric_t  stats_metrics[] = {
     { "handshake_failures_total", "counter", field(handshake_failed),
       "Connections that were no client with an allowed name." },
     { "connections_turned_away_total", "counter", field(turned_away),
-      "Connections closed at once (max_unauthenticated)." },
+      "Connections closed without a process (max_unauthenticated)." },
     { "filter_refusals_total", "counter", field(filter_refused),
       "Filters that did not compile." },
     { "sandbox_kills_total", "counter", field(sandbox_kills),

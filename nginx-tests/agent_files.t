@@ -52,7 +52,7 @@ utime 1_700_000_000, 1_700_000_000, "$web/a_eth0.pcap";
 utime -86400, -86400, "$web/empty.pcap";
 chmod 0600, glob "$web/*.pcap";
 
-my %conf = (user => 'nobody', max_unauthenticated_per_address => 16);
+my %conf = (user => 'nobody');
 my $agent = PcapTest::Agent->new(certs => $certs, conf => { %conf,
     files_folder => $folder, metrics_names => ['prometheus'] });
 

@@ -29,7 +29,7 @@ mkdir $_ or die for $folder, "$folder/prod";
 chmod 0755, work_dir();
 
 my $agent = PcapTest::Agent->new(certs => $certs, conf => { user => 'nobody',
-    files_folder => $folder, max_unauthenticated_per_address => 16 });
+    files_folder => $folder });
 
 
 sub folder_of

@@ -128,6 +128,20 @@ stop_capture($lab, $c, token => 'ann');
 capture_ok($c, status => 'partial', name => 'with one less',
     packets => { 'web-0' => 2, 'web-1' => 1, 'web-2' => 0 });
 
+# --- many pods of one node at once --------------------------------------------
+
+my @many = map { pod('dev', "many-$_", 'node-1', labels =>
+    { app => 'many' }) } 1 .. 15;
+
+$pod{"many-$_"} = $many[$_ - 1] for 1 .. 15;
+$c = $nginx->get('/v1/capture/k8s/dev?selector=app%3Dmany&filter=udp+port+9',
+    token => 'ann');
+$c->read_header(10);
+packet("many-$_", 200 + $_), wait_seen($c, 200 + $_, 0, 1) for 1 .. 15;
+stop_capture($lab, $c, token => 'ann');
+capture_ok($c, status => 'stopped', name => '15 pods of one node',
+    packets => { map { ("many-$_" => 1) } 1 .. 15 });
+
 # --- what the API server says and the node does not --------------------------
 
 # the uid of somebody else's pod: it is called otherwise there
