@@ -50,6 +50,7 @@ static int serve_entries(serve_list_t *l, const files_names_t *names);
 static int serve_entry(serve_list_t *l, const char *name,
     const files_info_t *info);
 static int serve_chunk(serve_list_t *l);
+static void serve_time(const files_info_t *info, struct tm *tm);
 static size_t serve_escape(char *dst, const char *name);
 static int serve_file(serve_t *sv, problem_t *why);
 static int serve_bytes(serve_t *sv, int fd, uint64_t left, char *buf);
@@ -213,15 +214,9 @@ serve_entry(serve_list_t *l, const char *name, const files_info_t *info)
 {
     int         n;
     char       *p;
-    time_t      when;
     struct tm   tm;
 
-    memset(&tm, 0, sizeof(tm));
-    when = (time_t) (info->mtime_s < 0 ? 0
-                     : info->mtime_s > SERVE_MAX_TIME ? SERVE_MAX_TIME
-                     : info->mtime_s);
-    (void) gmtime_r(&when, &tm);
-
+    serve_time(info, &tm);
     p = l->buf + SERVE_CHUNK_HEAD + l->len;
     n = snprintf(p, SERVE_ENTRY_LEN, "%s{\"name\":\"", l->n++ ? "," : "");
     n += (int) serve_escape(p + n, name);
@@ -234,6 +229,19 @@ serve_entry(serve_list_t *l, const char *name, const files_info_t *info)
     l->len += (size_t) n;
 
     return l->len < SERVE_BUFFER_LEN / 2 ? 0 : serve_chunk(l);
+}
+
+
+static void
+serve_time(const files_info_t *info, struct tm *tm)
+{
+    time_t  when;
+
+    memset(tm, 0, sizeof(*tm));
+    when = (time_t) (info->mtime_s < 0 ? 0
+                     : info->mtime_s > SERVE_MAX_TIME ? SERVE_MAX_TIME
+                     : info->mtime_s);
+    (void) gmtime_r(&when, tm);
 }
 
 
@@ -283,7 +291,8 @@ static int
 serve_file(serve_t *sv, problem_t *why)
 {
     int           fd, n, rc;
-    char         *buf;
+    char         *buf, modified[64];
+    struct tm     tm;
     files_info_t  info;
 
     fd = files_open(sv->files, sv->req->file, &info);
@@ -300,12 +309,18 @@ serve_file(serve_t *sv, problem_t *why)
         return 1;
     }
 
+    /* RFC 9110 5.6.7; the locale is C */
+
+    serve_time(&info, &tm);
+    (void) strftime(modified, sizeof(modified), "%a, %d %b %Y %H:%M:%S GMT",
+                    &tm);
+
     n = snprintf(buf, SERVE_BUFFER_LEN,
                  "HTTP/1.1 200 OK\r\nServer: pcap-agent/" PCAP_VERSION "\r\n"
                  "Content-Type: application/vnd.tcpdump.pcap\r\n"
                  "Content-Length: %llu\r\nCache-Control: no-store\r\n"
-                 "Connection: close\r\n\r\n",
-                 (unsigned long long) info.bytes);
+                 "Last-Modified: %s\r\nConnection: close\r\n\r\n",
+                 (unsigned long long) info.bytes, modified);
 
     rc = serve_write(sv, buf, (size_t) n);
 

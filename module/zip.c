@@ -14,6 +14,10 @@
 
 #define NGX_PCAP_API_ZIP_WEIGHT   16       /* turns: deflating takes 0.7 ms */
 #define NGX_PCAP_API_ZIP_BATCH    32768    /* goes out at once */
+#define NGX_PCAP_API_ZIP_RETRY_MS 200
+
+/* A node that is down costs each archive so much time. */
+#define NGX_PCAP_API_ZIP_CONNECT_MS  1000
 
 /* Of memory for the directory: 80 bytes and the path each. */
 #define NGX_PCAP_API_ZIP_FILES    100000
@@ -160,10 +164,20 @@ static ngx_int_t
 ngx_pcap_api_zip_nothing(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
 {
     ngx_int_t  rc;
+    ngx_str_t  nodes;
 
     rc = ngx_pcap_api_zip_audit(ctx);
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    if (ctx->kube.missing.nelts
+        && (ngx_pcap_api_zip_missing_nodes(ctx->request, ctx, &nodes)
+            != NGX_OK
+            || ngx_pcap_api_add_header(ctx->request, "X-Pcap-Missing",
+                                       &nodes) != NGX_OK))
+    {
+        return NGX_ERROR;
     }
 
     z->name = ngx_pcap_api_zip_verdict(ctx);
@@ -178,7 +192,7 @@ ngx_pcap_api_zip_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_zip_t *z)
 {
     ngx_int_t  rc;
-    ngx_str_t  status;
+    ngx_str_t  status, nodes;
 
     z->name = ngx_pcap_api_zip_verdict(ctx);
     status.data = (u_char *) z->name;
@@ -187,7 +201,9 @@ ngx_pcap_api_zip_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
     if (ngx_pcap_api_trailer(r, "X-Pcap-Status", &status) != NGX_OK
         || ngx_pcap_api_trailer_number(r, "X-Pcap-Files", z->files) != NGX_OK
         || (ctx->kube.missing.nelts
-            && ngx_pcap_api_zip_missing_trailer(r, ctx) != NGX_OK))
+            && (ngx_pcap_api_zip_missing_nodes(r, ctx, &nodes) != NGX_OK
+                || ngx_pcap_api_trailer(r, "X-Pcap-Missing", &nodes)
+                   != NGX_OK)))
     {
         return NGX_ERROR;
     }
@@ -256,6 +272,12 @@ ngx_pcap_api_zip_next(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
         return NGX_DONE;
     }
 
+    /* the request's timer comes by */
+
+    if (z->retrying && (ngx_msec_int_t) (z->retry - ngx_current_msec) > 0) {
+        return NGX_AGAIN;
+    }
+
     node = ctx->kube.nodes.elts;
     node += z->node;
 
@@ -312,19 +334,54 @@ ngx_pcap_api_zip_status(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
 }
 
 
-/* It did not come at all. Of an agent that does not answer no other will. */
+/*
+ * An agent that serves all that it can, or that could not be connected, is
+ * asked again for a while.
+ */
+static ngx_uint_t
+ngx_pcap_api_zip_again(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
+{
+    if (z->pull.timed_out
+        || (z->pull.status != 0
+            && z->pull.status != NGX_HTTP_TOO_MANY_REQUESTS))
+    {
+        return 0;
+    }
+
+    if (!z->retrying) {
+        z->retrying = 1;
+        z->give_up = ngx_current_msec
+                     + (z->pull.status ? ctx->conf->start_timeout
+                                       : NGX_PCAP_API_ZIP_CONNECT_MS);
+    }
+
+    z->retry = ngx_current_msec + NGX_PCAP_API_ZIP_RETRY_MS;
+
+    return (ngx_msec_int_t) (z->give_up - z->retry) > 0;
+}
+
+
+/* It did not come at all. Of an agent that gives nothing no other will. */
 static ngx_int_t
 ngx_pcap_api_zip_failed(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
     ngx_pcap_api_kube_node_t *node)
 {
     const char  *why;
 
-    if (z->pull.status == 0) {
+    if (ngx_pcap_api_zip_again(ctx, z)) {
+        return NGX_OK;
+    }
+
+    z->retrying = 0;
+
+    if (z->pull.status == 0 || z->pull.status == NGX_HTTP_TOO_MANY_REQUESTS) {
         z->node++;
         z->file = 0;
 
         return ngx_pcap_api_zip_miss(ctx, &node->node, NULL,
-                                     z->pull.timed_out
+                                     z->pull.status
+                                     ? "the agent has too much to do"
+                                     : z->pull.timed_out
                                      ? "the agent does not answer"
                                      : "no connection to the agent, or its "
                                        "certificate is not the one expected");
@@ -438,6 +495,8 @@ ngx_pcap_api_zip_file(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
     if (rc == NGX_AGAIN) {
         return NGX_AGAIN;
     }
+
+    z->retrying = 0;
 
     if (rc == NGX_OK || z->got == p->size) {
         rc = ngx_pcap_api_zip_entry(ctx, z, node);

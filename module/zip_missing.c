@@ -123,14 +123,13 @@ ngx_pcap_api_zip_listed(u_char *list, u_char *last, u_char *node, size_t len)
 
 
 ngx_int_t
-ngx_pcap_api_zip_missing_trailer(ngx_http_request_t *r,
-    ngx_pcap_api_ctx_t *ctx)
+ngx_pcap_api_zip_missing_nodes(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx, ngx_str_t *nodes)
 {
     size_t                        k;
     u_char                       *list, *p, *last, c;
     u_char                        node[NGX_PCAP_API_KUBE_NAME];
     size_t                        len;
-    ngx_str_t                     value;
     ngx_uint_t                    i;
     ngx_pcap_api_kube_missing_t  *m;
 
@@ -163,8 +162,8 @@ ngx_pcap_api_zip_missing_trailer(ngx_http_request_t *r,
         p = ngx_sprintf(p, "%s%*s", p == list ? "" : ", ", len, node);
     }
 
-    value.data = list;
-    value.len = p - list;
+    nodes->data = list;
+    nodes->len = p - list;
 
-    return ngx_pcap_api_trailer(r, "X-Pcap-Missing", &value);
+    return NGX_OK;
 }

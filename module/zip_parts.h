@@ -24,10 +24,13 @@ struct ngx_pcap_api_zip_s {
     const char                *status_text;
     const char                *name;         /* as $pcap_status */
     ngx_msec_t                 began;
+    ngx_msec_t                 retry;        /* when it is asked for again, */
+    ngx_msec_t                 give_up;      /* and until when at most */
     uint64_t                   files;
     uint64_t                   bytes;
     unsigned                   pulling:1;
     unsigned                   in_entry:1;
+    unsigned                   retrying:1;
     unsigned                   begun:1;      /* the header has gone out */
     unsigned                   telling:1;    /* MISSING.txt */
     unsigned                   closed:1;
@@ -45,8 +48,8 @@ ngx_int_t ngx_pcap_api_zip_tell(ngx_pcap_api_ctx_t *ctx,
 ngx_int_t ngx_pcap_api_zip_lines(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_zip_t *z);
 /* Nodes of which something is missing, as many as there is room for. */
-ngx_int_t ngx_pcap_api_zip_missing_trailer(ngx_http_request_t *r,
-    ngx_pcap_api_ctx_t *ctx);
+ngx_int_t ngx_pcap_api_zip_missing_nodes(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx, ngx_str_t *nodes);
 
 
 #endif /* NGX_PCAP_API_ZIP_PARTS_H */

@@ -114,6 +114,8 @@ is($status, 200, 'a file');
 like($c->{head}, qr{^Content-Type: application/vnd\.tcpdump\.pcap\r$}m,
     'its type');
 like($c->{head}, qr{^Content-Length: 1024\r$}m, 'its length');
+like($c->{head}, qr{^Last-Modified: \w{3}, \d\d \w{3} 20\d\d [\d:]{8} GMT\r$}m,
+    'and its time');
 is($c->{body}, $pcap . 'x' x 1000, 'its bytes');
 ok(logs(qr/(?:ab){16}: files: prod\/web, a_eth0\.pcap: sent/),
     'the log has it');

@@ -209,4 +209,41 @@ my $said = parse($modest->{body})->{isbs}[-1]{comments};
 is("@$said", '', 'max_bandwidth_total: the modest one goes on');
 ends_counted('max_bandwidth_total');
 
+
+# --- connections that say nothing ----------------------------------------
+
+sub silent { return $C->new($agent, plain => 1) }
+
+sub closed
+{
+    my ($c, $seconds) = @_;
+
+    return IO::Select->new($c->{sock})->can_read($seconds)
+        && !(sysread($c->{sock}, my $buf, 1) // 0);
+}
+
+
+# the default: 4 of an address at once; then who comes waits for his turn
+agent_with();
+
+my $before = metrics()->{connections_turned_away_total};
+my @silent = map { silent() } 1 .. 4;
+
+ok(wait_for(5, sub { children($agent->{pid}) == 4 }), 'four are served');
+
+my $waits = silent();
+my @more = map { silent() } 1 .. 64;
+
+ok(closed($more[-1], 5), 'the 65th that waits is closed');
+ok(!closed($more[0], 0), 'the others are not');
+is(scalar(children($agent->{pid})), 4, 'and cost no process');
+close $silent[0]{sock};
+$waits->secure($agent)->get('/v1/status');
+ok($waits->read_until(5, sub { $_[0]{body} =~ /"healthy"/ }),
+    'one whose turn has come is answered');
+close $_->{sock} for @silent, @more;
+ok(wait_for(5, sub { children($agent->{pid}) == 0 }), 'all are through');
+is(metrics()->{connections_turned_away_total}, $before + 1,
+    'one was turned away');
+
 finish();

@@ -30,12 +30,20 @@ sub new
 
     $tcp->setsockopt(SOL_SOCKET, SO_RCVBUF, $o{rcvbuf}) if $o{rcvbuf};
     $self->{sock} = $tcp;
-    return $self if $o{plain};
+
+    return $o{plain} ? $self : $self->secure($agent, %o);
+}
+
+
+# The handshake; of one that began plain, whenever it is called.
+sub secure
+{
+    my ($self, $agent, %o) = @_;
 
     my $cert = exists $o{cert} ? $o{cert} : 'api';
     my $certs = $agent->{certs};
 
-    my $tls = IO::Socket::SSL->start_SSL($tcp,
+    my $tls = IO::Socket::SSL->start_SSL($self->{sock},
         SSL_verify_mode => SSL_VERIFY_PEER,
         SSL_ca_file => $certs->file('ca.crt'),
         SSL_verifycn_scheme => 'http', SSL_verifycn_name => 'pcap-agent',
@@ -45,7 +53,7 @@ sub new
             SSL_key_file => $certs->file("$cert.key")) : ());
 
     $self->{error} = "$IO::Socket::SSL::SSL_ERROR" if !$tls;
-    $tcp->blocking(0);
+    $self->{sock}->blocking(0);
 
     return $self;
 }

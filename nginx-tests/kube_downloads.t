@@ -1,0 +1,116 @@
+# Many downloads at once from one real agent with its defaults: each has to wait
+# for its turn, and none misses a file. And the files keep their times.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use PcapTest::Agent;
+use PcapTest::AgentClient;
+use PcapTest::Kube;
+use PcapTest::Lab;
+
+my $FILES = 20;
+my $CLIENTS = 24;
+my $T0 = 1_700_000_000;
+my $certs = PcapTest::Certs->new();
+my $kube = PcapTest::Kube->new(certs => $certs);
+my $token = $kube->token_file();
+my $folder = work_dir() . '/captures';
+my @names = map { "f$_.pcap" } 1 .. $FILES;
+
+chmod 0755, work_dir();
+chmod 0644, $token;
+must('mkdir', '-p', "$folder/dev/web");
+
+for my $i (1 .. $FILES) {
+    spew("$folder/dev/web/f$i.pcap", chr($i) x 20_000);
+    utime $T0 + 60 * $i, $T0 + 60 * $i, "$folder/dev/web/f$i.pcap";
+}
+
+my $agent = PcapTest::Agent->new(certs => $certs, addr => '127.1.0.1',
+    conf => { user => 'nobody', files_folder => $folder });
+my $lab = lab(certs => $certs, nginx => {
+    http => 'pcap_api_introspection_rate 1000 burst=10000;',
+    server => $kube->location('/_kube') . ' location / { pcap_api on;'
+        . ' pcap_api_kube_files on; pcap_api_agent_ranges 127.1.0.0/24;'
+        . " pcap_api_kube /_kube forward=/_kube_forward token=$token;"
+        . ' pcap_api_kube_node node-1 127.1.0.1:9494; }' });
+my $nginx = $lab->{nginx};
+
+$kube->user('ann', username => 'ann');
+$kube->allow(users => ['ann'], verbs => ['get'],
+    resources => ['packetcaptures/files'], namespace => 'dev');
+$kube->capture('dev', 'web', [ [ 'node-1', \@names, 'Finished' ] ]);
+
+
+# One that reads nothing of what it has asked for.
+sub slow
+{
+    my $c = PcapTest::AgentClient->new($agent, rcvbuf => 4096);
+
+    $c->get('/v1/files/dev/web/big.pcap');
+    $c->read_until(10, sub { $_[0]{head} });
+
+    return $c;
+}
+
+
+sub refused { return scalar(() = slurp($agent->{log}) =~ /refused with 429/g) }
+
+# --- all at once ---------------------------------------------------------------
+
+my @clients = map { $nginx->get('/download/dev/web/files.zip',
+    token => 'ann', no_wait => 1) } 1 .. $CLIENTS;
+my %seen;
+
+for my $c (@clients) {
+    $c->read_header(20);
+    $c->read_end(40);
+    $seen{ join ' ', $c->{status}, $c->trailer('x-pcap-status') // 'none',
+        $c->trailer('x-pcap-files') // 0 }++;
+}
+
+is_deeply(\%seen, { "200 complete $FILES" => $CLIENTS },
+    'each has all files') or diag(explain(\%seen));
+
+my $zip = spew(work_dir() . '/files.zip', $clients[0]{body});
+my %time = map { split } grep { /pcap/ } `TZ=UTC unzip -Z -T $zip |
+    awk '/f[0-9]+.pcap/ { print \$NF, \$(NF-1) }'`;
+
+is($time{'node-1/f20.pcap'}, '20231114.223320', 'a file keeps its time')
+    or diag(`unzip -Z -T $zip`);
+
+# --- an agent that is busy for a moment -------------------------------------
+
+# as many slow readers as it serves at once; then one of them goes
+must('truncate', '-s', '300M', "$folder/dev/web/big.pcap");
+
+my @slow = map { slow() } 1 .. 16;
+
+is((PcapTest::AgentClient->fetch($agent, '/v1/files/dev/web/f1.pcap'))[0],
+    429, 'the agent serves all that it can');
+
+my $c = $nginx->get('/download/dev/web/files.zip', token => 'ann',
+    no_wait => 1);
+
+ok(wait_for(10, sub { refused() > 2 }), 'it is asked again');
+(shift @slow)->reset_connection();
+$c->read_header(20);
+$c->read_end(20);
+is($c->trailer('x-pcap-status'), 'complete', 'when it can it does');
+is($c->trailer('x-pcap-files'), $FILES, 'and all files are there');
+
+# who never gets his turn is told why
+push @slow, slow();
+$c = $nginx->fetch('/download/dev/web/files.zip', token => 'ann',
+    seconds => 30);
+status_is($c, 204, 'an agent that stays busy gives nothing');
+is($c->header('x-pcap-missing'), 'node-1', 'its node is named');
+like($nginx->log(), qr/"node-1" is missing .*the agent has too much to do/,
+    'and the log tells why');
+$_->reset_connection() for @slow;
+
+finish();
