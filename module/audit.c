@@ -117,6 +117,7 @@ ngx_pcap_api_audit_ledger(ngx_pcap_api_line_t *w, ngx_pcap_api_ledger_t *l)
 static void
 ngx_pcap_api_audit_who(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
 {
+    ngx_str_t                  forwarder;
     ngx_http_core_srv_conf_t  *cscf;
 
     cscf = ngx_http_get_module_srv_conf(ctx->request, ngx_http_core_module);
@@ -131,6 +132,9 @@ ngx_pcap_api_audit_who(ngx_pcap_api_line_t *w, ngx_pcap_api_ctx_t *ctx)
                                NGX_PCAP_API_USER_LEN);
     }
 
+    ngx_pcap_api_kube_forwarder_name(ctx, &forwarder);
+    ngx_pcap_api_line_text(w, "forwarder", &forwarder,
+                           NGX_PCAP_API_USER_LEN);
     ngx_pcap_api_line_text(w, "issuer", &ctx->conf->issuer, 128);
     ngx_pcap_api_line_text(w, "server", &cscf->server_name, 128);
     ngx_pcap_api_audit_env(w, ctx->conf->env);

@@ -154,7 +154,7 @@ ngx_pcap_api_kube_ask(ngx_pcap_api_ctx_t *ctx, const char *method,
     va_end(args);
 
     if (kube->ask.uri.len == NGX_PCAP_API_KUBE_URI) {
-        json_decref(body);
+        free(text);
         return NGX_ERROR;
     }
 

@@ -367,3 +367,14 @@ ngx_pcap_api_kube_forwarder(ngx_pcap_api_ctx_t *ctx)
 
     return NGX_OK;
 }
+
+
+void
+ngx_pcap_api_kube_forwarder_name(ngx_pcap_api_ctx_t *ctx, ngx_str_t *name)
+{
+    json_t  *text;
+
+    text = json_object_get(ctx->kube.forwarder, "username");
+    name->data = (u_char *) json_string_value(text);
+    name->len = json_string_length(text);
+}

@@ -78,6 +78,9 @@ ngx_int_t ngx_pcap_api_kube_claims(ngx_pcap_api_ctx_t *ctx, json_t *claims);
  * the right to ctx->kube.claims; NGX_DECLINED: there are none; or a refusal.
  */
 ngx_int_t ngx_pcap_api_kube_forwarder(ngx_pcap_api_ctx_t *ctx);
+/* Whose token it is, when he asks for somebody else; else empty. */
+void ngx_pcap_api_kube_forwarder_name(ngx_pcap_api_ctx_t *ctx,
+    ngx_str_t *name);
 
 /* module/kube_access.c: rights */
 

@@ -696,6 +696,7 @@ ngx_pcap_api_zip_drop(ngx_pcap_api_ctx_t *ctx)
 void
 ngx_pcap_api_zip_end(ngx_pcap_api_ctx_t *ctx)
 {
+    ngx_str_t            forwarder;
     ngx_pcap_api_zip_t  *z;
 
     z = ctx->zip;
@@ -705,11 +706,13 @@ ngx_pcap_api_zip_end(ngx_pcap_api_ctx_t *ctx)
     }
 
     z->told = 1;
+    ngx_pcap_api_kube_forwarder_name(ctx, &forwarder);
 
     ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
-                  "pcap download of %V/%V by \"%V\" ended: %s, files:%uL "
+                  "pcap download of %V/%V by \"%V\"%s%V ended: %s, files:%uL "
                   "missing:%ui bytes:%uL", &ctx->kube.ns, &ctx->kube.name,
-                  &ctx->identity.name, z->name, z->files,
+                  &ctx->identity.name, forwarder.len ? " through " : "",
+                  &forwarder, z->name, z->files,
                   ctx->kube.missing.nelts, z->bytes);
 }
 

@@ -185,5 +185,28 @@ for my $case ([ 'its user', token => 'ann' ], [ 'a forwarder', token =>
     is($c->trailer('x-pcap-packets'), 120_002, "$name: all packets");
 }
 
+my @bea = grep { /"user":"bea"/ } split /\n/, slurp($audit);
+
+is(scalar(@bea), 2, 'the audit log has start and end for whom he named');
+is(scalar(grep { /"user":"bea","forwarder":"fwd"/ } @bea), 2,
+    'with who it was');
+
+# --- the right is lost ---------------------------------------------------------
+
+$c = $nginx->get('/download/dev/long/files.pcapng', token => 'ann',
+    rcvbuf => 4096, no_wait => 1);
+$c->read_header(15);
+$kube->rights_again();
+
+my $asked = () = $kube->seen(qr/subjectaccess/);
+
+ok(wait_for(10, sub { (() = $kube->seen(qr/subjectaccess/)) > $asked }),
+    'a right that is lost: it is looked at again');
+$c->read_end(20);
+is($c->trailer('x-pcap-status'), 'stopped', 'its user gets no more');
+like($c->{body}, qr/the right to this capture is missing now/, 'and why');
+like(slurp($audit), qr/"event":"end"[^\n]*"user":"ann"[^\n]*"end_reason":
+    "right"/x, 'the audit log has it');
+
 is_deeply([ $kube->violations() ], [], 'every question was a good one');
 finish();
