@@ -18,6 +18,7 @@
 
 typedef struct {
     const char  *config;      /* below an entry of the state folder */
+    size_t       max;         /* bytes of it */
     const char  *type;
     const char  *uid;
     const char  *space;
@@ -36,6 +37,7 @@ static cstate_t cri_netns_name(const char *path, char *netns);
 static const cri_keys_t  cri_keys[] = {
     [CONF_CRI_CONTAINERD] = {
         "/config.json",
+        256u << 10,
         "io.kubernetes.cri.container-type",
         "io.kubernetes.cri.sandbox-uid",
         "io.kubernetes.cri.sandbox-namespace",
@@ -43,6 +45,7 @@ static const cri_keys_t  cri_keys[] = {
     },
     [CONF_CRI_CRIO] = {
         "/userdata/config.json",
+        4u << 20,
         "io.kubernetes.cri-o.ContainerType",
         "io.kubernetes.pod.uid",
         "io.kubernetes.pod.namespace",
@@ -55,6 +58,13 @@ const char *
 cri_config(conf_cri_t runtime)
 {
     return cri_keys[runtime].config;
+}
+
+
+size_t
+cri_max_state(conf_cri_t runtime)
+{
+    return cri_keys[runtime].max;
 }
 
 

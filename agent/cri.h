@@ -19,10 +19,6 @@
 #include "cstate.h"
 
 
-/* Longest config.json that is read. CRI-O writes a pod's annotations, up to
- * 256 KiB, twice, and the escapes of JSON make seven bytes of one. */
-#define CRI_MAX_STATE      (4u << 20)
-
 #define CRI_MAX_NETNS      255     /* a name in a folder (NAME_MAX) */
 #define CRI_MAX_UID        64
 #define CRI_MAX_NAMESPACE  63      /* DNS label (RFC 1123 2.1) */
@@ -46,6 +42,14 @@ typedef struct {
  */
 cstate_t cri_sandbox(conf_cri_t runtime, const char *text, size_t len,
     const cri_pod_t *pod, char *netns);
+
+/*
+ * Longest config.json of a sandbox; what is longer is that of a container,
+ * with a user's environment. containerd lets none of a pod's annotations
+ * through but those that its configuration names. CRI-O writes them, up to
+ * 256 KiB, twice, and the escapes of JSON make seven bytes of one.
+ */
+size_t cri_max_state(conf_cri_t runtime);
 
 /* Where the file is below an entry of the state folder: "/config.json". */
 const char *cri_config(conf_cri_t runtime);

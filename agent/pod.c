@@ -23,8 +23,9 @@
 /* A full node (250 pods, some containers each) has some 1500 entries. */
 #define POD_MAX_ENTRIES    8192
 
-/* Of all of them together: 20 KiB each is usual. */
-#define POD_MAX_BYTES      (256u << 20)
+/* Of all of them together: 20 KiB each is usual. A user may write 4 MiB into
+ * each of his containers with CRI-O, and shall not hide others by that. */
+#define POD_MAX_BYTES      (UINT64_C(2) << 30)
 
 /* Of one pod. kubelet has at most one that is dead beside the one that lives
  * (pkg/kubelet/kuberuntime/kuberuntime_gc.go); the newest are looked at. */
@@ -48,7 +49,7 @@ typedef struct {
     unsigned         n;
     unsigned         entries;
     unsigned         broken;                    /* could be its own */
-    size_t           bytes;
+    uint64_t         bytes;
 } pod_found_t;
 
 typedef enum {
@@ -127,12 +128,22 @@ pod_scan(const container_t *ct, pod_found_t *found, problem_t *why)
     dir = pod_open_state(ct);
 
     if (dir == NULL) {
-        return pod_failed(ct, ct->conf->cri_state_folder, errno, why);
+        log_warn(ct->log, "pod %s: %s: %s", ct->handle,
+                 ct->conf->cri_state_folder, strerror(errno));
+        return problem_set(why, 500, "pod: %s: it cannot be looked up: "
+                           "cri_state_folder of this node's agent: %s (is "
+                           "cri_runtime that of this node?)", ct->handle,
+                           strerror(errno));
     }
 
-    rc = 0;
+    for (rc = 0; rc == 0; ) {
+        errno = 0;
+        e = readdir(dir);
 
-    while (rc == 0 && (e = readdir(dir)) != NULL) {
+        if (e == NULL) {
+            rc = errno ? pod_failed(ct, "cri_state_folder", errno, why) : 0;
+            break;
+        }
 
         /* What is being removed by containerd begins with a dot. */
 
@@ -155,7 +166,7 @@ pod_scan(const container_t *ct, pod_found_t *found, problem_t *why)
 }
 
 
-/* What cannot be read is somebody else's trouble, or gone by now. */
+/* What is not there is gone by now; what is too long is no sandbox. */
 
 static int
 pod_entry(const container_t *ct, int dir, const char *id, pod_found_t *found,
@@ -183,12 +194,19 @@ pod_entry(const container_t *ct, int dir, const char *id, pod_found_t *found,
         return 0;
     }
 
-    text = place_read(fd, CRI_MAX_STATE, &len);
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)
+        || (uint64_t) st.st_size > cri_max_state(ct->conf->cri))
+    {
+        close(fd);
+        return 0;
+    }
 
-    if (text == NULL || fstat(fd, &st) != 0) {
+    text = place_read(fd, cri_max_state(ct->conf->cri), &len);
+
+    if (text == NULL) {
         log_warn(ct->log, "pod %s: %s: %s", ct->handle, pl.name,
                  strerror(errno));
-        free(text);
+        found->broken++;
         close(fd);
         return 0;
     }

@@ -170,7 +170,7 @@ sub files_ok
 }
 
 
-# --- what the cluster has ------------------------------------------------------
+# --- what the cluster has ---------------------------------------------------
 
 # as systemd has it on a node: what is mounted later is seen below its slaves
 must('mount', '--bind', $node->{netns}, $node->{netns});
@@ -199,7 +199,7 @@ $kube->pod($agents, 'agent', node => 'node-1', ip => '127.0.0.1', %{
 $kube->pod('dev', 'web-0', node => 'node-1', ip => $web->{ip},
     labels => { app => 'web' }, metadata => { uid => $web->{uid} });
 
-# --- the images by themselves --------------------------------------------------
+# --- the images by themselves -----------------------------------------------
 
 my ($status, $text) = api('check', arguments => ['--check'])->run();
 
@@ -210,7 +210,7 @@ is($status, 0, 'the API\'s image: nginx takes what entry writes')
 is($status >> 8, 1, 'a wrong variable ends it');
 like($text, qr/\Aentry: PACKETCAPTURE_API_PORT: [^\n]+\n\z/, 'in one line');
 
-# --- agent.yaml: files ---------------------------------------------------------
+# --- agent.yaml: files ------------------------------------------------------
 
 my $api = api('api')->start();
 my $agent = agent_runs('agent');
@@ -222,7 +222,7 @@ problem_is(fetch('/v1/capture/k8s/dev?selector=app%3Dweb'), 502,
     qr/captures in pods are not configured/, 'agent.yaml: no pods');
 agent_ends($agent);
 
-# --- agent-live.yaml: pods as well ---------------------------------------------
+# --- agent-live.yaml: pods as well ------------------------------------------
 
 $agent = agent_runs('agent-live');
 files_ok('agent-live.yaml');

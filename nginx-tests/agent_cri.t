@@ -119,7 +119,7 @@ sub refused
 }
 
 
-# --- what holds for both runtimes ---------------------------------------------
+# --- what holds for both runtimes -------------------------------------------
 
 sub of_runtime
 {
@@ -257,7 +257,7 @@ sub ends_of
 of_runtime('containerd');
 of_runtime('cri-o');
 
-# --- requests ----------------------------------------------------------------
+# --- requests ---------------------------------------------------------------
 
 $node = PcapTest::Cri->new('containerd');
 $agent = PcapTest::Agent->new(certs => $certs, name => 'requests',
@@ -280,7 +280,8 @@ refused('pod=a&container=b', 400, qr/^pod: not together/, 'half of one');
 refused('container=b&app=c', 400, qr/^container: .* not configured/,
     'a container alone');
 must('mv', $node->{state}, "$node->{state}-away");
-refused('pod=a', 500, qr/^pod: a: it cannot be looked up: No such file/,
+refused('pod=a', 500,
+    qr/^pod: a: it cannot be looked up: cri_state_folder .*: No such file/,
     'no state folder');
 must('mv', "$node->{state}-away", $node->{state});
 $agent->stop();

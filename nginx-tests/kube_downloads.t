@@ -60,7 +60,7 @@ sub slow
 
 sub refused { return scalar(() = slurp($agent->{log}) =~ /refused with 429/g) }
 
-# --- all at once ---------------------------------------------------------------
+# --- all at once ------------------------------------------------------------
 
 my @clients = map { $nginx->get('/download/dev/web/files.zip',
     token => 'ann', no_wait => 1) } 1 .. $CLIENTS;

@@ -90,7 +90,7 @@ sub fetch
 }
 
 
-# --- two nodes, each with two endpoints, one of them rotated -----------------
+# --- two nodes, each with two endpoints, one of them rotated ----------------
 
 there('cap', [ 1, 'a_cali1.pcap', [ map { 10 * $_ } 50 .. 99 ] ],
     [ 1, 'a_cali1.pcap1', [ map { 10 * $_ } 0 .. 49 ] ],
@@ -121,7 +121,7 @@ like(`capinfos -o '$saved' 2>&1`, qr/Strict time order:\s+True/,
 like(`capinfos -c -M '$saved' 2>&1`, qr/Number of packets:\s+305\b/,
     'capinfos: all packets');
 
-# --- many endpoints, other link types, long names ----------------------------
+# --- many endpoints, other link types, long names ---------------------------
 
 there('many', map { my $n = $_; map { [ $n, sprintf('%s%03d_cali.pcap',
     'workload-' x 20, $_), [ $_ * 7, $_ * 7 + 1000 ], link => $_ % 2 ? 1 : 101
@@ -130,7 +130,7 @@ $file = capture_ok(fetch('many'), status => 'complete', name => 'many',
     packets => { 'node-1' => 200, 'node-2' => 200 }) || {};
 is(scalar @{ $file->{ifaces} }, 200, '200 interfaces');
 
-# --- what is wrong -----------------------------------------------------------
+# --- what is wrong ----------------------------------------------------------
 
 there('junk', [ 1, 'a.pcap', [ 1 .. 5 ], junk => "\xff" x 40 ],
     [ 1, 'b.pcap', [ 3 .. 9 ] ], [ 2, 'c.pcap', [ 1 .. 3 ] ]);
@@ -162,7 +162,7 @@ problem_is(fetch('cap', token => undef), 401, undef, 'no token');
 $kube->capture('dev', 'gone', [ [ 'node-1', ['x.pcap'], 'Finished' ] ]);
 problem_is(fetch('gone'), 502, qr/there is none/, 'files that are gone');
 
-# --- the right is looked at again, of the same one ---------------------------
+# --- the right is looked at again, of the same one --------------------------
 
 there('long', [ 1, 'a.pcap', [ 0 .. 60_000 ] ], [ 2, 'a.pcap',
     [ 0 .. 60_000 ] ]);
@@ -191,7 +191,7 @@ is(scalar(@bea), 2, 'the audit log has start and end for whom he named');
 is(scalar(grep { /"user":"bea","forwarder":"fwd"/ } @bea), 2,
     'with who it was');
 
-# --- the right is lost ---------------------------------------------------------
+# --- the right is lost ------------------------------------------------------
 
 $c = $nginx->get('/download/dev/long/files.pcapng', token => 'ann',
     rcvbuf => 4096, no_wait => 1);
