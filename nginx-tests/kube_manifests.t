@@ -250,6 +250,14 @@ for my $value (values %$conf) {
     $value = $path{$value};
 }
 
+my $live = decode_json(find('agent-live', 'ConfigMap')->{data}{'agent.json'});
+
+$_ = $path{$_} || $_ for values %$live;
+spew("$work/live.json", encode_json($live));
+my $said = `@{[ tool('agent') ]} --config $work/live.json --check 2>&1`;
+is($? >> 8, 0, 'agent-live.yaml: the agent takes its configuration')
+    or diag($said);
+
 mkdir $captures;
 mkdir "$captures/$_" for 'dev', 'dev/web';
 spew("$captures/dev/web/a.pcap", 'x' x 24);
@@ -336,13 +344,14 @@ symlink $_, "$work/bin/" . s{.*/}{}r for grep { -x } map { ("/bin/$_",
 my $words = `PATH=$work/bin /bin/sh $top/tools/build-image 2>&1`;
 
 is($? >> 8, 1, 'no builder: it fails');
-is($words, "image: needs podman, docker or buildah, and none is here\n",
+is($words, "image: needs podman, docker or buildah; none works here\n",
     'and says so in one line');
-spew("$work/bin/podman", "#!/bin/sh\necho \"\$@\"\n");
-chmod 0755, "$work/bin/podman";
+spew("$work/bin/podman", "#!/bin/sh\nexit 1\n");
+spew("$work/bin/buildah", "#!/bin/sh\necho \"\$@\"\n");
+chmod 0755, map { "$work/bin/$_" } qw(podman buildah);
 is(`PATH=$work/bin IMAGE_PREFIX=x.test/ /bin/sh $top/tools/build-image 2>&1`,
     join('', map { "build -f k8s/Containerfile --target $_ -t"
-    . " x.test/pcap-$_:$version .\n" } qw(agent api)), 'make image');
+    . " x.test/pcap-$_:$version .\n" } qw(agent api)), 'make image takes the one that works');
 is(join(' ', $file =~ /^FROM \S+ AS (agent|api)$/mg), 'agent api',
     'which are its targets');
 
