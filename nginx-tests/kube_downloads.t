@@ -37,7 +37,9 @@ my $lab = lab(certs => $certs, nginx => {
     server => $kube->location('/_kube') . ' location / { pcap_api on;'
         . ' pcap_api_kube_files on; pcap_api_agent_ranges 127.1.0.0/24;'
         . " pcap_api_kube /_kube forward=/_kube_forward token=$token;"
-        . ' pcap_api_kube_node node-1 127.1.0.1:9494; }' });
+        . ' pcap_api_kube_node node-1 127.1.0.1:9494;'
+        . ' pcap_api_kube_agents namespace=' . PcapTest::Kube::AGENTS
+        . ' selector=app=pcap-agent; }' });
 my $nginx = $lab->{nginx};
 
 $kube->user('ann', username => 'ann');
@@ -82,6 +84,39 @@ my %time = map { split } grep { /pcap/ } `TZ=UTC unzip -Z -T $zip |
 
 is($time{'node-1/f20.pcap'}, '20231114.223320', 'a file keeps its time')
     or diag(`unzip -Z -T $zip`);
+
+# --- files of another cluster ------------------------------------------------
+
+# Its agents say whose they are: one that has the name of the home cluster's is
+# not asked, wherever that cluster's API server leads.
+my $east = work_dir() . '/east';
+
+must('mkdir', '-p', "$east/dev/web");
+spew("$east/dev/web/f1.pcap", 'of the east');
+$certs->leaf('east', names => ['east.pcap-agent']);
+PcapTest::Agent->new(certs => $certs, addr => '127.1.0.2', cert => 'east',
+    conf => { user => 'nobody', files_folder => $east });
+$kube->managed('east');
+$kube->allow(users => ['ann'], verbs => ['get'], cluster => 'east',
+    resources => ['packetcaptures/files'], namespace => 'dev');
+$kube->capture('dev', 'web', [ map { [ $_, ['f1.pcap'], 'Finished' ] }
+    qw(node-1 node-2) ], cluster => 'east');
+$kube->pod(PcapTest::Kube::AGENTS, "agent-$_", node => "node-$_",
+    ip => "127.1.0.$_", cluster => 'east', labels => { app => 'pcap-agent' })
+    for 1, 2;
+
+my $f = $nginx->fetch('/download/dev/web/files.zip', token => 'ann',
+    headers => [ [ 'X-CLUSTER-ID' => 'east' ] ], seconds => 20);
+
+status_is($f, 200, 'files of another cluster') or diag($f->{body});
+$zip = spew(work_dir() . '/east.zip', $f->{body});
+is(`unzip -p $zip node-2/f1.pcap`, 'of the east', 'from its own agent');
+is($f->trailer('x-pcap-missing'), 'node-1',
+    'and none from one of the home cluster');
+like(`unzip -p $zip MISSING.txt`, qr/^node-1\t\*\t.*certificate/,
+    'the archive tells why');
+ok(!(grep { $_->{cluster} eq 'east' && $_->{listener} ne 'forward' }
+    $kube->seen()), 'that cluster was asked through the forwarding endpoint');
 
 # --- an agent that is busy for a moment -------------------------------------
 

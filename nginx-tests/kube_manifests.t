@@ -351,7 +351,8 @@ spew("$work/bin/buildah", "#!/bin/sh\necho \"\$@\"\n");
 chmod 0755, map { "$work/bin/$_" } qw(podman buildah);
 is(`PATH=$work/bin IMAGE_PREFIX=x.test/ /bin/sh $top/tools/build-image 2>&1`,
     join('', map { "build -f k8s/Containerfile --target $_ -t"
-    . " x.test/pcap-$_:$version .\n" } qw(agent api)), 'make image takes the one that works');
+    . " x.test/pcap-$_:$version .\n" } qw(agent api)),
+    'make image takes the one that works');
 is(join(' ', $file =~ /^FROM \S+ AS (agent|api)$/mg), 'agent api',
     'which are its targets');
 
