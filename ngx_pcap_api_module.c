@@ -249,6 +249,9 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
         ngx_pcap_api_kube_node, kube.agents, NULL),
     ngx_pcap_api_row("pcap_api_kube_files", NGX_CONF_FLAG,
         ngx_conf_set_flag_slot, kube.files, NULL),
+    ngx_pcap_api_row("pcap_api_kube_downloads", NGX_CONF_TAKE1,
+        ngx_conf_set_num_slot, kube.downloads,
+        &ngx_pcap_api_kube_downloads_range),
 
     /* the store, module/store_conf.c */
 

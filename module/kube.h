@@ -61,6 +61,7 @@ typedef struct {
     ngx_pcap_api_kube_oidc_t   oidc;
     ngx_array_t               *agents;       /* ngx_pcap_api_kube_agent_t */
     ngx_flag_t                 files;        /* this location serves them */
+    ngx_int_t                  downloads;    /* of a user, in a worker */
 } ngx_pcap_api_kube_conf_t;
 
 /* A node that has files of a capture, and the agent that serves them. */

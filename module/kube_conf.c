@@ -10,6 +10,8 @@
  *     pcap_api_kube_agents namespace=NS selector=LABELS [port=PORT]
  *                          [tls_name=NAME];
  *     pcap_api_kube_node NAME ADDRESS:PORT [tls_name=NAME];
+ *     pcap_api_kube_files on|off;
+ *     pcap_api_kube_downloads NUMBER;
  */
 
 #include "ngx_pcap_api_module.h"
@@ -22,6 +24,11 @@ typedef struct {
 
 static ngx_str_t  ngx_pcap_api_kube_token_file = ngx_string(
     "/var/run/secrets/kubernetes.io/serviceaccount/token");
+
+
+ngx_conf_num_bounds_t  ngx_pcap_api_kube_downloads_range = {
+    ngx_conf_check_num_bounds, 1, 1000
+};
 
 
 /* "NAME=VALUE" from argument first on; each once, into args. */
@@ -426,6 +433,7 @@ ngx_pcap_api_kube_create(ngx_pcap_api_kube_conf_t *conf)
     conf->audiences = NGX_CONF_UNSET_PTR;
     conf->agents = NGX_CONF_UNSET_PTR;
     conf->files = NGX_CONF_UNSET;
+    conf->downloads = NGX_CONF_UNSET;
 }
 
 
@@ -446,6 +454,7 @@ ngx_pcap_api_kube_merge(ngx_pcap_api_loc_conf_t *conf,
                              NULL);
     ngx_conf_merge_ptr_value(conf->kube.agents, prev->kube.agents, NULL);
     ngx_conf_merge_value(conf->kube.files, prev->kube.files, 0);
+    ngx_conf_merge_value(conf->kube.downloads, prev->kube.downloads, 8);
 }
 
 

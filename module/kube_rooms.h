@@ -48,6 +48,7 @@ char *ngx_pcap_api_kube_oidc(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_pcap_api_kube_agents(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_pcap_api_kube_node(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+extern ngx_conf_num_bounds_t  ngx_pcap_api_kube_downloads_range;
 void ngx_pcap_api_kube_create(ngx_pcap_api_kube_conf_t *conf);
 /* Before the token check of the location is merged. */
 void ngx_pcap_api_kube_merge(ngx_pcap_api_loc_conf_t *conf,

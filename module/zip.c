@@ -33,6 +33,53 @@ ngx_conf_enum_t  ngx_pcap_api_zip_methods[] = {
 };
 
 
+/*
+ * All downloads of this worker. Each holds a connection and has an archive's
+ * memory, and a node's agent serves few at once: no user takes all of that.
+ */
+static ngx_queue_t  ngx_pcap_api_zips;
+
+
+static ngx_int_t
+ngx_pcap_api_zip_admit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
+{
+    ngx_int_t            n;
+    ngx_str_t           *user;
+    ngx_queue_t         *q;
+    ngx_pcap_api_zip_t  *other;
+
+    if (ngx_pcap_api_zips.next == NULL) {
+        ngx_queue_init(&ngx_pcap_api_zips);
+    }
+
+    user = &ctx->identity.id;
+    n = 0;
+
+    for (q = ngx_queue_head(&ngx_pcap_api_zips);
+         q != ngx_queue_sentinel(&ngx_pcap_api_zips);
+         q = ngx_queue_next(q))
+    {
+        other = ngx_queue_data(q, ngx_pcap_api_zip_t, queue);
+        n += other->user->len == user->len
+             && ngx_memcmp(other->user->data, user->data, user->len) == 0;
+    }
+
+    if (n >= ctx->conf->kube.downloads) {
+        ctx->retry_after = 1;
+
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_TOO_MANY_REQUESTS,
+                   "too many downloads of yours at once: "
+                   "\"pcap_api_kube_downloads\" allows %i",
+                   ctx->conf->kube.downloads);
+    }
+
+    z->user = user;
+    ngx_queue_insert_tail(&ngx_pcap_api_zips, &z->queue);
+
+    return NGX_OK;
+}
+
+
 /* --- what comes out of the writer --- */
 
 static int
@@ -571,6 +618,7 @@ ngx_pcap_api_zip_work(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
 static ngx_int_t
 ngx_pcap_api_zip_init(ngx_pcap_api_ctx_t *ctx)
 {
+    ngx_int_t                  rc;
     ngx_uint_t                 i, n;
     ngx_pcap_api_zip_t        *z;
     ngx_pcap_api_kube_node_t  *node;
@@ -601,9 +649,13 @@ ngx_pcap_api_zip_init(ngx_pcap_api_ctx_t *ctx)
 
     z->name = "cut";
     z->began = ngx_current_msec;
-    ctx->zip = z;
+    rc = ngx_pcap_api_zip_admit(ctx, z);
 
-    return NGX_OK;
+    if (rc == NGX_OK) {
+        ctx->zip = z;
+    }
+
+    return rc;
 }
 
 
@@ -720,10 +772,21 @@ ngx_pcap_api_zip_end(ngx_pcap_api_ctx_t *ctx)
 void
 ngx_pcap_api_zip_free(ngx_pcap_api_ctx_t *ctx)
 {
-    if (ctx->zip != NULL) {
-        ngx_pcap_api_pull_free(&ctx->zip->pull);
-        pcap_zip_free(ctx->zip->writer);
-        ctx->zip->writer = NULL;
+    ngx_pcap_api_zip_t  *z;
+
+    z = ctx->zip;
+
+    if (z == NULL) {
+        return;
+    }
+
+    ngx_pcap_api_pull_free(&z->pull);
+    pcap_zip_free(z->writer);
+    z->writer = NULL;
+
+    if (z->user != NULL) {
+        ngx_queue_remove(&z->queue);
+        z->user = NULL;
     }
 }
 

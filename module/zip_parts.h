@@ -14,6 +14,8 @@
 
 
 struct ngx_pcap_api_zip_s {
+    ngx_queue_t                queue;        /* all of this worker */
+    ngx_str_t                 *user;         /* whose it is */
     pcap_zip_t                *writer;
     ngx_pcap_api_pull_t        pull;
     ngx_uint_t                 node;         /* that is at work, */

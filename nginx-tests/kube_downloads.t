@@ -1,5 +1,6 @@
 # Many downloads at once from one real agent with its defaults: each has to wait
-# for its turn, and none misses a file. And the files keep their times.
+# for its turn, none misses a file, and no user has more than his share. Files
+# keep their times; those of another cluster come from its own agents.
 
 use strict;
 use warnings;
@@ -32,18 +33,22 @@ for my $i (1 .. $FILES) {
 
 my $agent = PcapTest::Agent->new(certs => $certs, addr => '127.1.0.1',
     conf => { user => 'nobody', files_folder => $folder });
+my $conf = 'pcap_api on; pcap_api_kube_files on;'
+    . ' pcap_api_agent_ranges 127.1.0.0/24;'
+    . " pcap_api_kube /_kube forward=/_kube_forward token=$token;"
+    . ' pcap_api_kube_node node-1 127.1.0.1:9494;'
+    . ' pcap_api_kube_agents namespace=' . PcapTest::Kube::AGENTS
+    . ' selector=app=pcap-agent;';
 my $lab = lab(certs => $certs, nginx => {
     http => 'pcap_api_introspection_rate 1000 burst=10000;',
-    server => $kube->location('/_kube') . ' location / { pcap_api on;'
-        . ' pcap_api_kube_files on; pcap_api_agent_ranges 127.1.0.0/24;'
-        . " pcap_api_kube /_kube forward=/_kube_forward token=$token;"
-        . ' pcap_api_kube_node node-1 127.1.0.1:9494;'
-        . ' pcap_api_kube_agents namespace=' . PcapTest::Kube::AGENTS
-        . ' selector=app=pcap-agent; }' });
+    server => $kube->location('/_kube')
+        . " location / { $conf pcap_api_kube_downloads $CLIENTS; }"
+        . " location /few/ { $conf pcap_api_kube_downloads 2;"
+        . ' pcap_api_kube_zip store; }' });
 my $nginx = $lab->{nginx};
 
-$kube->user('ann', username => 'ann');
-$kube->allow(users => ['ann'], verbs => ['get'],
+$kube->user($_, username => $_) for qw(ann bea);
+$kube->allow(users => [qw(ann bea)], verbs => ['get'],
     resources => ['packetcaptures/files'], namespace => 'dev');
 $kube->capture('dev', 'web', [ [ 'node-1', \@names, 'Finished' ] ]);
 
@@ -84,6 +89,32 @@ my %time = map { split } grep { /pcap/ } `TZ=UTC unzip -Z -T $zip |
 
 is($time{'node-1/f20.pcap'}, '20231114.223320', 'a file keeps its time')
     or diag(`unzip -Z -T $zip`);
+
+# --- a user's share -----------------------------------------------------------
+
+must('mkdir', '-p', "$folder/dev/hold");
+must('truncate', '-s', '300M', "$folder/dev/hold/big.pcap");
+$kube->capture('dev', 'hold', [ [ 'node-1', ['big.pcap'], 'Finished' ] ]);
+
+my @hold = map { $nginx->get('/few/download/dev/hold/files.zip',
+    token => 'ann', rcvbuf => 4096, no_wait => 1) } 1, 2;
+
+$_->read_header(10) for @hold;
+
+
+sub few
+{
+    return $nginx->fetch('/few/download/dev/web/files.zip', token => $_[0]);
+}
+
+
+problem_is(few('ann'), 429, qr/"pcap_api_kube_downloads" allows 2/,
+    'more than a user may');
+status_is(few('bea'), 200, 'another one may');
+$hold[0]->vanish();
+ok(wait_for(10, sub { few('ann')->{status} == 200 }),
+    'as he may when one has ended');
+$hold[1]->vanish();
 
 # --- files of another cluster ------------------------------------------------
 
