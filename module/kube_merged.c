@@ -81,12 +81,54 @@ ngx_pcap_api_kube_merged_begin(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* A node whose name can be none; a file is its agent's business. */
+static ngx_uint_t
+ngx_pcap_api_kube_is_lost(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_kube_missing_t *m)
+{
+    return m->file.len == 0
+           && ngx_pcap_api_kube_node_of(ctx, m->node.data, m->node.len)
+              == NULL;
+}
+
+
+/* Of these nothing comes, and the file says so. */
+static ngx_int_t
+ngx_pcap_api_kube_merged_lost(ngx_pcap_api_ctx_t *ctx)
+{
+    ngx_uint_t                    i;
+    ngx_pcap_api_target_t        *t;
+    ngx_pcap_api_kube_missing_t  *m;
+
+    m = ctx->kube.missing.elts;
+
+    for (i = 0; i < ctx->kube.missing.nelts; i++) {
+        if (!ngx_pcap_api_kube_is_lost(ctx, &m[i])) {
+            continue;
+        }
+
+        t = ngx_pcalloc(ctx->request->pool, sizeof(ngx_pcap_api_target_t));
+        if (t == NULL) {
+            return NGX_ERROR;
+        }
+
+        t->group = ctx->group;
+        t->instance = m[i].node;
+        t->unavailable = m[i].why;
+        ngx_pcap_api_agent_add(ctx, t);
+    }
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_pcap_api_kube_merged_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t                  rc;
-    ngx_uint_t                 i;
-    ngx_pcap_api_kube_node_t  *node;
+    ngx_int_t                     rc;
+    ngx_uint_t                    i, n;
+    ngx_pcap_api_kube_node_t     *node;
+    ngx_pcap_api_kube_missing_t  *m;
 
     node = ctx->kube.nodes.elts;
 
@@ -94,11 +136,17 @@ ngx_pcap_api_kube_merged_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         return ngx_pcap_api_answer(ctx, NGX_HTTP_NO_CONTENT, NULL);
     }
 
-    ctx->max_ifaces = ngx_min(NGX_PCAP_API_KUBE_IFACES,
-                              NGX_PCAP_API_KUBE_ALL_IFACES
-                              / ctx->kube.nodes.nelts);
+    n = ctx->kube.nodes.nelts;
+    m = ctx->kube.missing.elts;
 
-    rc = ngx_pcap_api_agents_room(ctx, ctx->kube.nodes.nelts);
+    for (i = 0; i < ctx->kube.missing.nelts; i++) {
+        n += ngx_pcap_api_kube_is_lost(ctx, &m[i]);
+    }
+
+    ctx->max_ifaces = ngx_min(NGX_PCAP_API_KUBE_IFACES,
+                              NGX_PCAP_API_KUBE_ALL_IFACES / n);
+
+    rc = ngx_pcap_api_agents_room(ctx, n);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -109,7 +157,7 @@ ngx_pcap_api_kube_merged_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         ngx_pcap_api_agent_add(ctx, &node[i].target);
     }
 
-    return NGX_OK;
+    return ngx_pcap_api_kube_merged_lost(ctx);
 }
 
 

@@ -162,6 +162,16 @@ problem_is(fetch('cap', token => undef), 401, undef, 'no token');
 $kube->capture('dev', 'gone', [ [ 'node-1', ['x.pcap'], 'Finished' ] ]);
 problem_is(fetch('gone'), 502, qr/there is none/, 'files that are gone');
 
+# a node whose name can be none has no agent that could be asked
+$kube->capture('dev', 'odd', [ [ 'node-1', ['a.pcap'], 'Finished' ],
+    [ '../node', ['a.pcap'], 'Finished' ],
+    [ 'node-1', ['a.pcap'], 'Finished' ] ]);
+pcap(1, 'odd', 'a.pcap', [ 1, 2 ]);
+$c = fetch('odd');
+is($c->trailer('x-pcap-status'), 'partial', 'a node of no name: not all');
+like($c->{body}, qr{INSTANCE_UNAVAILABLE \.\./node: }, 'and the file says so');
+is($c->trailer('x-pcap-packets'), 2, 'with what others have');
+
 # --- the right is looked at again, of the same one --------------------------
 
 there('long', [ 1, 'a.pcap', [ 0 .. 60_000 ] ], [ 2, 'a.pcap',
