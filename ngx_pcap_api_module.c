@@ -241,6 +241,8 @@ static ngx_command_t  ngx_pcap_api_commands[] = {
         ngx_pcap_api_kube_authentication, kube.review, NULL),
     ngx_pcap_api_row("pcap_api_kube_audience", NGX_CONF_1MORE,
         ngx_pcap_api_kube_audience, kube.audiences, NULL),
+    ngx_pcap_api_row("pcap_api_kube_client_cert", NGX_CONF_FLAG,
+        ngx_conf_set_flag_slot, kube.client_cert, NULL),
     ngx_pcap_api_row("pcap_api_kube_oidc", NGX_CONF_1MORE,
         ngx_pcap_api_kube_oidc, kube.oidc, NULL),
     ngx_pcap_api_row("pcap_api_kube_agents", NGX_CONF_1MORE,

@@ -130,13 +130,16 @@ ngx_int_t
 ngx_pcap_api_take_token(ngx_pcap_api_ctx_t *ctx)
 {
     size_t               i;
+    ngx_int_t            rc;
     ngx_str_t            s;
     ngx_http_request_t  *r;
 
     r = ctx->request;
 
     if (r->headers_in.authorization == NULL) {
-        return ngx_pcap_api_unauthorized(ctx,
+        rc = ngx_pcap_api_kube_take_cert(ctx);
+
+        return rc != NGX_DECLINED ? rc : ngx_pcap_api_unauthorized(ctx,
                    "a token is needed: \"Authorization: bearer TOKEN\"");
     }
 

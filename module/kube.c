@@ -117,9 +117,11 @@ ngx_pcap_api_kube_bearer(ngx_http_request_t *sr)
 
     ctx = kube->ask.fetch.ctx;
 
-    return kube->ask.bearer ? &ctx->token
-           : ngx_pcap_api_kube_token(ctx->conf->kube.api,
-                                     sr->connection->log);
+    if (kube->ask.bearer) {
+        return kube->cert ? NULL : &ctx->token;
+    }
+
+    return ngx_pcap_api_kube_token(ctx->conf->kube.api, sr->connection->log);
 }
 
 

@@ -60,6 +60,7 @@ typedef struct {
     ngx_array_t               *audiences;    /* ngx_str_t; or NULL */
     ngx_pcap_api_kube_oidc_t   oidc;
     ngx_array_t               *agents;       /* ngx_pcap_api_kube_agent_t */
+    ngx_flag_t                 client_cert;  /* is as good as a token */
     ngx_flag_t                 files;        /* this location serves them */
     ngx_int_t                  downloads;    /* of a user, in a worker */
 } ngx_pcap_api_kube_conf_t;
@@ -126,6 +127,7 @@ typedef struct {
     ngx_str_t                  more;         /* of a list: its continue */
     ngx_uint_t                 tries;
     unsigned                   away:1;
+    unsigned                   cert:1;       /* in place of a token */
     unsigned                   asked:1;      /* this phase has begun */
     unsigned                   reviewed:1;
     unsigned                   told:1;       /* to the audit log */

@@ -300,6 +300,10 @@ ngx_pcap_api_kube_caller_of(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
+    if (ctx->kube.cert) {
+        return ngx_pcap_api_kube_cert_caller(ctx);
+    }
+
     if (ctx->jwt != NULL || ngx_pcap_api_kube_is_oidc(ctx)) {
         rc = ngx_pcap_api_keys_phase(r, ctx);
 

@@ -4,6 +4,7 @@
  *     pcap_api_kube URI [forward=URI] [token=FILE];
  *     pcap_api_kube_authentication token_review|authentication_review|off;
  *     pcap_api_kube_audience NAME ...;
+ *     pcap_api_kube_client_cert on|off;
  *     pcap_api_kube_oidc keys=URI issuer=URL client_id=ID [user_claim=NAME]
  *                        [groups_claim=NAME] [user_prefix=TEXT]
  *                        [groups_prefix=TEXT];
@@ -432,6 +433,7 @@ ngx_pcap_api_kube_create(ngx_pcap_api_kube_conf_t *conf)
     conf->review = NGX_CONF_UNSET_UINT;
     conf->audiences = NGX_CONF_UNSET_PTR;
     conf->agents = NGX_CONF_UNSET_PTR;
+    conf->client_cert = NGX_CONF_UNSET;
     conf->files = NGX_CONF_UNSET;
     conf->downloads = NGX_CONF_UNSET;
 }
@@ -453,6 +455,7 @@ ngx_pcap_api_kube_merge(ngx_pcap_api_loc_conf_t *conf,
     ngx_conf_merge_ptr_value(conf->kube.audiences, prev->kube.audiences,
                              NULL);
     ngx_conf_merge_ptr_value(conf->kube.agents, prev->kube.agents, NULL);
+    ngx_conf_merge_value(conf->kube.client_cert, prev->kube.client_cert, 0);
     ngx_conf_merge_value(conf->kube.files, prev->kube.files, 0);
     ngx_conf_merge_value(conf->kube.downloads, prev->kube.downloads, 8);
 }

@@ -62,6 +62,16 @@ char *ngx_pcap_api_kube_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf);
 ngx_int_t ngx_pcap_api_kube_auth_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
+/* module/kube_cert.c: by a client certificate */
+
+/*
+ * Of a request without a token: NGX_OK: its certificate stands for one;
+ * NGX_DECLINED: there is none; or a refusal.
+ */
+ngx_int_t ngx_pcap_api_kube_take_cert(ngx_pcap_api_ctx_t *ctx);
+/* NGX_OK: ctx->kube.user is the one whose certificate it is; or a refusal. */
+ngx_int_t ngx_pcap_api_kube_cert_caller(ngx_pcap_api_ctx_t *ctx);
+
 /* module/kube_user.c: who asks */
 
 /*

@@ -2,7 +2,8 @@
  * module/resolve_k8s.c: the resolver of Kubernetes: the running pods of a
  * namespace that a label selector names. Who may create packetcaptures there
  * and get their files may capture them; which pods there are the API server is
- * asked with the caller's own token.
+ * asked with the caller's own token. Who has shown a certificate has none: then
+ * the service account asks, when he may list pods himself.
  *
  * A pod with the network of its node is never captured: that is the traffic of
  * everybody there.
@@ -36,6 +37,10 @@ static ngx_int_t ngx_pcap_api_k8s_ask_files(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_ask_t *ask);
 static ngx_int_t ngx_pcap_api_k8s_take_files(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_ask_t *ask);
+static ngx_int_t ngx_pcap_api_k8s_ask_list(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ask_t *ask);
+static ngx_int_t ngx_pcap_api_k8s_take_list(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_ask_t *ask);
 static ngx_int_t ngx_pcap_api_k8s_ask_pods(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_ask_t *ask);
 static ngx_int_t ngx_pcap_api_k8s_take_pods(ngx_pcap_api_ctx_t *ctx,
@@ -45,6 +50,14 @@ static ngx_int_t ngx_pcap_api_k8s_take_pods(ngx_pcap_api_ctx_t *ctx,
 static const ngx_pcap_api_question_t  ngx_pcap_api_k8s_questions[] = {
     { ngx_pcap_api_k8s_ask_create, ngx_pcap_api_k8s_take_create },
     { ngx_pcap_api_k8s_ask_files, ngx_pcap_api_k8s_take_files },
+    { ngx_pcap_api_k8s_ask_pods, ngx_pcap_api_k8s_take_pods },
+    { NULL, NULL }
+};
+
+static const ngx_pcap_api_question_t  ngx_pcap_api_k8s_cert_questions[] = {
+    { ngx_pcap_api_k8s_ask_create, ngx_pcap_api_k8s_take_create },
+    { ngx_pcap_api_k8s_ask_files, ngx_pcap_api_k8s_take_files },
+    { ngx_pcap_api_k8s_ask_list, ngx_pcap_api_k8s_take_list },
     { ngx_pcap_api_k8s_ask_pods, ngx_pcap_api_k8s_take_pods },
     { NULL, NULL }
 };
@@ -113,6 +126,23 @@ ngx_pcap_api_k8s_take_files(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
 }
 
 
+static ngx_int_t
+ngx_pcap_api_k8s_ask_list(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
+{
+    return ngx_pcap_api_kube_ask_access(ctx, ctx->kube.user,
+               json_pack("{s:s, s:s, s:s, s:s%}", "group", "",
+                         "resource", "pods", "verb", "list",
+                         "namespace", ctx->group.data, ctx->group.len));
+}
+
+
+static ngx_int_t
+ngx_pcap_api_k8s_take_list(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
+{
+    return ngx_pcap_api_k8s_take_right(ctx, "list pods");
+}
+
+
 /* --- pods --- */
 
 static ngx_int_t
@@ -129,7 +159,7 @@ ngx_pcap_api_k8s_ask_pods(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
         return NGX_ERROR;
     }
 
-    ask->bearer = 1;
+    ask->bearer = !ctx->kube.cert;
 
     return ngx_pcap_api_kube_ask(ctx, "GET", NULL, NGX_PCAP_API_K8S_PODS_MAX,
                "/api/v1/namespaces/%V/pods?limit=%d%V%V", &ctx->group,
@@ -447,7 +477,9 @@ ngx_pcap_api_k8s_resolve(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_ask_t *ask)
     k8s = ask->data;
 
     if (ask->step == 0) {
-        rc = ngx_pcap_api_kube_run(ctx, ngx_pcap_api_k8s_questions);
+        rc = ngx_pcap_api_kube_run(ctx, ctx->kube.cert
+                                        ? ngx_pcap_api_k8s_cert_questions
+                                        : ngx_pcap_api_k8s_questions);
         if (rc != NGX_OK) {
             return rc;
         }

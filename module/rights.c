@@ -140,6 +140,7 @@ ngx_pcap_api_rights_check(ngx_pcap_api_ctx_t *ctx)
         return;
     }
 
+    check->kube.cert = ctx->kube.cert && rt->token.len == 0;
     check->cache_asked = 1;                /* what it says is what may change */
 
     if (ngx_pcap_api_set_token(check, rt->token.len ? &rt->token : &ctx->token)

@@ -372,6 +372,12 @@ ngx_pcap_api_store_members(ngx_pcap_api_ctx_t *ctx, json_t *doc)
 static ngx_int_t
 ngx_pcap_api_store_bounded(ngx_pcap_api_ctx_t *ctx)
 {
+    if (ctx->kube.cert) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "a capture to "
+                   "storage needs a token, a certificate cannot be "
+                   "handed on");
+    }
+
     if (ctx->opts.continues.len) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST,
                    "option \"continues\": a capture to storage continues "

@@ -72,7 +72,7 @@ sub leaf
 
     my ($cert, $key) = CERT_create(
         issuer          => $opt{issuer} || $self->{ca},
-        subject         => { commonName => $cn },
+        subject         => { commonName => $cn, %{ $opt{subject} || {} } },
         subjectAltNames => \@san,
         key             => KEY_create_ec('prime256v1'),
         not_before      => time() - 10 * 86400,

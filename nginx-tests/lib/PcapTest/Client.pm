@@ -34,7 +34,9 @@ sub new
 
     IO::Socket::SSL->start_SSL($s, SSL_ca_file => $o{ca},
         SSL_verifycn_name => 'localhost', SSL_verifycn_scheme => 'http',
-        SSL_alpn_protocols => ['http/1.1'], Timeout => limit(5))
+        SSL_alpn_protocols => ['http/1.1'], Timeout => limit(5),
+        ($o{cert} ? (SSL_cert_file => "$o{cert}.crt",
+            SSL_key_file => "$o{cert}.key") : ()))
         or die "TLS: $SSL_ERROR\n";
 
     $self->{s} = $s;
