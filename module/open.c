@@ -126,9 +126,10 @@ ngx_pcap_api_agent_lost(ngx_pcap_api_agent_t *a)
     pod = a->ctx->resolver == &ngx_pcap_api_k8s_resolver;
 
     ngx_pcap_api_agent_fail(a, NGX_PCAP_API_MSG_INSTANCE_UNAVAILABLE,
-                            "the agent of its %s does not know its %s: it "
-                            "has moved or ended", pod ? "node" : "cell",
-                            pod ? "pod" : "container");
+                            "the agent of its %s does not know its %s: the "
+                            "%s has moved or ended", pod ? "node" : "cell",
+                            pod ? "pod" : "container",
+                            pod ? "pod" : "instance");
 }
 
 

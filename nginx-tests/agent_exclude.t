@@ -55,7 +55,7 @@ sub tcp
 # without an address in the configuration: every address is the agent's
 my $agent = PcapTest::Agent->new(certs => $certs, host => $ha,
     conf => { listen => '0.0.0.0:9494', log_level => 'debug',
-        buffer_bytes => 32 << 20 });
+        buffer_bytes => 32 << 20, buffer_bytes_total => 512 << 20 });
 
 my @both = map { $C->new($agent) } 1 .. 3;
 

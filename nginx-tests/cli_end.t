@@ -653,10 +653,10 @@ $run = against(sub {
 
     begin($c, 2, 50);
     $c->wait_gone(10);
-}, cut => 1, args => [ '--timeout', '1s' ]);
+}, cut => 1, args => [ '--timeout', '3s' ]);
 
 is($run->{code}, 3, 'silence during the capture');
-like($run->{stderr}, qr/silent for 1 s/, 'said');
+like($run->{stderr}, qr/silent for 3 s/, 'said');
 
 $run = against(sub {
     my ($c) = @_;
