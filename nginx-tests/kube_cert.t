@@ -176,6 +176,33 @@ $c->read_end(30);
 is($c->trailer('x-pcap-status'), 'stopped', 'an expired one ends a capture');
 like($c->{body}, qr/no valid token for too long/, 'and why');
 
+# --- pcap-cli with a kubeconfig ------------------------------------------------
+
+spew(work_dir() . '/kubeconfig', join "\n", 'apiVersion: v1', 'kind: Config',
+    'current-context: dev', 'contexts:',
+    '- {name: dev, context: {cluster: main, user: ann, namespace: dev}}',
+    'clusters:', '- {name: main, cluster: {server: "https://localhost:6443"}}',
+    'users:', '- name: ann', '  user:', map { "    client-$_->[0]: "
+    . $certs->file("ann.$_->[1]") } [ 'certificate', 'crt' ], [ 'key', 'key' ]);
+
+for my $flag ('--client-cert', '') {
+    my $out = work_dir() . "/cli$flag.pcapng";
+    my $status = wait_exit(spawn("cli$flag", [ tool('cli'), 'k8s', '-l',
+        'app=web', '--kubeconfig', work_dir() . '/kubeconfig', '-u',
+        'https://localhost:8443', '--ca-cert', $certs->file('ca.crt'),
+        '-o', $out, $flag || () ]), 20);
+    my $words = slurp(work_dir() . "/cli$flag.out");
+
+    if ($flag) {
+        is($status, 0, 'pcap-cli k8s --client-cert') or diag($words);
+        is(@{ PcapTest::Pcapng::parse(slurp($out))->{packets} || [] }, 3,
+            'and its packets');
+    } else {
+        isnt($status, 0, 'without it: refused');
+        like($words, qr/kubectl create token/, 'with what helps');
+    }
+}
+
 is_deeply([ $kube->violations() ], [], 'every question was a good one');
 agents_quiet('the end', $fake);
 finish();

@@ -229,6 +229,9 @@ my @ALL = (
         \$pcap_server\$pcap_kube_uri;.*proxy_ssl_name\ manager\.test;}sx ],
     [ 'OIDC_CA', $dex, qr{certificate /etc/ssl/certs/ca-certificates\.crt;},
         '/ca', qr{certificate /ca;} ],
+    [ 'CLIENT_CA', {}, qr/\A(?!.*client_cert)/s, '/clients',
+        qr{_client_cert\ on;\s+ssl_verify_client\ optional;.*
+        ssl_client_certificate\ /clients;}sx ],
     [ 'AUTHENTICATION', {}, qr/_authentication token_review;/,
         'authentication_review',
         qr/_authentication authentication_review;/ ],
@@ -357,7 +360,7 @@ refused('a path with blanks', {}, qr/--run: "\/a b" is not an absolute/,
     '--run', '/a b');
 
 for my $case ([ HTTPS_CERT => {} ], [ AGENTS_CA => {} ],
-    [ OIDC_CA => {%OIDC} ], [ MULTI_CLUSTER_FORWARDING_CA => {} ])
+    [ OIDC_CA => {%OIDC} ], [ CLIENT_CA => {} ], [ MULTI_CLUSTER_FORWARDING_CA => {} ])
 {
     my ($name, $env) = @$case;
 
@@ -393,6 +396,8 @@ nginx_takes('forwarding', %FILES, %FORWARD);
 nginx_takes('what each variable may be', (map { $_ => $VALUE{$_} } grep {
     !$FILES{$_} && !/^DEX|CA$/ } keys %VALUE), %FILES, %FORWARD,
     AGENTS_RANGES => '10.0.0.0/8,fd00::/8');
+nginx_takes('client certificates', %FILES, CLIENT_CA =>
+    $certs->file('ca.crt'));
 nginx_takes('authentication reviews', %FILES, AUTHENTICATION =>
     'authentication_review', HOST => '127.0.0.1');
 
