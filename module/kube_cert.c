@@ -20,8 +20,8 @@
 #if (NGX_HTTP_SSL)
 
 /*
- * The caller's, to be freed; NULL: none, or one that nobody vouches for. What is
- * asked beside a capture has no connection of its own.
+ * The caller's, to be freed; NULL: none, or one that nobody vouches for. What
+ * is asked beside a capture has no connection of its own.
  */
 static X509 *
 ngx_pcap_api_kube_cert(ngx_pcap_api_ctx_t *ctx)

@@ -1,5 +1,5 @@
-# Users by client certificate (pcap_api_kube_client_cert): the common name is the
-# user, organizations are groups, whoever nginx has verified by the cluster's
+# Users by client certificate (pcap_api_kube_client_cert): the common name is
+# the user, organizations are groups, whoever nginx has verified by the cluster's
 # client CA; a token goes before it. The API server is PcapTest::Kube.
 
 use strict;
@@ -86,7 +86,7 @@ sub with
 }
 
 
-# --- who it is -----------------------------------------------------------------
+# --- who it is --------------------------------------------------------------
 
 problem_is(with('ann', $path), 503, qr/service account/,
     'the service account may not list pods there');
@@ -123,7 +123,7 @@ status_is(with('utf8', $path), 200, 'a name that is not ASCII');
 problem_is(with('bob', $path), 403, qr/"bob" is not authorized to create/,
     'one without a right');
 
-# --- who it is not -------------------------------------------------------------
+# --- who it is not ----------------------------------------------------------
 
 problem_is(with('two', $path), 401, qr/one common name/, 'two names');
 problem_is(with('noname', $path), 401, qr/one common name/, 'no name');
@@ -145,7 +145,7 @@ problem_is(with('ann', $path, token => 'nobody'), 401, qr/not valid/,
 problem_is(with('ann', $path, token => 'bea'), 403, qr/"bea" is not/,
     'also for who it is');
 
-# --- while a capture runs ------------------------------------------------------
+# --- while a capture runs ---------------------------------------------------
 
 $c = $nginx->get("$path&filter=tcp", cert => $certs->file('ann'),
     token => undef);
@@ -176,7 +176,7 @@ $c->read_end(30);
 is($c->trailer('x-pcap-status'), 'stopped', 'an expired one ends a capture');
 like($c->{body}, qr/no valid token for too long/, 'and why');
 
-# --- pcap-cli with a kubeconfig ------------------------------------------------
+# --- pcap-cli with a kubeconfig ---------------------------------------------
 
 spew(work_dir() . '/kubeconfig', join "\n", 'apiVersion: v1', 'kind: Config',
     'current-context: dev', 'contexts:',

@@ -90,7 +90,7 @@ my %time = map { split } grep { /pcap/ } `TZ=UTC unzip -Z -T $zip |
 is($time{'node-1/f20.pcap'}, '20231114.223320', 'a file keeps its time')
     or diag(`unzip -Z -T $zip`);
 
-# --- a user's share -----------------------------------------------------------
+# --- a user's share ---------------------------------------------------------
 
 must('mkdir', '-p', "$folder/dev/hold");
 must('truncate', '-s', '300M', "$folder/dev/hold/big.pcap");
@@ -116,7 +116,7 @@ ok(wait_for(10, sub { few('ann')->{status} == 200 }),
     'as he may when one has ended');
 $hold[1]->vanish();
 
-# --- files of another cluster ------------------------------------------------
+# --- files of another cluster -----------------------------------------------
 
 # Its agents say whose they are: one that has the name of the home cluster's is
 # not asked, wherever that cluster's API server leads.

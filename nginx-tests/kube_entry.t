@@ -360,7 +360,8 @@ refused('a path with blanks', {}, qr/--run: "\/a b" is not an absolute/,
     '--run', '/a b');
 
 for my $case ([ HTTPS_CERT => {} ], [ AGENTS_CA => {} ],
-    [ OIDC_CA => {%OIDC} ], [ CLIENT_CA => {} ], [ MULTI_CLUSTER_FORWARDING_CA => {} ])
+    [ OIDC_CA => {%OIDC} ], [ CLIENT_CA => {} ],
+    [ MULTI_CLUSTER_FORWARDING_CA => {} ])
 {
     my ($name, $env) = @$case;
 
