@@ -1,6 +1,7 @@
 # Users by client certificate (pcap_api_kube_client_cert): the common name is
-# the user, organizations are groups, whoever nginx has verified by the cluster's
-# client CA; a token goes before it. The API server is PcapTest::Kube.
+# the user, organizations are groups, whoever nginx has verified by the
+# client CA of the cluster; a token goes before it. The API server is
+# PcapTest::Kube.
 
 use strict;
 use warnings;
