@@ -100,6 +100,12 @@ ngx_pcap_api_token_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
+    if (ctx->kube.cert) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_BAD_REQUEST, "a fresh token "
+                   "is needed: \"Authorization: bearer TOKEN\", a certificate "
+                   "is none");
+    }
+
     rc = ngx_pcap_api_token_put(ctx);
 
     if (rc == NGX_DECLINED) {

@@ -160,6 +160,10 @@ ok(wait_for(10, sub { (() = $kube->seen(qr/subjectaccess/)) > $before }),
 is(scalar(() = $kube->seen(qr/tokenreview/)), $reviews, 'and no token');
 
 my $id = capture_id($c);
+
+problem_is(with('ann', "/v1/captures/$id/token", method => 'PUT'), 400,
+    qr/a certificate is none/, 'it is no fresh token');
+
 my $d = with('bob', "/v1/captures/$id", method => 'DELETE');
 
 is($d->{status}, 404, 'nobody else may end it');
