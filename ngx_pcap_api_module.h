@@ -80,6 +80,7 @@
 typedef struct ngx_pcap_api_ctx_s    ngx_pcap_api_ctx_t;
 typedef struct ngx_pcap_api_agent_s  ngx_pcap_api_agent_t;
 typedef struct ngx_pcap_api_fetch_s  ngx_pcap_api_fetch_t;
+typedef struct ngx_pcap_api_pull_s   ngx_pcap_api_pull_t;
 typedef struct ngx_pcap_api_resolver_s  ngx_pcap_api_resolver_t;
 typedef struct ngx_pcap_api_keys_s   ngx_pcap_api_keys_t;
 typedef struct ngx_pcap_api_audit_s  ngx_pcap_api_audit_t;

@@ -91,14 +91,6 @@ typedef enum {
     NGX_PCAP_API_KUBE_DELETE
 } ngx_pcap_api_kube_what_e;
 
-/* What an agent is asked for: $pcap_agent_addr, $pcap_agent_uri, ... */
-
-typedef struct {
-    ngx_pcap_api_fetch_t       fetch;
-    ngx_pcap_api_target_t     *target;
-    ngx_str_t                  uri;
-} ngx_pcap_api_kube_file_t;
-
 /*
  * Of a request. A question has $pcap_kube_method, $pcap_kube_uri (ask.uri),
  * $pcap_kube_body; it goes to the cluster if away is set, with the caller's
@@ -122,7 +114,7 @@ typedef struct {
     ngx_array_t                nodes;        /* ngx_pcap_api_kube_node_t */
     ngx_uint_t                 node;         /* that is at work; */
     ngx_uint_t                 index;        /* a file of it */
-    ngx_pcap_api_kube_file_t   file;
+    ngx_pcap_api_pull_t       *removal;      /* of that one */
     ngx_array_t                missing;      /* ngx_pcap_api_kube_missing_t */
     ngx_str_t                  more;         /* of a list: its continue */
     ngx_uint_t                 tries;

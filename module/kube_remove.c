@@ -7,9 +7,11 @@
 #include "ngx_pcap_api_module.h"
 
 
-#define NGX_PCAP_API_KUBE_REMOVE_MAX  16384      /* bytes of an answer */
 #define NGX_PCAP_API_KUBE_REMOVE_MS   5000       /* for a file */
 #define NGX_PCAP_API_KUBE_CONFLICTS   4
+
+/* Of 63, 253 and 255 bytes, the last one encoded. */
+#define NGX_PCAP_API_KUBE_REMOVE_URI  2048
 
 
 static ngx_int_t ngx_pcap_api_kube_ask_empty(ngx_pcap_api_ctx_t *ctx,
@@ -24,21 +26,10 @@ static const ngx_pcap_api_question_t  ngx_pcap_api_kube_empties[] = {
 };
 
 
-ngx_pcap_api_kube_file_t *
-ngx_pcap_api_kube_file_of(ngx_http_request_t *r)
-{
-    ngx_pcap_api_fetch_t  *f;
-
-    f = ngx_pcap_api_fetch_of(r);
-
-    return f != NULL && f == &f->ctx->kube.file.fetch ? &f->ctx->kube.file
-                                                      : NULL;
-}
-
-
-ngx_int_t
+/* "/v1/files/NS/NAME/FILE", encoded. */
+static ngx_int_t
 ngx_pcap_api_kube_file_uri(ngx_pcap_api_ctx_t *ctx, ngx_str_t *file,
-    ngx_str_t *uri)
+    u_char *buf, size_t size, ngx_str_t *uri)
 {
     u_char     *p;
     uintptr_t   n;
@@ -46,16 +37,15 @@ ngx_pcap_api_kube_file_uri(ngx_pcap_api_ctx_t *ctx, ngx_str_t *file,
     n = ngx_escape_uri(NULL, file->data, file->len,
                        NGX_ESCAPE_URI_COMPONENT);
 
-    uri->data = ngx_pnalloc(ctx->request->pool, 12 + ctx->kube.ns.len
-                            + ctx->kube.name.len + file->len + 2 * n);
-    if (uri->data == NULL) {
-        return NGX_ERROR;
+    if (12 + ctx->kube.ns.len + ctx->kube.name.len + file->len + 2 * n > size)
+    {
+        return NGX_ERROR;                  /* a phase before has checked */
     }
 
-    p = ngx_sprintf(uri->data, "/v1/files/%V/%V/", &ctx->kube.ns,
-                    &ctx->kube.name);
+    p = ngx_sprintf(buf, "/v1/files/%V/%V/", &ctx->kube.ns, &ctx->kube.name);
     (void) ngx_escape_uri(p, file->data, file->len, NGX_ESCAPE_URI_COMPONENT);
-    uri->len = p - uri->data + file->len + 2 * n;
+    uri->data = buf;
+    uri->len = p - buf + file->len + 2 * n;
 
     return NGX_OK;
 }
@@ -75,7 +65,8 @@ static ngx_int_t
 ngx_pcap_api_kube_remove(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_kube_node_t *node, ngx_str_t *file)
 {
-    ngx_pcap_api_kube_file_t  *f;
+    u_char     buf[NGX_PCAP_API_KUBE_REMOVE_URI];
+    ngx_str_t  uri;
 
     static ngx_str_t  method = ngx_string("DELETE");
 
@@ -84,20 +75,17 @@ ngx_pcap_api_kube_remove(ngx_pcap_api_ctx_t *ctx,
                                              node->target.unavailable);
     }
 
-    f = &ctx->kube.file;
-    f->target = &node->target;
     ctx->deadline = ngx_current_msec + NGX_PCAP_API_KUBE_REMOVE_MS;
 
-    if (ngx_pcap_api_kube_file_uri(ctx, file, &f->uri) != NGX_OK
-        || ngx_pcap_api_fetch(ctx, &ctx->conf->agents,
-                              NGX_PCAP_API_KUBE_REMOVE_MAX, &f->fetch)
+    if (ngx_pcap_api_kube_file_uri(ctx, file, buf, sizeof(buf), &uri) != NGX_OK
+        || ngx_pcap_api_pull(ctx, &node->target, &uri, ctx->kube.removal)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    f->fetch.sr->method = NGX_HTTP_DELETE;
-    f->fetch.sr->method_name = method;
+    ctx->kube.removal->sr->method = NGX_HTTP_DELETE;
+    ctx->kube.removal->sr->method_name = method;
 
     return NGX_AGAIN;
 }
@@ -105,13 +93,14 @@ ngx_pcap_api_kube_remove(ngx_pcap_api_ctx_t *ctx,
 
 /* "files: NS/NAME/FILE: ..."; without FILE the folder is not there. */
 static ngx_uint_t
-ngx_pcap_api_kube_has_gone(ngx_pcap_api_fetch_t *f)
+ngx_pcap_api_kube_has_gone(ngx_str_t *words)
 {
     json_t      *doc;
     ngx_uint_t   n;
     const char  *p;
 
-    doc = ngx_pcap_api_platform_json(f);
+    doc = words->len ? json_loadb((char *) words->data, words->len, 0, NULL)
+                     : NULL;
     p = json_string_value(json_object_get(doc, "detail"));
 
     for (n = 0; p != NULL && *p; p++) {
@@ -129,35 +118,30 @@ static ngx_int_t
 ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_kube_node_t *node)
 {
-    ngx_int_t              rc;
-    ngx_pcap_api_fetch_t  *f;
+    const char           *why;
+    ngx_pcap_api_pull_t  *p;
 
-    f = &ctx->kube.file.fetch;
+    p = ctx->kube.removal;
 
-    if (!f->done
+    if (p->sr != NULL
         && (ngx_msec_int_t) (ngx_current_msec - ctx->deadline) < 0)
     {
         return NGX_AGAIN;
     }
 
-    if (f->answered && !f->unverified
-        && (f->status == NGX_HTTP_NO_CONTENT
-            || (f->status == NGX_HTTP_NOT_FOUND
-                && ngx_pcap_api_kube_has_gone(f))))
-    {
-        rc = NGX_OK;
+    why = p->sr != NULL || p->timed_out ? "it does not answer"
+          : p->status == 0
+          ? "no connection to it, or its certificate is not the one expected"
+          : p->unfit ? p->unfit
+          : p->status == NGX_HTTP_OK ? "its agent does not say so"
+          : p->status != NGX_HTTP_NO_CONTENT
+            && (p->status != NGX_HTTP_NOT_FOUND
+                || !ngx_pcap_api_kube_has_gone(&p->words))
+          ? "its agent refuses it" : NULL;
 
-    } else {
-        rc = ngx_pcap_api_kube_not_removed(ctx, &node->node,
-                 f->answered && f->status != NGX_HTTP_OK
-                 ? "its agent refuses it" : ngx_pcap_api_fetch_failed(f)
-                 ? ngx_pcap_api_fetch_failed(f) : "its agent does not say so");
-    }
+    ngx_pcap_api_pull_drop(p);
 
-    ngx_pcap_api_fetch_drop(f);
-    f->ctx = NULL;
-
-    return rc;
+    return why ? ngx_pcap_api_kube_not_removed(ctx, &node->node, why) : NGX_OK;
 }
 
 
@@ -171,6 +155,13 @@ ngx_pcap_api_kube_remove_phase(ngx_http_request_t *r,
     ngx_pcap_api_kube_missing_t  *missing;
 
     kube = &ctx->kube;
+
+    if (kube->removal == NULL) {
+        kube->removal = ngx_pcalloc(r->pool, sizeof(ngx_pcap_api_pull_t));
+        if (kube->removal == NULL) {
+            return NGX_ERROR;
+        }
+    }
 
     if (!kube->told) {
         kube->told = 1;
@@ -193,7 +184,7 @@ ngx_pcap_api_kube_remove_phase(ngx_http_request_t *r,
 
         node = (ngx_pcap_api_kube_node_t *) kube->nodes.elts + kube->node;
 
-        if (kube->file.fetch.ctx != NULL) {
+        if (kube->removal->pool != NULL) {
             rc = ngx_pcap_api_kube_removed(ctx, node);
             if (rc != NGX_OK) {
                 return rc;
@@ -209,6 +200,24 @@ ngx_pcap_api_kube_remove_phase(ngx_http_request_t *r,
         }
 
         return ngx_pcap_api_kube_remove(ctx, node, &node->files[kube->index]);
+    }
+}
+
+
+void
+ngx_pcap_api_kube_remove_drop(ngx_pcap_api_ctx_t *ctx)
+{
+    if (ctx->kube.removal != NULL) {
+        ngx_pcap_api_pull_drop(ctx->kube.removal);
+    }
+}
+
+
+void
+ngx_pcap_api_kube_remove_free(ngx_pcap_api_ctx_t *ctx)
+{
+    if (ctx->kube.removal != NULL) {
+        ngx_pcap_api_pull_free(ctx->kube.removal);
     }
 }
 

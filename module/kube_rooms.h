@@ -142,11 +142,9 @@ ngx_int_t ngx_pcap_api_kube_nodes_phase(ngx_http_request_t *r,
 
 /* module/kube_remove.c: removes files */
 
-/* What a subrequest asks an agent for, or NULL. */
-ngx_pcap_api_kube_file_t *ngx_pcap_api_kube_file_of(ngx_http_request_t *r);
-/* "/v1/files/NS/NAME/FILE", encoded. */
-ngx_int_t ngx_pcap_api_kube_file_uri(ngx_pcap_api_ctx_t *ctx,
-    ngx_str_t *file, ngx_str_t *uri);
+/* As pull_drop and pull_free of the file that is being removed. */
+void ngx_pcap_api_kube_remove_drop(ngx_pcap_api_ctx_t *ctx);
+void ngx_pcap_api_kube_remove_free(ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_kube_remove_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 /* As a phase: no names in the status; 200. */

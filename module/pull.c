@@ -224,6 +224,23 @@ ngx_pcap_api_pull_take(ngx_pcap_api_pull_t *p, size_t len)
 }
 
 
+/* NULL, or why nothing that it says is of use. */
+static const char *
+ngx_pcap_api_pull_unverified(ngx_http_request_t *sr)
+{
+#if (NGX_HTTP_SSL)
+
+    if (sr->upstream == NULL || !sr->upstream->conf->ssl_verify) {
+        return "this API does not verify its agents: \"proxy_ssl_verify on\" "
+               "is missing";
+    }
+
+#endif
+
+    return NULL;
+}
+
+
 /* NULL, or why it is nothing that can be pulled. */
 static const char *
 ngx_pcap_api_pull_unfit(ngx_http_request_t *sr)
@@ -236,15 +253,6 @@ ngx_pcap_api_pull_unfit(ngx_http_request_t *sr)
         return "this API buffers its agents: \"proxy_buffering off\" is "
                "missing";
     }
-
-#if (NGX_HTTP_SSL)
-
-    if (!u->conf->ssl_verify) {
-        return "this API does not verify its agents: \"proxy_ssl_verify on\" "
-               "is missing";
-    }
-
-#endif
 
     if (u->headers_in.chunked || u->headers_in.content_length_n < 0) {
         return "the agent does not say how long it is";
@@ -259,8 +267,9 @@ ngx_pcap_api_pull_header(ngx_http_request_t *sr, ngx_pcap_api_pull_t *p)
 {
     p->status = sr->headers_out.status;
     p->mtime = ngx_time();
+    p->unfit = ngx_pcap_api_pull_unverified(sr);
 
-    if (p->status == NGX_HTTP_OK) {
+    if (p->status == NGX_HTTP_OK && p->unfit == NULL) {
         p->unfit = ngx_pcap_api_pull_unfit(sr);
     }
 
@@ -275,6 +284,25 @@ ngx_pcap_api_pull_header(ngx_http_request_t *sr, ngx_pcap_api_pull_t *p)
     ngx_pcap_api_post(p->ctx);
 
     return NGX_OK;
+}
+
+
+/* What a problem says; more than that is nothing that is looked at. */
+static void
+ngx_pcap_api_pull_words(ngx_pcap_api_pull_t *p, ngx_buf_t *b)
+{
+    size_t  len;
+
+    if (p->words.data == NULL) {
+        p->words.data = ngx_palloc(p->pool, NGX_PCAP_API_PULL_WORDS);
+    }
+
+    if (p->words.data != NULL) {
+        len = ngx_min((size_t) (b->last - b->pos),
+                      NGX_PCAP_API_PULL_WORDS - p->words.len);
+        ngx_memcpy(p->words.data + p->words.len, b->pos, len);
+        p->words.len += len;
+    }
 }
 
 
@@ -294,6 +322,12 @@ ngx_pcap_api_pull_body(ngx_http_request_t *sr, ngx_pcap_api_pull_t *p,
         if (p->sr != sr || p->status != NGX_HTTP_OK || p->unfit
             || !ngx_buf_in_memory(cl->buf))
         {
+            if (p->sr == sr && p->status != NGX_HTTP_OK
+                && ngx_buf_in_memory(cl->buf))
+            {
+                ngx_pcap_api_pull_words(p, cl->buf);
+            }
+
             cl->buf->pos = cl->buf->last;  /* nobody wants it */
             cl->buf->file_pos = cl->buf->file_last;
             continue;

@@ -410,6 +410,7 @@ ngx_pcap_api_abort_all(ngx_pcap_api_ctx_t *ctx)
     }
 
     ngx_pcap_api_zip_drop(ctx);
+    ngx_pcap_api_kube_remove_drop(ctx);
     ngx_pcap_api_rights_release(ctx);
     ngx_pcap_api_client_release(ctx);
     ngx_pcap_api_keys_release(ctx);
@@ -601,6 +602,7 @@ ngx_pcap_api_free(void *data)
 
     ngx_pcap_api_output_free(ctx);
     ngx_pcap_api_zip_free(ctx);
+    ngx_pcap_api_kube_remove_free(ctx);
 
     if (ctx->held != NULL) {
         ngx_free(ctx->held);

@@ -191,9 +191,8 @@ static ngx_int_t
 ngx_pcap_api_variable_agent(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_pcap_api_pull_t       *p;
-    ngx_pcap_api_agent_t      *a;
-    ngx_pcap_api_kube_file_t  *file;
+    ngx_pcap_api_pull_t   *p;
+    ngx_pcap_api_agent_t  *a;
 
     p = ngx_pcap_api_pull_of(r);
 
@@ -207,15 +206,6 @@ ngx_pcap_api_variable_agent(ngx_http_request_t *r,
     a = ngx_pcap_api_agent_of(r);
 
     if (a == NULL) {
-        file = ngx_pcap_api_kube_file_of(r);
-
-        if (file != NULL) {
-            return ngx_pcap_api_variable_set(v,
-                       data == NGX_PCAP_API_VAR_ADDR ? &file->target->addr
-                       : data == NGX_PCAP_API_VAR_URI ? &file->uri
-                       : &file->target->tls_name);
-        }
-
         v->not_found = 1;
         v->no_cacheable = 1;
         return NGX_OK;

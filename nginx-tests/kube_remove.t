@@ -111,6 +111,30 @@ unlink "$folder{1}/dev/cap/a_cali1.pcap";
 is(remove('cap')->{status}, 200, 'one that was not there any more');
 is(left('cap') . named('cap'), '0 0', 'is removed');
 
+# --- many of them: each gives its memory back --------------------------------
+
+sub worker_peak
+{
+    my ($pid) = $nginx->workers();
+    my ($kib) = slurp("/proc/$pid/status") =~ /^VmPeak:\s+(\d+)/m;
+
+    return $kib;
+}
+
+
+my @many = map { "m$_.pcap" } 1 .. 1000;
+
+mkdir "$folder{1}/dev/many";
+spew("$folder{1}/dev/many/$_", 'x') for @many;
+$kube->capture('dev', 'many', [ [ 'node-1', \@many, 'Finished' ] ]);
+
+my $peak = worker_peak();
+
+is(remove('many')->{status}, 200, '1000 files');
+is(left('many'), '', 'have gone');
+cmp_ok(worker_peak() - $peak, '<', sanitized() ? 400_000 : 4096,
+    'KiB more than before, at most');
+
 # --- somebody else writes, too -----------------------------------------------
 
 files_are_there('cap');
