@@ -1,8 +1,8 @@
 /*
- * fuzz/agent_cri.c: any bytes as what a container runtime has written down of a
- * sandbox; the first byte says which runtime, and whether namespace and name are
- * asked for. Much of such a file are a user's words. A name that is taken over
- * must be one in a folder, and nothing else.
+ * fuzz/agent_cri.c: any bytes as what a container runtime has written down of
+ * a sandbox; the first byte says which runtime, and whether namespace and name
+ * are asked for. Much of such a file are a user's words. A name that is taken
+ * over must be one in a folder, and nothing else.
  */
 
 #include <stdint.h>

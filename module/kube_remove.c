@@ -8,6 +8,7 @@
 
 
 #define NGX_PCAP_API_KUBE_REMOVE_MS   5000       /* for a file */
+#define NGX_PCAP_API_KUBE_RETRY_MS    200
 #define NGX_PCAP_API_KUBE_CONFLICTS   4
 
 /* Of 63, 253 and 255 bytes, the last one encoded. */
@@ -113,6 +114,29 @@ ngx_pcap_api_kube_has_gone(ngx_str_t *words)
 }
 
 
+/* 1: its agent serves all that it can, and is asked again in a moment. */
+static ngx_uint_t
+ngx_pcap_api_kube_is_busy(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status)
+{
+    ngx_pcap_api_kube_ctx_t  *kube;
+
+    kube = &ctx->kube;
+
+    if (status != NGX_HTTP_TOO_MANY_REQUESTS) {
+        kube->retry = 0;
+        return 0;
+    }
+
+    if (kube->retry == 0) {
+        kube->busy = ngx_current_msec;
+    }
+
+    kube->retry = ngx_current_msec + NGX_PCAP_API_KUBE_RETRY_MS;
+
+    return ngx_current_msec - kube->busy < ctx->conf->start_timeout;
+}
+
+
 /* What the agent said to it: NGX_OK, NGX_AGAIN or a refusal. */
 static ngx_int_t
 ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
@@ -126,6 +150,11 @@ ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
     if (p->sr != NULL
         && (ngx_msec_int_t) (ngx_current_msec - ctx->deadline) < 0)
     {
+        return NGX_AGAIN;
+    }
+
+    if (ngx_pcap_api_kube_is_busy(ctx, p->status)) {
+        ngx_pcap_api_pull_drop(p);
         return NGX_AGAIN;
     }
 
@@ -197,6 +226,14 @@ ngx_pcap_api_kube_remove_phase(ngx_http_request_t *r,
             kube->index = 0;
             kube->node++;
             continue;
+        }
+
+        /* the request's timer comes by */
+
+        if (kube->retry
+            && (ngx_msec_int_t) (kube->retry - ngx_current_msec) > 0)
+        {
+            return NGX_AGAIN;
         }
 
         return ngx_pcap_api_kube_remove(ctx, node, &node->files[kube->index]);

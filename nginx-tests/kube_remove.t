@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP;
 use PcapTest::Agent;
+use PcapTest::AgentClient;
 use PcapTest::Audit;
 use PcapTest::Kube;
 use PcapTest::Lab;
@@ -134,6 +135,38 @@ is(remove('many')->{status}, 200, '1000 files');
 is(left('many'), '', 'have gone');
 cmp_ok(worker_peak() - $peak, '<', sanitized() ? 400_000 : 4096,
     'KiB more than before, at most');
+
+# --- an agent that is busy for a moment -------------------------------------
+
+mkdir "$folder{1}/dev/big";
+must('truncate', '-s', '300M', "$folder{1}/dev/big/big.pcap");
+chmod 0644, "$folder{1}/dev/big/big.pcap";
+files_are_there('cap');
+
+
+sub slow
+{
+    my $s = PcapTest::AgentClient->new($agent{1}, rcvbuf => 4096);
+
+    $s->get('/v1/files/dev/big/big.pcap');
+    $s->read_until(10, sub { $_[0]{head} });
+
+    return $s;
+}
+
+
+my @slow = map { slow() } 1 .. 16;
+
+$c = $nginx->get('/files/dev/cap', method => 'DELETE', token => 'ann',
+    no_wait => 1);
+ok(wait_for(10, sub { (() = slurp($agent{1}{log}) =~ /refused with 429/g) > 1
+    }), 'it is asked again');
+(shift @slow)->reset_connection();
+$c->read_header(20);
+$c->read_end(20);
+is($c->{status}, 200, 'and removes then') or diag($c->{body});
+is(left('cap'), '', 'all files');
+$_->reset_connection() for @slow;
 
 # --- somebody else writes, too -----------------------------------------------
 
