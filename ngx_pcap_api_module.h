@@ -162,8 +162,8 @@ typedef struct {
     void                      *data;         /* the resolver's own */
 } ngx_pcap_api_ask_t;
 
-#include "module/kube.h"
 #include "module/zip.h"
+#include "module/kube.h"
 
 
 /* A Director; what is below platform is the worker's. */

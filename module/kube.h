@@ -115,8 +115,7 @@ typedef struct {
     ngx_uint_t                 node;         /* that is at work; */
     ngx_uint_t                 index;        /* a file of it */
     ngx_pcap_api_pull_t       *removal;      /* of that one */
-    ngx_msec_t                 busy;         /* its agent is, since then */
-    ngx_msec_t                 retry;        /* when it is asked again */
+    ngx_pcap_api_retry_t       retry;        /* of it */
     ngx_array_t                missing;      /* ngx_pcap_api_kube_missing_t */
     ngx_str_t                  more;         /* of a list: its continue */
     ngx_uint_t                 tries;

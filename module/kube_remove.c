@@ -8,11 +8,7 @@
 
 
 #define NGX_PCAP_API_KUBE_REMOVE_MS   5000       /* for a file */
-#define NGX_PCAP_API_KUBE_RETRY_MS    200
 #define NGX_PCAP_API_KUBE_CONFLICTS   4
-
-/* Of 63, 253 and 255 bytes, the last one encoded. */
-#define NGX_PCAP_API_KUBE_REMOVE_URI  2048
 
 
 static ngx_int_t ngx_pcap_api_kube_ask_empty(ngx_pcap_api_ctx_t *ctx,
@@ -25,31 +21,6 @@ static const ngx_pcap_api_question_t  ngx_pcap_api_kube_empties[] = {
     { ngx_pcap_api_kube_ask_empty, ngx_pcap_api_kube_take_empty },
     { NULL, NULL }
 };
-
-
-/* "/v1/files/NS/NAME/FILE", encoded. */
-static ngx_int_t
-ngx_pcap_api_kube_file_uri(ngx_pcap_api_ctx_t *ctx, ngx_str_t *file,
-    u_char *buf, size_t size, ngx_str_t *uri)
-{
-    u_char     *p;
-    uintptr_t   n;
-
-    n = ngx_escape_uri(NULL, file->data, file->len,
-                       NGX_ESCAPE_URI_COMPONENT);
-
-    if (12 + ctx->kube.ns.len + ctx->kube.name.len + file->len + 2 * n > size)
-    {
-        return NGX_ERROR;                  /* a phase before has checked */
-    }
-
-    p = ngx_sprintf(buf, "/v1/files/%V/%V/", &ctx->kube.ns, &ctx->kube.name);
-    (void) ngx_escape_uri(p, file->data, file->len, NGX_ESCAPE_URI_COMPONENT);
-    uri->data = buf;
-    uri->len = p - buf + file->len + 2 * n;
-
-    return NGX_OK;
-}
 
 
 static ngx_int_t
@@ -66,9 +37,6 @@ static ngx_int_t
 ngx_pcap_api_kube_remove(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_kube_node_t *node, ngx_str_t *file)
 {
-    u_char     buf[NGX_PCAP_API_KUBE_REMOVE_URI];
-    ngx_str_t  uri;
-
     static ngx_str_t  method = ngx_string("DELETE");
 
     if (node->target.unavailable != NULL) {
@@ -78,9 +46,8 @@ ngx_pcap_api_kube_remove(ngx_pcap_api_ctx_t *ctx,
 
     ctx->deadline = ngx_current_msec + NGX_PCAP_API_KUBE_REMOVE_MS;
 
-    if (ngx_pcap_api_kube_file_uri(ctx, file, buf, sizeof(buf), &uri) != NGX_OK
-        || ngx_pcap_api_pull(ctx, &node->target, &uri, ctx->kube.removal)
-           != NGX_OK)
+    if (ngx_pcap_api_pull_file(ctx, &node->target, file, ctx->kube.removal)
+        != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -114,29 +81,6 @@ ngx_pcap_api_kube_has_gone(ngx_str_t *words)
 }
 
 
-/* 1: its agent serves all that it can, and is asked again in a moment. */
-static ngx_uint_t
-ngx_pcap_api_kube_is_busy(ngx_pcap_api_ctx_t *ctx, ngx_uint_t status)
-{
-    ngx_pcap_api_kube_ctx_t  *kube;
-
-    kube = &ctx->kube;
-
-    if (status != NGX_HTTP_TOO_MANY_REQUESTS) {
-        kube->retry = 0;
-        return 0;
-    }
-
-    if (kube->retry == 0) {
-        kube->busy = ngx_current_msec;
-    }
-
-    kube->retry = ngx_current_msec + NGX_PCAP_API_KUBE_RETRY_MS;
-
-    return ngx_current_msec - kube->busy < ctx->conf->start_timeout;
-}
-
-
 /* What the agent said to it: NGX_OK, NGX_AGAIN or a refusal. */
 static ngx_int_t
 ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
@@ -153,7 +97,7 @@ ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
         return NGX_AGAIN;
     }
 
-    if (ngx_pcap_api_kube_is_busy(ctx, p->status)) {
+    if (ngx_pcap_api_pull_again(p, &ctx->kube.retry)) {
         ngx_pcap_api_pull_drop(p);
         return NGX_AGAIN;
     }
@@ -228,11 +172,7 @@ ngx_pcap_api_kube_remove_phase(ngx_http_request_t *r,
             continue;
         }
 
-        /* the request's timer comes by */
-
-        if (kube->retry
-            && (ngx_msec_int_t) (kube->retry - ngx_current_msec) > 0)
-        {
+        if (ngx_pcap_api_retry_waits(&kube->retry)) {
             return NGX_AGAIN;
         }
 

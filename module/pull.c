@@ -15,6 +15,14 @@
 #define NGX_PCAP_API_PULL_POOL   4096
 #define NGX_PCAP_API_PULL_LINKS  4096      /* pieces of one buffer */
 
+/* "/v1/files/NS/NAME/FILE", of 63, 253 and 255 bytes, the last one encoded. */
+#define NGX_PCAP_API_PULL_URI    2048
+
+#define NGX_PCAP_API_PULL_RETRY  200       /* ms */
+
+/* A node that is down costs each archive so much time. */
+#define NGX_PCAP_API_PULL_CONNECT  1000
+
 
 static ngx_int_t ngx_pcap_api_pull_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
@@ -87,6 +95,62 @@ ngx_pcap_api_pull(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_target_t *target,
     }
 
     return ngx_pcap_api_pull_start(p);
+}
+
+
+ngx_int_t
+ngx_pcap_api_pull_file(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_target_t *target,
+    ngx_str_t *file, ngx_pcap_api_pull_t *p)
+{
+    u_char     *end, uri[NGX_PCAP_API_PULL_URI];
+    ngx_str_t   path;
+
+    if (ctx->kube.ns.len + ctx->kube.name.len + 3 * file->len
+        > sizeof(uri) - sizeof("/v1/files///"))
+    {
+        return NGX_ERROR;                  /* a phase before has checked */
+    }
+
+    end = ngx_sprintf(uri, "/v1/files/%V/%V/", &ctx->kube.ns,
+                      &ctx->kube.name);
+    path.data = uri;
+    path.len = end - uri + file->len
+               + 2 * ngx_escape_uri(NULL, file->data, file->len,
+                                    NGX_ESCAPE_URI_COMPONENT);
+    (void) ngx_escape_uri(end, file->data, file->len,
+                          NGX_ESCAPE_URI_COMPONENT);
+
+    return ngx_pcap_api_pull(ctx, target, &path, p);
+}
+
+
+ngx_uint_t
+ngx_pcap_api_pull_again(ngx_pcap_api_pull_t *p, ngx_pcap_api_retry_t *retry)
+{
+    if (p->timed_out || (p->status == 0 && p->sr != NULL)
+        || (p->status != 0 && p->status != NGX_HTTP_TOO_MANY_REQUESTS))
+    {
+        retry->on = 0;
+        return 0;
+    }
+
+    if (!retry->on) {
+        retry->until = ngx_current_msec
+                       + (p->status ? p->ctx->conf->start_timeout
+                                    : NGX_PCAP_API_PULL_CONNECT);
+    }
+
+    retry->at = ngx_current_msec + NGX_PCAP_API_PULL_RETRY;
+    retry->on = (ngx_msec_int_t) (retry->until - retry->at) > 0;
+
+    return retry->on;
+}
+
+
+ngx_uint_t
+ngx_pcap_api_retry_waits(ngx_pcap_api_retry_t *retry)
+{
+    return retry->on && (ngx_msec_int_t) (retry->at - ngx_current_msec) > 0;
 }
 
 

@@ -14,16 +14,9 @@
 
 #define NGX_PCAP_API_ZIP_WEIGHT   16       /* turns: deflating takes 0.7 ms */
 #define NGX_PCAP_API_ZIP_BATCH    32768    /* goes out at once */
-#define NGX_PCAP_API_ZIP_RETRY_MS 200
-
-/* A node that is down costs each archive so much time. */
-#define NGX_PCAP_API_ZIP_CONNECT_MS  1000
 
 /* Of memory for the directory: 80 bytes and the path each. */
 #define NGX_PCAP_API_ZIP_FILES    100000
-
-/* "/v1/files/NS/NAME/FILE", of 63, 253 and 255 bytes, all encoded. */
-#define NGX_PCAP_API_ZIP_URI      2048
 
 
 ngx_conf_enum_t  ngx_pcap_api_zip_methods[] = {
@@ -265,46 +258,6 @@ ngx_pcap_api_zip_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 
 /* --- one file --- */
 
-static u_char *
-ngx_pcap_api_zip_segment(u_char *p, ngx_str_t *s)
-{
-    uintptr_t  n;
-
-    *p++ = '/';
-    n = ngx_escape_uri(NULL, s->data, s->len, NGX_ESCAPE_URI_COMPONENT);
-    (void) ngx_escape_uri(p, s->data, s->len, NGX_ESCAPE_URI_COMPONENT);
-
-    return p + s->len + 2 * n;
-}
-
-
-static ngx_int_t
-ngx_pcap_api_zip_ask(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
-    ngx_pcap_api_kube_node_t *node, ngx_str_t *file)
-{
-    u_char     *p, uri[NGX_PCAP_API_ZIP_URI];
-    ngx_str_t   path;
-
-    if (ctx->kube.ns.len + ctx->kube.name.len + file->len
-        > (sizeof(uri) - sizeof("/v1/files///")) / 3)
-    {
-        return NGX_ERROR;                  /* a phase before has checked */
-    }
-
-    p = ngx_cpymem(uri, "/v1/files", sizeof("/v1/files") - 1);
-    p = ngx_pcap_api_zip_segment(p, &ctx->kube.ns);
-    p = ngx_pcap_api_zip_segment(p, &ctx->kube.name);
-    p = ngx_pcap_api_zip_segment(p, file);
-
-    path.data = uri;
-    path.len = p - uri;
-    z->pulling = 1;
-    z->got = 0;
-
-    return ngx_pcap_api_pull(ctx, &node->target, &path, &z->pull);
-}
-
-
 /*
  * The next file is asked for: NGX_AGAIN; NGX_OK: one was left out; NGX_DONE:
  * there is no more.
@@ -319,9 +272,7 @@ ngx_pcap_api_zip_next(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
         return NGX_DONE;
     }
 
-    /* the request's timer comes by */
-
-    if (z->retrying && (ngx_msec_int_t) (z->retry - ngx_current_msec) > 0) {
+    if (ngx_pcap_api_retry_waits(&z->retry)) {
         return NGX_AGAIN;
     }
 
@@ -350,8 +301,11 @@ ngx_pcap_api_zip_next(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
                                      "such a name is not put into archives");
     }
 
-    return ngx_pcap_api_zip_ask(ctx, z, node, file) == NGX_OK ? NGX_AGAIN
-                                                              : NGX_ERROR;
+    z->pulling = 1;
+    z->got = 0;
+
+    return ngx_pcap_api_pull_file(ctx, &node->target, file, &z->pull)
+           == NGX_OK ? NGX_AGAIN : NGX_ERROR;
 }
 
 
@@ -381,33 +335,6 @@ ngx_pcap_api_zip_status(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
 }
 
 
-/*
- * An agent that serves all that it can, or that could not be connected, is
- * asked again for a while.
- */
-static ngx_uint_t
-ngx_pcap_api_zip_again(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
-{
-    if (z->pull.timed_out
-        || (z->pull.status != 0
-            && z->pull.status != NGX_HTTP_TOO_MANY_REQUESTS))
-    {
-        return 0;
-    }
-
-    if (!z->retrying) {
-        z->retrying = 1;
-        z->give_up = ngx_current_msec
-                     + (z->pull.status ? ctx->conf->start_timeout
-                                       : NGX_PCAP_API_ZIP_CONNECT_MS);
-    }
-
-    z->retry = ngx_current_msec + NGX_PCAP_API_ZIP_RETRY_MS;
-
-    return (ngx_msec_int_t) (z->give_up - z->retry) > 0;
-}
-
-
 /* It did not come at all. Of an agent that gives nothing no other will. */
 static ngx_int_t
 ngx_pcap_api_zip_failed(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
@@ -415,11 +342,9 @@ ngx_pcap_api_zip_failed(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
 {
     const char  *why;
 
-    if (ngx_pcap_api_zip_again(ctx, z)) {
+    if (ngx_pcap_api_pull_again(&z->pull, &z->retry)) {
         return NGX_OK;
     }
-
-    z->retrying = 0;
 
     if (z->pull.status == 0 || z->pull.status == NGX_HTTP_TOO_MANY_REQUESTS) {
         z->node++;
@@ -543,7 +468,7 @@ ngx_pcap_api_zip_file(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
         return NGX_AGAIN;
     }
 
-    z->retrying = 0;
+    z->retry.on = 0;
 
     if (rc == NGX_OK || z->got == p->size) {
         rc = ngx_pcap_api_zip_entry(ctx, z, node);

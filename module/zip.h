@@ -32,6 +32,14 @@ struct ngx_pcap_api_pull_s {
     unsigned                   timed_out:1;  /* and there is no answer */
 };
 
+/* A file of an agent that had no time for it. */
+
+typedef struct {
+    ngx_msec_t                 at;           /* when it is asked for again */
+    ngx_msec_t                 until;        /* and until when at most */
+    unsigned                   on:1;
+} ngx_pcap_api_retry_t;
+
 /* An archive that goes out. */
 
 typedef struct ngx_pcap_api_zip_s  ngx_pcap_api_zip_t;
@@ -47,6 +55,17 @@ typedef struct ngx_pcap_api_zip_s  ngx_pcap_api_zip_t;
  */
 ngx_int_t ngx_pcap_api_pull(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_target_t *target, ngx_str_t *path, ngx_pcap_api_pull_t *p);
+/* The same for a file of ctx->kube.ns and name. */
+ngx_int_t ngx_pcap_api_pull_file(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_target_t *target, ngx_str_t *file, ngx_pcap_api_pull_t *p);
+/*
+ * Of one that is over: 1: its agent serves all that it can, or could not be
+ * connected: it is to be asked again when retry_waits() says 0, which the
+ * request's timer comes by to see.
+ */
+ngx_uint_t ngx_pcap_api_pull_again(ngx_pcap_api_pull_t *p,
+    ngx_pcap_api_retry_t *retry);
+ngx_uint_t ngx_pcap_api_retry_waits(ngx_pcap_api_retry_t *retry);
 /*
  * The next bytes, where they lie: NGX_OK; NGX_AGAIN: there are none now;
  * NGX_DONE: none will come. They stay until they are taken.

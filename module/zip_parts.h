@@ -26,13 +26,11 @@ struct ngx_pcap_api_zip_s {
     const char                *status_text;
     const char                *name;         /* as $pcap_status */
     ngx_msec_t                 began;
-    ngx_msec_t                 retry;        /* when it is asked for again, */
-    ngx_msec_t                 give_up;      /* and until when at most */
+    ngx_pcap_api_retry_t       retry;        /* of that file */
     uint64_t                   files;
     uint64_t                   bytes;
     unsigned                   pulling:1;
     unsigned                   in_entry:1;
-    unsigned                   retrying:1;
     unsigned                   begun:1;      /* the header has gone out */
     unsigned                   telling:1;    /* MISSING.txt */
     unsigned                   closed:1;
