@@ -328,10 +328,7 @@ capture_activate(capture_if_t *ci, const char *name, const log_t *log,
     }
 
     rc = pcap_activate(ci->pcap);
-
-    if (privs_lower() != 0) {
-        return problem_set(why, 500, "capset: %s", strerror(errno));
-    }
+    privs_lower();
 
     if (rc == PCAP_ERROR_NO_SUCH_DEVICE) {
         return problem_set(why, 404, "interface: there is no %s", name);

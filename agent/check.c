@@ -182,7 +182,7 @@ check_files(const conf_t *conf, check_t *check)
     if (rc != 0 && errno == EACCES) {
         (void) privs_raise(PRIVS_READ);
         rc = stat(conf->files_folder, &st);
-        (void) privs_lower();
+        privs_lower();
     }
 
     if (rc != 0) {

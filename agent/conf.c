@@ -53,7 +53,7 @@ static int conf_flag(conf_t *conf, const char *name, const char *value,
 static int conf_file(conf_t *conf, const char *path, char *err);
 static int conf_keys_of(conf_t *conf, json_t *root, const char *path,
     char *err);
-static int conf_group(conf_t *conf, const char *group, json_t *values,
+static int conf_group(conf_t *conf, const char *group, json_t *root,
     const char *path, char *err);
 static int conf_json(conf_t *conf, const conf_key_t *k, const json_t *value,
     char *err);
@@ -406,7 +406,7 @@ conf_keys_of(conf_t *conf, json_t *root, const char *path, char *err)
 
     json_object_foreach(root, key, value) {
         if (strcmp(key, CONF_GROUP) == 0) {
-            if (conf_group(conf, key, value, path, err) != 0) {
+            if (conf_group(conf, key, root, path, err) != 0) {
                 return -1;
             }
 
@@ -433,13 +433,15 @@ conf_keys_of(conf_t *conf, json_t *root, const char *path, char *err)
 /* "cri": {"runtime": ...} is "cri_runtime": ... */
 
 static int
-conf_group(conf_t *conf, const char *group, json_t *values, const char *path,
+conf_group(conf_t *conf, const char *group, json_t *root, const char *path,
     char *err)
 {
     char               name[CONF_FLAG_LEN];
-    json_t            *value;
+    json_t            *value, *values;
     const char        *key;
     const conf_key_t  *k;
+
+    values = json_object_get(root, group);
 
     if (!json_is_object(values)) {
         snprintf(err, CONF_ERR_LEN, "%s: must be an object", group);
@@ -453,6 +455,12 @@ conf_group(conf_t *conf, const char *group, json_t *values, const char *path,
         if (k == NULL) {
             snprintf(err, CONF_ERR_LEN, "%.200s: unknown key \"%s.%.60s\"",
                      path, group, key);
+            return -1;
+        }
+
+        if (json_object_get(root, name)) {
+            snprintf(err, CONF_ERR_LEN, "%.200s: \"%s.%.60s\" and \"%s\" are "
+                     "one key: give it once", path, group, key, name);
             return -1;
         }
 

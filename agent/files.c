@@ -171,9 +171,9 @@ files_child(int fd, const conf_t *conf)
     c.base = open(conf->files_folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     c.err = errno;
     c.folder = -1;
+    privs_lower();
 
-    if (privs_lower() != 0
-        || sandbox_limits(FILES_MEMORY, SANDBOX_MAX_FDS) != 0
+    if (sandbox_limits(FILES_MEMORY, SANDBOX_MAX_FDS) != 0
         || sandbox_enter(SANDBOX_FILES, SANDBOX_MACHINE) != 0)
     {
         return;
@@ -250,7 +250,6 @@ files_answer(files_child_t *c, const files_question_t *q, files_answer_t *a)
 static int
 files_do_folder(files_child_t *c, const files_question_t *q)
 {
-    int   err;
     char  path[sizeof(q->ns) + sizeof(q->name)];
 
     if (c->folder != -1 || files_wrong(q->ns, strlen(q->ns), FILES_NAME_LEN))
@@ -268,9 +267,7 @@ files_do_folder(files_child_t *c, const files_question_t *q)
 
     (void) privs_raise(PRIVS_READ);
     c->folder = files_openat2(c->base, path, O_RDONLY | O_DIRECTORY);
-    err = errno;
-    (void) privs_lower();
-    errno = err;
+    privs_lower();
 
     return c->folder;
 }
@@ -280,20 +277,17 @@ static int
 files_do_look(const files_child_t *c, const files_question_t *q,
     files_info_t *info)
 {
-    int          rc, err;
+    int          rc;
     struct stat  st;
 
     (void) privs_raise(PRIVS_READ);
     rc = fstatat(c->folder, q->name, &st, AT_SYMLINK_NOFOLLOW);
-    err = errno;
-    (void) privs_lower();
+    privs_lower();
 
     if (rc == 0 && !S_ISREG(st.st_mode)) {
         rc = -1;
-        err = ENOENT;
+        errno = ENOENT;
     }
-
-    errno = err;
 
     if (rc == 0) {
         files_info(info, &st);
@@ -309,7 +303,7 @@ static int
 files_do_open(const files_child_t *c, const files_question_t *q,
     files_info_t *info)
 {
-    int          fd, err;
+    int          fd;
     struct stat  st;
 
     if (files_do_look(c, q, info) != 0) {
@@ -318,9 +312,7 @@ files_do_open(const files_child_t *c, const files_question_t *q,
 
     (void) privs_raise(PRIVS_READ);
     fd = files_openat2(c->folder, q->name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    err = errno;
-    (void) privs_lower();
-    errno = err;
+    privs_lower();
 
     if (fd == -1) {
         return -1;
@@ -343,7 +335,7 @@ files_do_open(const files_child_t *c, const files_question_t *q,
 static int
 files_do_remove(const files_child_t *c, const files_question_t *q)
 {
-    int           rc, err;
+    int           rc;
     files_info_t  info;
 
     if (files_do_look(c, q, &info) != 0) {
@@ -352,9 +344,7 @@ files_do_remove(const files_child_t *c, const files_question_t *q)
 
     (void) privs_raise(PRIVS_FILES);
     rc = unlinkat(c->folder, q->name, 0);
-    err = errno;
-    (void) privs_lower();
-    errno = err;
+    privs_lower();
 
     return rc;
 }

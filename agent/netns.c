@@ -88,7 +88,7 @@ netns_wrong(int fd, const netns_id_t *home, netns_id_t *id)
 int
 netns_enter(int fd, const netns_id_t *id)
 {
-    int         rc, failed;
+    int         rc;
     netns_id_t  now;
 
     if (privs_raise(PRIVS_ENTER) != 0) {
@@ -96,14 +96,9 @@ netns_enter(int fd, const netns_id_t *id)
     }
 
     rc = setns(fd, CLONE_NEWNET);
-    failed = errno;
-
-    if (privs_lower() != 0) {
-        return -1;
-    }
+    privs_lower();
 
     if (rc != 0) {
-        errno = failed;
         return -1;
     }
 

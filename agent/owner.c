@@ -27,11 +27,12 @@
 #define OWNER_LOCK_NS    UINT64_C(2000000000)
 #define OWNER_RETRY_NS   5000000
 
+#define OWNER_FLAGS      (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
 
 static char *owner_store(const container_t *ct, size_t *len,
     problem_t *why);
 static char *owner_read(const char *path, size_t *len);
-static int owner_open(const char *path);
 static int owner_lock(int fd);
 
 
@@ -119,7 +120,7 @@ owner_read(const char *path, size_t *len)
 
     text = NULL;
     fd = -1;
-    lock = owner_open(beside);
+    lock = privs_open(AT_FDCWD, beside, OWNER_FLAGS);
 
     if ((lock == -1 && errno != ENOENT)
         || (lock != -1 && owner_lock(lock) != 0))
@@ -127,7 +128,7 @@ owner_read(const char *path, size_t *len)
         goto out;
     }
 
-    fd = owner_open(path);
+    fd = privs_open(AT_FDCWD, path, OWNER_FLAGS);
 
     if (fd == -1 || (lock == -1 && owner_lock(fd) != 0)) {
         goto out;
@@ -150,28 +151,6 @@ out:
     errno = failed;
 
     return text;
-}
-
-
-static int
-owner_open(const char *path)
-{
-    int  fd, failed;
-
-    if (privs_raise(PRIVS_FIND) != 0) {
-        return -1;
-    }
-
-    fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    failed = errno;
-
-    if (privs_lower() != 0) {
-        _exit(1);
-    }
-
-    errno = failed;
-
-    return fd;
 }
 
 

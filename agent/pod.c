@@ -72,7 +72,6 @@ static int pod_node(const container_t *ct, problem_t *why);
 static int pod_failed(const container_t *ct, const char *what, int failed,
     problem_t *why);
 static DIR *pod_open_state(const container_t *ct);
-static int pod_open_netns(const container_t *ct);
 static int pod_open_at(const place_t *pl);
 
 
@@ -277,7 +276,8 @@ pod_open(container_t *ct, const pod_sandbox_t *sb, problem_t *why)
     int      failed;
     place_t  pl;
 
-    pl.base = pod_open_netns(ct);
+    pl.base = privs_open(AT_FDCWD, ct->conf->cri_netns_folder,
+                         O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (pl.base == -1) {
         pod_failed(ct, ct->conf->cri_netns_folder, errno, why);
@@ -353,15 +353,7 @@ pod_is_node(const container_t *ct)
     int          fd, rc;
     struct stat  st;
 
-    if (privs_raise(PRIVS_FIND) != 0) {
-        return 1;
-    }
-
-    fd = open(POD_OF_NODE, O_RDONLY | O_CLOEXEC);
-
-    if (privs_lower() != 0) {
-        _exit(1);
-    }
+    fd = privs_open(AT_FDCWD, POD_OF_NODE, O_RDONLY | O_CLOEXEC);
 
     if (fd == -1) {
         return 0;
@@ -403,7 +395,6 @@ pod_failed(const container_t *ct, const char *what, int failed,
 static DIR *
 pod_open_state(const container_t *ct)
 {
-    int   failed;
     DIR  *dir;
 
     if (privs_raise(PRIVS_FIND) != 0) {
@@ -411,37 +402,9 @@ pod_open_state(const container_t *ct)
     }
 
     dir = opendir(ct->conf->cri_state_folder);
-    failed = errno;
-
-    if (privs_lower() != 0) {
-        _exit(1);
-    }
-
-    errno = failed;
+    privs_lower();
 
     return dir;
-}
-
-
-static int
-pod_open_netns(const container_t *ct)
-{
-    int  fd, failed;
-
-    if (privs_raise(PRIVS_FIND) != 0) {
-        return -1;
-    }
-
-    fd = open(ct->conf->cri_netns_folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    failed = errno;
-
-    if (privs_lower() != 0) {
-        _exit(1);
-    }
-
-    errno = failed;
-
-    return fd;
 }
 
 
@@ -450,20 +413,14 @@ pod_open_netns(const container_t *ct)
 static int
 pod_open_at(const place_t *pl)
 {
-    int  fd, failed;
+    int  fd;
 
     if (privs_raise(PRIVS_FIND) != 0) {
         return -1;
     }
 
     fd = place_open(pl);
-    failed = errno;
-
-    if (privs_lower() != 0) {
-        _exit(1);
-    }
-
-    errno = failed;
+    privs_lower();
 
     return fd;
 }

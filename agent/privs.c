@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
@@ -203,16 +204,35 @@ privs_raise(unsigned caps)
 }
 
 
-int
+void
 privs_lower(void)
 {
+    int                            failed;
     struct __user_cap_data_struct  data[2];
 
-    if (privs_get(data) != 0) {
+    failed = errno;
+
+    if (privs_get(data) != 0 || privs_set(data[0].permitted, 0) != 0) {
+        _exit(1);
+    }
+
+    errno = failed;
+}
+
+
+int
+privs_open(int dir, const char *path, int flags)
+{
+    int  fd;
+
+    if (privs_raise(PRIVS_FIND) != 0) {
         return -1;
     }
 
-    return privs_set(data[0].permitted, 0);
+    fd = openat(dir, path, flags);
+    privs_lower();
+
+    return fd;
 }
 
 

@@ -52,10 +52,14 @@ int privs_start(const log_t *log, const conf_t *conf);
 /*
  * privs_raise() makes those of caps effective that are permitted, and no
  * other: what is missing shows as EPERM or EACCES of the call that needed
- * it. privs_lower() makes none effective. Return 0 or -1 with errno.
+ * it. Returns 0 or -1 with errno. privs_lower() makes none effective and
+ * leaves errno as it is; a process that cannot give its rights back ends.
  */
 int privs_raise(unsigned caps);
-int privs_lower(void);
+void privs_lower(void);
+
+/* openat(2) with PRIVS_FIND. Returns a descriptor, or -1 with errno. */
+int privs_open(int dir, const char *path, int flags);
 
 /*
  * In a session, once its child for files is there: gives up for good what is

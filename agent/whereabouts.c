@@ -45,7 +45,6 @@ static where_t where_failed(const container_t *ct, const char *what,
     problem_t *why);
 static void where_watch_process(container_t *ct);
 static where_t where_accept(container_t *ct, problem_t *why);
-static int where_open_at(int dir, const char *path, int flags);
 static void where_forget(container_t *ct);
 
 
@@ -224,7 +223,7 @@ where_process(container_t *ct, problem_t *why)
     uint64_t  start;
 
     snprintf(path, sizeof(path), "/proc/%d", (int) ct->init.pid);
-    proc = where_open_at(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    proc = privs_open(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (proc == -1) {
         return WHERE_NOT_HERE;
@@ -240,7 +239,7 @@ where_process(container_t *ct, problem_t *why)
     ct->init.start = start;
 
     where_watch_process(ct);
-    ct->ns = where_open_at(proc, "ns/net", O_RDONLY | O_CLOEXEC);
+    ct->ns = privs_open(proc, "ns/net", O_RDONLY | O_CLOEXEC);
 
     if (ct->ns == -1) {
         rc = where_failed(ct, "its process", why);
@@ -332,7 +331,7 @@ where_proc_read(int proc, const char *name, size_t *len)
     int    fd;
     char  *text;
 
-    fd = where_open_at(proc, name, O_RDONLY | O_CLOEXEC);
+    fd = privs_open(proc, name, O_RDONLY | O_CLOEXEC);
 
     if (fd == -1) {
         return NULL;
@@ -364,10 +363,7 @@ where_open(const container_t *ct, const char *pattern, place_t *pl, int *fd,
     }
 
     failed = errno;
-
-    if (privs_lower() != 0) {
-        _exit(1);
-    }
+    privs_lower();
 
     if (*fd != -1) {
         return WHERE_HERE;
@@ -382,28 +378,6 @@ where_open(const container_t *ct, const char *pattern, place_t *pl, int *fd,
     errno = failed;
 
     return where_failed(ct, pattern, why);
-}
-
-
-static int
-where_open_at(int dir, const char *path, int flags)
-{
-    int  fd, failed;
-
-    if (privs_raise(PRIVS_FIND) != 0) {
-        return -1;
-    }
-
-    fd = openat(dir, path, flags);
-    failed = errno;
-
-    if (privs_lower() != 0) {
-        _exit(1);
-    }
-
-    errno = failed;
-
-    return fd;
 }
 
 
@@ -453,10 +427,7 @@ container_watch_folder(container_t *ct, const place_t *pl)
     if (privs_raise(PRIVS_FIND) == 0) {
         rc = inotify_add_watch(ct->watch, path, IN_DELETE | IN_MOVED_FROM
                                | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
-
-        if (privs_lower() != 0) {
-            _exit(1);
-        }
+        privs_lower();
     }
 
     if (rc == -1) {

@@ -332,6 +332,8 @@ my @refused = (
         qr/cri_netns_folder: must be an absolute path of at most 253/ ],
     [ { cri => 'containerd' }, qr/cri: must be an object/ ],
     [ { cri => { runtimes => 'cri-o' } }, qr/unknown key "cri.runtimes"/ ],
+    [ { cri => { runtime => 'cri-o' }, cri_runtime => 'off' },
+        qr/"cri.runtime" and "cri_runtime" are one key: give it once/ ],
     [ { cri => { runtime => 'crio' } }, qr/cri_runtime: must be off/ ],
     [ { user => 7 }, qr/user/ ],
     [ { user => 'no-such-user' }, qr/there is no user "no-such-user"/ ],
