@@ -158,7 +158,8 @@ cri_network(const json_t *root, char *netns)
         type = json_string_value(json_object_get(item, "type"));
 
         if (type == NULL) {
-            return CSTATE_BAD;
+            rc = CSTATE_BAD;
+            break;
         }
 
         if (strcmp(type, "network") == 0) {

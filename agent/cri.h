@@ -38,7 +38,7 @@ typedef struct {
  * netns (CRI_MAX_NETNS + 1 bytes) has the last component of its network
  * namespace's path, or is "": it is in that of the node. CSTATE_NONE: it is
  * something else. CSTATE_BAD: it names this pod, but is not as it should be.
- * Retains nothing.
+ * netns is "" then, too. Retains nothing.
  */
 cstate_t cri_sandbox(conf_cri_t runtime, const char *text, size_t len,
     const cri_pod_t *pod, char *netns);
