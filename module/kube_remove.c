@@ -112,6 +112,8 @@ ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
                 || !ngx_pcap_api_kube_has_gone(&p->words))
           ? "its agent refuses it" : NULL;
 
+    ngx_pcap_api_count(NGX_PCAP_API_C_FILES_REMOVED,
+                       why == NULL && p->status == NGX_HTTP_NO_CONTENT);
     ngx_pcap_api_pull_drop(p);
 
     return why ? ngx_pcap_api_kube_not_removed(ctx, &node->node, why) : NGX_OK;

@@ -102,7 +102,8 @@ ngx_pcap_api_count_request(ngx_http_request_t *r, ngx_str_t *path)
     static ngx_str_t      captures = ngx_string("captures");
     static ngx_str_t      token = ngx_string("/token");
 
-    route = NGX_PCAP_API_ROUTE_OTHER;
+    route = ngx_pcap_api_kube_is_files(path) ? NGX_PCAP_API_ROUTE_FILES
+                                             : NGX_PCAP_API_ROUTE_OTHER;
 
     if (path->len == 6 && ngx_strncmp(path->data, "status", 6) == 0) {
         route = NGX_PCAP_API_ROUTE_STATUS;

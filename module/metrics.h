@@ -46,9 +46,19 @@ typedef enum {
     NGX_PCAP_API_ROUTE_CAPTURES,       /* list and show */
     NGX_PCAP_API_ROUTE_STOP,
     NGX_PCAP_API_ROUTE_TOKEN,
+    NGX_PCAP_API_ROUTE_FILES,          /* of nodes: fetched or removed */
     NGX_PCAP_API_ROUTE_OTHER,
     NGX_PCAP_API_NROUTES
 } ngx_pcap_api_route_e;
+
+/* How archives of files end, as NGX_PCAP_API_C_DOWNLOADS + this. */
+
+typedef enum {
+    NGX_PCAP_API_DOWNLOAD_COMPLETE = 0,
+    NGX_PCAP_API_DOWNLOAD_PARTIAL,
+    NGX_PCAP_API_DOWNLOAD_CUT,
+    NGX_PCAP_API_NDOWNLOADS
+} ngx_pcap_api_download_e;
 
 /* All others; a family with a label is a range. */
 
@@ -67,6 +77,12 @@ typedef enum {
     NGX_PCAP_API_C_INTROSPECTIONS,
     NGX_PCAP_API_C_INTROSPECTIONS_FAILED,
     NGX_PCAP_API_C_KEYS_FETCHES,
+    NGX_PCAP_API_C_DOWNLOADS,                                   /* how */
+    NGX_PCAP_API_C_DOWNLOAD_FILES = NGX_PCAP_API_C_DOWNLOADS
+                                    + NGX_PCAP_API_NDOWNLOADS,
+    NGX_PCAP_API_C_DOWNLOAD_BYTES,     /* of agents' files */
+    NGX_PCAP_API_C_DOWNLOAD_MISSING,   /* files, and nodes */
+    NGX_PCAP_API_C_FILES_REMOVED,
     NGX_PCAP_API_C_BLOCKED_MS,         /* clients that took nothing */
     NGX_PCAP_API_C_THROTTLED_MS,       /* captures held back by a limit */
     NGX_PCAP_API_NC

@@ -43,7 +43,11 @@ typedef struct {
 
 
 static const char *const  ngx_pcap_api_route_names[] = {
-    "capture", "status", "captures", "stop", "token", "other"
+    "capture", "status", "captures", "stop", "token", "files", "other"
+};
+
+static const char *const  ngx_pcap_api_download_names[] = {
+    "complete", "partial", "cut"
 };
 
 /* Those of ngx_pcap_api_buckets, in seconds. */
@@ -111,6 +115,17 @@ static const ngx_pcap_api_family_t  ngx_pcap_api_of_all[] = {
       NULL, NULL, NGX_PCAP_API_C_INTROSPECTIONS_FAILED, 1 },
     { "token_keys_fetches_total", "Fetches of token keys.",
       NULL, NULL, NGX_PCAP_API_C_KEYS_FETCHES, 1 },
+    { "downloads_total", "Archives of files that have ended, by status.",
+      "status", ngx_pcap_api_download_names, NGX_PCAP_API_C_DOWNLOADS,
+      NGX_PCAP_API_NDOWNLOADS },
+    { "download_files_total", "Files put into archives.",
+      NULL, NULL, NGX_PCAP_API_C_DOWNLOAD_FILES, 1 },
+    { "download_bytes_total", "Bytes of these files.",
+      NULL, NULL, NGX_PCAP_API_C_DOWNLOAD_BYTES, 1 },
+    { "download_missing_total", "Lines of MISSING.txt: files, and nodes.",
+      NULL, NULL, NGX_PCAP_API_C_DOWNLOAD_MISSING, 1 },
+    { "files_removed_total", "Files that agents have removed.",
+      NULL, NULL, NGX_PCAP_API_C_FILES_REMOVED, 1 },
     { NULL, NULL, NULL, NULL, 0, 0 }
 };
 

@@ -424,6 +424,7 @@ ngx_pcap_api_zip_ended(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
     }
 
     z->files++;
+    ngx_pcap_api_count(NGX_PCAP_API_C_DOWNLOAD_FILES, 1);
 
     return z->got == z->pull.size ? NGX_OK
            : ngx_pcap_api_zip_miss(ctx, &node->node, file,
@@ -492,6 +493,7 @@ ngx_pcap_api_zip_file(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
 
     z->got += len;
     z->bytes += len;
+    ngx_pcap_api_count(NGX_PCAP_API_C_DOWNLOAD_BYTES, len);
     ngx_pcap_api_pull_take(p, len);
     ctx->turns += NGX_PCAP_API_ZIP_WEIGHT;
 
@@ -683,6 +685,11 @@ ngx_pcap_api_zip_end(ngx_pcap_api_ctx_t *ctx)
     }
 
     z->told = 1;
+    ngx_pcap_api_count(NGX_PCAP_API_C_DOWNLOADS
+                       + (!ctx->finished ? NGX_PCAP_API_DOWNLOAD_CUT
+                          : ctx->kube.missing.nelts
+                          ? NGX_PCAP_API_DOWNLOAD_PARTIAL
+                          : NGX_PCAP_API_DOWNLOAD_COMPLETE), 1);
     ngx_pcap_api_kube_forwarder_name(ctx, &forwarder);
 
     ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,

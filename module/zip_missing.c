@@ -31,6 +31,8 @@ ngx_pcap_api_zip_miss(ngx_pcap_api_ctx_t *ctx, ngx_str_t *node,
         ngx_str_null(&m->file);
     }
 
+    ngx_pcap_api_count(NGX_PCAP_API_C_DOWNLOAD_MISSING, 1);
+
     ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
                   "\"%V\" of node \"%V\" is missing in the download of "
                   "%V/%V: %s", &m->file, node, &ctx->kube.ns,

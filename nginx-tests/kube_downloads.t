@@ -44,7 +44,8 @@ my $lab = lab(certs => $certs, nginx => {
     server => $kube->location('/_kube')
         . " location / { $conf pcap_api_kube_downloads $CLIENTS; }"
         . " location /few/ { $conf pcap_api_kube_downloads 2;"
-        . ' pcap_api_kube_zip store; }' });
+        . ' pcap_api_kube_zip store; }'
+        . ' location = /metrics { pcap_api_metrics on; }' });
 my $nginx = $lab->{nginx};
 
 $kube->user($_, username => $_) for qw(ann bea);
@@ -65,6 +66,17 @@ sub slow
 }
 
 
+sub metrics
+{
+    my %now = $nginx->fetch('/metrics')->{body} =~ /^pcap_api_(\S+) (\d+)$/mg;
+
+    return { map { $_ => $now{$_} } 'downloads_total{status="complete"}',
+        'downloads_total{status="partial"}', 'downloads_total{status="cut"}',
+        (map { "download_${_}_total" } qw(files bytes missing)),
+        'files_removed_total', 'requests_total{route="files"}' };
+}
+
+
 sub refused { return scalar(() = slurp($agent->{log}) =~ /refused with 429/g) }
 
 # --- all at once ------------------------------------------------------------
@@ -82,6 +94,16 @@ for my $c (@clients) {
 
 is_deeply(\%seen, { "200 complete $FILES" => $CLIENTS },
     'each has all files') or diag(explain(\%seen));
+
+is_deeply(metrics(), {
+    'downloads_total{status="complete"}' => $CLIENTS,
+    'downloads_total{status="partial"}' => 0,
+    'downloads_total{status="cut"}' => 0,
+    download_files_total => $CLIENTS * $FILES,
+    download_bytes_total => $CLIENTS * $FILES * 20_000,
+    download_missing_total => 0, files_removed_total => 0,
+    'requests_total{route="files"}' => $CLIENTS }, 'they are counted')
+    or diag(explain(metrics()));
 
 my $zip = spew(work_dir() . '/files.zip', $clients[0]{body});
 my %time = map { split } grep { /pcap/ } `TZ=UTC unzip -Z -T $zip |
@@ -115,6 +137,8 @@ $hold[0]->vanish();
 ok(wait_for(10, sub { few('ann')->{status} == 200 }),
     'as he may when one has ended');
 $hold[1]->vanish();
+ok(wait_for(10, sub { metrics()->{'downloads_total{status="cut"}'} == 2 }),
+    'both that were left are counted');
 
 # --- files of another cluster -----------------------------------------------
 
@@ -136,6 +160,7 @@ $kube->pod(PcapTest::Kube::AGENTS, "agent-$_", node => "node-$_",
     ip => "127.1.0.$_", cluster => 'east', labels => { app => 'pcap-agent' })
     for 1, 2;
 
+my $before = metrics();
 my $f = $nginx->fetch('/download/dev/web/files.zip', token => 'ann',
     headers => [ [ 'X-CLUSTER-ID' => 'east' ] ], seconds => 20);
 
@@ -148,6 +173,16 @@ like(`unzip -p $zip MISSING.txt`, qr/^node-1\t\*\t.*certificate/,
     'the archive tells why');
 ok(!(grep { $_->{cluster} eq 'east' && $_->{listener} ne 'forward' }
     $kube->seen()), 'that cluster was asked through the forwarding endpoint');
+
+my $after = metrics();
+
+is_deeply({ map { $_ => $after->{$_} - $before->{$_} } keys %$after }, {
+    'downloads_total{status="complete"}' => 0,
+    'downloads_total{status="partial"}' => 1,
+    'downloads_total{status="cut"}' => 0, download_files_total => 1,
+    download_bytes_total => 11, download_missing_total => 1,
+    files_removed_total => 0, 'requests_total{route="files"}' => 1 },
+    'what is missing is counted');
 
 # --- an agent that is busy for a moment -------------------------------------
 
@@ -178,5 +213,15 @@ is($c->header('x-pcap-missing'), 'node-1', 'its node is named');
 like($nginx->log(), qr/"node-1" is missing .*the agent has too much to do/,
     'and the log tells why');
 $_->reset_connection() for @slow;
+
+# --- what is removed --------------------------------------------------------
+
+$kube->allow(users => ['ann'], verbs => ['delete'],
+    resources => ['packetcaptures/files'], namespace => 'dev');
+unlink("$folder/dev/web/f2.pcap") or die "unlink: $!\n";
+status_is($nginx->fetch('/files/dev/web', token => 'ann', method => 'DELETE',
+    seconds => 20), 200, 'the files are removed');
+is(metrics()->{files_removed_total}, $FILES - 1,
+    'those that were there are counted');
 
 finish();
