@@ -88,22 +88,18 @@ ngx_pcap_api_kube_text(json_t *v, ngx_str_t *s)
 }
 
 
-/* The texts stay those of ctx->kube.object. */
+/*
+ * The texts stay those of ctx->kube.object; seen are those so far: a file that
+ * is listed twice is one.
+ */
 static ngx_int_t
 ngx_pcap_api_kube_read_names(ngx_pcap_api_ctx_t *ctx,
-    ngx_pcap_api_kube_node_t *node, json_t *names)
+    ngx_pcap_api_kube_node_t *node, json_t *names, json_t *seen)
 {
     size_t      i;
     json_t     *v;
     ngx_int_t   rc;
     ngx_str_t   s;
-
-    node->files = ngx_palloc(ctx->request->pool,
-                             (json_array_size(names) + 1)
-                             * sizeof(ngx_str_t));
-    if (node->files == NULL) {
-        return NGX_ERROR;
-    }
 
     for (i = 0; i < json_array_size(names); i++) {
         v = json_array_get(names, i);
@@ -113,19 +109,42 @@ ngx_pcap_api_kube_read_names(ngx_pcap_api_ctx_t *ctx,
             return ngx_pcap_api_kube_garbage(ctx);
         }
 
-        if (ngx_pcap_api_kube_file_fits(&s)) {
-            node->files[node->nfiles++] = s;
-
-        } else {
+        if (!ngx_pcap_api_kube_file_fits(&s)) {
             rc = ngx_pcap_api_kube_misses(ctx, &node->node, &s,
                                           "this can be no name of a file");
             if (rc != NGX_OK) {
                 return rc;
             }
+
+        } else if (json_object_get(seen, (char *) s.data) == NULL) {
+            if (json_object_set(seen, (char *) s.data, v) != 0) {
+                return NGX_ERROR;
+            }
+
+            node->files[node->nfiles++] = s;
         }
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_pcap_api_kube_read_files(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_kube_node_t *node, json_t *names)
+{
+    json_t     *seen;
+    ngx_int_t   rc;
+
+    node->files = ngx_palloc(ctx->request->pool,
+                             (json_array_size(names) + 1)
+                             * sizeof(ngx_str_t));
+    seen = json_object();
+    rc = node->files && seen
+         ? ngx_pcap_api_kube_read_names(ctx, node, names, seen) : NGX_ERROR;
+    json_decref(seen);
+
+    return rc;
 }
 
 
@@ -195,7 +214,7 @@ ngx_pcap_api_kube_read_node(ngx_pcap_api_ctx_t *ctx, json_t *item)
     ngx_memzero(node, sizeof(ngx_pcap_api_kube_node_t));
     node->node = name;
 
-    return ngx_pcap_api_kube_read_names(ctx, node, names);
+    return ngx_pcap_api_kube_read_files(ctx, node, names);
 }
 
 

@@ -255,8 +255,9 @@ for my $path (keys %data) {
     $files->put($n, 'dev/good', $file, $data{$path});
 }
 
+# a name that is listed twice is one file
 capture('good', [ 'node-1', ['web_cali1.pcap'] ], [ 'node-2',
-    [ 'a b+c%41.pcap', 'empty.pcap', 'web_cali1.pcap' ] ]);
+    [ 'a b+c%41.pcap', 'empty.pcap', 'web_cali1.pcap', 'empty.pcap' ] ]);
 
 my $c;
 
