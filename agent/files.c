@@ -286,7 +286,7 @@ files_do_look(const files_child_t *c, const files_question_t *q,
 
     if (rc == 0 && !S_ISREG(st.st_mode)) {
         rc = -1;
-        errno = ENOENT;
+        errno = EISDIR;
     }
 
     if (rc == 0) {

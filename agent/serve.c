@@ -366,12 +366,21 @@ serve_bytes(serve_t *sv, int fd, uint64_t left, char *buf)
 static int
 serve_remove(serve_t *sv, problem_t *why)
 {
+    int  gone;
+
     static const char  done[] =
         "HTTP/1.1 204 No Content\r\nServer: pcap-agent/" PCAP_VERSION "\r\n"
         "Cache-Control: no-store\r\nConnection: close\r\n\r\n";
 
     if (files_remove(sv->files, sv->req->file) != 0) {
-        return serve_error(sv, sv->req->file, why);
+        gone = errno == ENOENT;
+        (void) serve_error(sv, sv->req->file, why);
+
+        if (gone) {                        /* its folder is there */
+            why->status = 410;
+        }
+
+        return 1;
     }
 
     log_info(sv->log, "removed %s/%s/%s for %s", sv->req->ns, sv->req->name,

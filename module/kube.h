@@ -62,7 +62,7 @@ typedef struct {
     ngx_array_t               *agents;       /* ngx_pcap_api_kube_agent_t */
     ngx_flag_t                 client_cert;  /* is as good as a token */
     ngx_flag_t                 files;        /* this location serves them */
-    ngx_int_t                  downloads;    /* of a user, in a worker */
+    ngx_int_t                  downloads;    /* of a user at once */
 } ngx_pcap_api_kube_conf_t;
 
 /* A node that has files of a capture, and the agent that serves them. */
@@ -119,6 +119,7 @@ typedef struct {
     ngx_array_t                missing;      /* ngx_pcap_api_kube_missing_t */
     ngx_str_t                  more;         /* of a list: its continue */
     ngx_uint_t                 tries;
+    ngx_uint_t                 share;        /* its place + 1, or 0 */
     unsigned                   away:1;
     unsigned                   cert:1;       /* in place of a token */
     unsigned                   asked:1;      /* this phase has begun */

@@ -457,7 +457,7 @@ ngx_pcap_api_kube_merge(ngx_pcap_api_loc_conf_t *conf,
     ngx_conf_merge_ptr_value(conf->kube.agents, prev->kube.agents, NULL);
     ngx_conf_merge_value(conf->kube.client_cert, prev->kube.client_cert, 0);
     ngx_conf_merge_value(conf->kube.files, prev->kube.files, 0);
-    ngx_conf_merge_value(conf->kube.downloads, prev->kube.downloads, 8);
+    ngx_conf_merge_value(conf->kube.downloads, prev->kube.downloads, 4);
 }
 
 

@@ -10,6 +10,9 @@
 #define NGX_PCAP_API_KUBE_REMOVE_MS   5000       /* for a file */
 #define NGX_PCAP_API_KUBE_CONFLICTS   4
 
+/* The agent has the folder, and no such file (any more). */
+#define NGX_PCAP_API_KUBE_GONE        410
+
 
 static ngx_int_t ngx_pcap_api_kube_ask_empty(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_ask_t *ask);
@@ -59,28 +62,6 @@ ngx_pcap_api_kube_remove(ngx_pcap_api_ctx_t *ctx,
 }
 
 
-/* "files: NS/NAME/FILE: ..."; without FILE the folder is not there. */
-static ngx_uint_t
-ngx_pcap_api_kube_has_gone(ngx_str_t *words)
-{
-    json_t      *doc;
-    ngx_uint_t   n;
-    const char  *p;
-
-    doc = words->len ? json_loadb((char *) words->data, words->len, 0, NULL)
-                     : NULL;
-    p = json_string_value(json_object_get(doc, "detail"));
-
-    for (n = 0; p != NULL && *p; p++) {
-        n += *p == '/';
-    }
-
-    json_decref(doc);
-
-    return n >= 2;
-}
-
-
 /* What the agent said to it: NGX_OK, NGX_AGAIN or a refusal. */
 static ngx_int_t
 ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
@@ -91,7 +72,7 @@ ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
 
     p = ctx->kube.removal;
 
-    if (p->sr != NULL
+    if (p->sr != NULL && p->status == 0
         && (ngx_msec_int_t) (ngx_current_msec - ctx->deadline) < 0)
     {
         return NGX_AGAIN;
@@ -102,14 +83,13 @@ ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
         return NGX_AGAIN;
     }
 
-    why = p->sr != NULL || p->timed_out ? "it does not answer"
-          : p->status == 0
-          ? "no connection to it, or its certificate is not the one expected"
+    why = p->status == 0
+          ? p->sr != NULL || p->timed_out
+            ? "it does not answer"
+            : "no connection to it, or its certificate is not the one expected"
           : p->unfit ? p->unfit
-          : p->status == NGX_HTTP_OK ? "its agent does not say so"
           : p->status != NGX_HTTP_NO_CONTENT
-            && (p->status != NGX_HTTP_NOT_FOUND
-                || !ngx_pcap_api_kube_has_gone(&p->words))
+            && p->status != NGX_PCAP_API_KUBE_GONE
           ? "its agent refuses it" : NULL;
 
     ngx_pcap_api_count(NGX_PCAP_API_C_FILES_REMOVED,

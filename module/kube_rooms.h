@@ -109,6 +109,16 @@ ngx_int_t ngx_pcap_api_kube_cluster_phase(ngx_http_request_t *r,
 ngx_int_t ngx_pcap_api_kube_right_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
 
+/* module/kube_share.c */
+
+/*
+ * As a phase: one more download or removal of this user, of those that he has
+ * at once. It gives way with share_end(), which is idempotent.
+ */
+ngx_int_t ngx_pcap_api_kube_share_phase(ngx_http_request_t *r,
+    ngx_pcap_api_ctx_t *ctx);
+void ngx_pcap_api_kube_share_end(ngx_pcap_api_ctx_t *ctx);
+
 /* module/kube_capture.c: PacketCaptures */
 
 /* As a phase: ctx->kube.object, nodes and missing. */

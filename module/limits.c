@@ -149,19 +149,11 @@ ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx)
 
 
 ngx_int_t
-ngx_pcap_api_user_rate_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+ngx_pcap_api_user_key(ngx_pcap_api_ctx_t *ctx, uint64_t *key)
 {
-    int                   ok;
-    u_char                hash[32];
-    uint64_t              key;
-    EVP_MD_CTX           *md;
-    ngx_pcap_api_rate_t  *rate;
-
-    rate = &ctx->conf->limits.user_rate;
-
-    if (rate->rate == 0) {
-        return NGX_OK;
-    }
+    int          ok;
+    u_char       hash[32];
+    EVP_MD_CTX  *md;
 
     md = EVP_MD_CTX_new();
     if (md == NULL) {
@@ -175,14 +167,30 @@ ngx_pcap_api_user_rate_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     EVP_MD_CTX_free(md);
 
-    if (!ok) {
+    ngx_memcpy(key, hash, sizeof(uint64_t));
+    *key |= 1;
+
+    return ok ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_pcap_api_user_rate_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
+{
+    uint64_t              key;
+    ngx_pcap_api_rate_t  *rate;
+
+    rate = &ctx->conf->limits.user_rate;
+
+    if (rate->rate == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_pcap_api_user_key(ctx, &key) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(&key, hash, sizeof(uint64_t));
-
-    if (ngx_pcap_api_charge(ctx, &ngx_pcap_api_shm_of(ctx)->users, key | 1,
-                            rate)
+    if (ngx_pcap_api_charge(ctx, &ngx_pcap_api_shm_of(ctx)->users, key, rate)
         == NGX_OK)
     {
         return NGX_OK;

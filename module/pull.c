@@ -294,7 +294,9 @@ ngx_pcap_api_pull_unverified(ngx_http_request_t *sr)
 {
 #if (NGX_HTTP_SSL)
 
-    if (sr->upstream == NULL || !sr->upstream->conf->ssl_verify) {
+    if (sr->upstream == NULL || !sr->upstream->ssl
+        || !sr->upstream->conf->ssl_verify)
+    {
         return "this API does not verify its agents: \"proxy_ssl_verify on\" "
                "is missing";
     }
@@ -351,25 +353,6 @@ ngx_pcap_api_pull_header(ngx_http_request_t *sr, ngx_pcap_api_pull_t *p)
 }
 
 
-/* What a problem says; more than that is nothing that is looked at. */
-static void
-ngx_pcap_api_pull_words(ngx_pcap_api_pull_t *p, ngx_buf_t *b)
-{
-    size_t  len;
-
-    if (p->words.data == NULL) {
-        p->words.data = ngx_palloc(p->pool, NGX_PCAP_API_PULL_WORDS);
-    }
-
-    if (p->words.data != NULL) {
-        len = ngx_min((size_t) (b->last - b->pos),
-                      NGX_PCAP_API_PULL_WORDS - p->words.len);
-        ngx_memcpy(p->words.data + p->words.len, b->pos, len);
-        p->words.len += len;
-    }
-}
-
-
 ngx_int_t
 ngx_pcap_api_pull_body(ngx_http_request_t *sr, ngx_pcap_api_pull_t *p,
     ngx_chain_t *in)
@@ -386,12 +369,6 @@ ngx_pcap_api_pull_body(ngx_http_request_t *sr, ngx_pcap_api_pull_t *p,
         if (p->sr != sr || p->status != NGX_HTTP_OK || p->unfit
             || !ngx_buf_in_memory(cl->buf))
         {
-            if (p->sr == sr && p->status != NGX_HTTP_OK
-                && ngx_buf_in_memory(cl->buf))
-            {
-                ngx_pcap_api_pull_words(p, cl->buf);
-            }
-
             cl->buf->pos = cl->buf->last;  /* nobody wants it */
             cl->buf->file_pos = cl->buf->file_last;
             continue;

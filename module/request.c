@@ -565,6 +565,7 @@ ngx_pcap_api_cleanup(void *data)
 
     ngx_pcap_api_follow_end(ctx);
     ngx_pcap_api_zip_end(ctx);
+    ngx_pcap_api_kube_share_end(ctx);
 
     if (ctx->stored.promised) {            /* its user does not know it */
         ctx->stored.promised = 0;

@@ -1,7 +1,7 @@
 /*
- * module/rights.c: the right of a capture that runs. It is asked for again
- * from time to time, past the cache, beside the stream (module/beside.c), and
- * the capture is ended when it is found missing.
+ * module/rights.c: the right of a capture that runs, and of an archive that
+ * goes out. It is asked for again from time to time, past the cache, beside
+ * the stream (module/beside.c), which is ended when it is found missing.
  *
  * That its token runs out ends no capture, nor does a platform that does not
  * answer: both only when it lasts. A fresh token (module/token_slot.c) takes
@@ -122,7 +122,46 @@ ngx_pcap_api_rights_user_phase(ngx_http_request_t *r,
 static ngx_int_t
 ngx_pcap_api_rights_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
-    return ctx->resolver->right(ctx, &ctx->asks[ctx->resolver->number]);
+    const ngx_pcap_api_resolver_t  *resolver;
+
+    /* an archive has none: nothing is resolved for it */
+
+    resolver = ctx->resolver ? ctx->resolver : &ngx_pcap_api_files_resolver;
+
+    return resolver->right(ctx, &ctx->asks[resolver->number]);
+}
+
+
+static void
+ngx_pcap_api_rights_log(ngx_pcap_api_ctx_t *ctx, ngx_uint_t level,
+    const char *what, ngx_str_t *detail)
+{
+    ngx_log_t  *log;
+
+    log = ctx->request->connection->log;
+
+    if (ctx->zip != NULL) {
+        ngx_log_error(level, log, 0, "pcap download of %V/%V: %s: %V",
+                      &ctx->kube.ns, &ctx->kube.name, what, detail);
+        return;
+    }
+
+    ngx_log_error(level, log, 0, "pcap capture %*s: %s: %V",
+                  (size_t) NGX_PCAP_API_ID_LEN, ctx->id, what, detail);
+}
+
+
+static void
+ngx_pcap_api_rights_stop(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_end_e end,
+    const char *detail)
+{
+    if (ctx->zip == NULL) {
+        ngx_pcap_api_stop(ctx, end, detail);
+        return;
+    }
+
+    ctx->end = end;
+    ctx->stopping = 1;
 }
 
 
@@ -177,9 +216,10 @@ ngx_pcap_api_rights_over(ngx_pcap_api_ctx_t *ctx)
 static void
 ngx_pcap_api_rights_end(ngx_pcap_api_ctx_t *ctx, const char *detail)
 {
-    ngx_pcap_api_stop(ctx, ctx->stored.granted ? NGX_PCAP_API_END_UNATTENDED
-                                               : NGX_PCAP_API_END_TOKEN,
-                      detail);
+    ngx_pcap_api_rights_stop(ctx, ctx->stored.granted
+                                  ? NGX_PCAP_API_END_UNATTENDED
+                                  : NGX_PCAP_API_END_TOKEN,
+                             detail);
 }
 
 
@@ -199,11 +239,9 @@ ngx_pcap_api_rights_missing(ngx_pcap_api_ctx_t *ctx, ngx_str_t *detail)
     (void) ngx_snprintf(why, sizeof(why) - 1, "%V%Z", detail);
     why[sizeof(why) - 1] = '\0';
 
-    ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
-                  "pcap capture %*s: its right is missing now: %s",
-                  (size_t) NGX_PCAP_API_ID_LEN, ctx->id, why);
-
-    ngx_pcap_api_stop(ctx, NGX_PCAP_API_END_RIGHT, (char *) why);
+    ngx_pcap_api_rights_log(ctx, NGX_LOG_NOTICE, "its right is missing now",
+                            detail);
+    ngx_pcap_api_rights_stop(ctx, NGX_PCAP_API_END_RIGHT, (char *) why);
 }
 
 
@@ -215,9 +253,8 @@ ngx_pcap_api_rights_unknown(ngx_pcap_api_ctx_t *ctx, ngx_str_t *detail)
 
     rt = &ctx->rights;
 
-    ngx_log_error(NGX_LOG_WARN, ctx->request->connection->log, 0,
-                  "pcap capture %*s: its right could not be checked: %V",
-                  (size_t) NGX_PCAP_API_ID_LEN, ctx->id, detail);
+    ngx_pcap_api_rights_log(ctx, NGX_LOG_WARN,
+                            "its right could not be checked", detail);
 
     if (!rt->is_failing) {
         rt->is_failing = 1;
@@ -316,7 +353,9 @@ ngx_pcap_api_rights_renew(ngx_pcap_api_ctx_t *ctx)
 
     rt = &ctx->rights;
 
-    if (ngx_pcap_api_token_take(ctx, &token, &exp) != NGX_OK) {
+    if (ctx->row == NULL                   /* nobody can bring it one */
+        || ngx_pcap_api_token_take(ctx, &token, &exp) != NGX_OK)
+    {
         return;
     }
 

@@ -434,6 +434,8 @@ struct sockaddr *ngx_pcap_api_counted(ngx_pcap_api_ctx_t *ctx);
  */
 ngx_int_t ngx_pcap_api_address_rate(ngx_pcap_api_ctx_t *ctx);
 void ngx_pcap_api_address_failed(ngx_pcap_api_ctx_t *ctx);
+/* What stands for the user in tables of the zone, never 0. */
+ngx_int_t ngx_pcap_api_user_key(ngx_pcap_api_ctx_t *ctx, uint64_t *key);
 /* As a phase, behind the token check: one more request of this user. */
 ngx_int_t ngx_pcap_api_user_rate_phase(ngx_http_request_t *r,
     ngx_pcap_api_ctx_t *ctx);
@@ -525,7 +527,10 @@ ngx_int_t ngx_pcap_api_beside_run(ngx_pcap_api_ctx_t *ctx);
 /* Ends it at any time, but not from within its phases. */
 void ngx_pcap_api_beside_free(ngx_pcap_api_ctx_t *ctx);
 
-/* module/rights.c: the right of a capture that runs */
+/*
+ * module/rights.c: the right of a capture that runs, or of an archive that goes
+ * out: that one has ctx->end and ctx->stopping set, and ends itself.
+ */
 
 /* The stream begins. */
 void ngx_pcap_api_rights_begin(ngx_pcap_api_ctx_t *ctx);

@@ -1,7 +1,7 @@
 /*
  * module/shm.h: what lies in the zone, for the rooms that keep something there:
  * zone.c, sweep.c, cache.c, slots.c, meters.c, registry.c, snapshot.c,
- * limits.c, token_slot.c, ledger.c, metrics.c, grant.c.
+ * limits.c, token_slot.c, ledger.c, metrics.c, grant.c, kube_share.c.
  *
  * Nothing in the zone points to memory outside of it. The mutex is held for
  * copying in and out only: no logging, no pool and no return without unlock
@@ -32,6 +32,15 @@ typedef struct {
 /* Slots of introspections in flight, by worker, so that they can be swept. */
 
 #define NGX_PCAP_API_MAX_INFLIGHT  1024
+
+/* Downloads and removals of files, by worker, too; see kube_share.c. */
+
+#define NGX_PCAP_API_MAX_SHARES    1024
+
+typedef struct {
+    ngx_pid_t               pid;           /* 0: a free place */
+    uint64_t                user;          /* ngx_pcap_api_user_key() */
+} ngx_pcap_api_kube_share_t;
 
 /*
  * Captures that have ended, so that a successor may name them: the rows they
@@ -97,6 +106,7 @@ typedef struct {
     ngx_rbtree_node_t       sentinel;
     ngx_queue_t             verdict_queue;
     ngx_pid_t               inflight[NGX_PCAP_API_MAX_INFLIGHT];
+    ngx_pcap_api_kube_share_t  shares[NGX_PCAP_API_MAX_SHARES];
     ngx_pcap_api_meters_t   introspections;  /* by address */
     ngx_pcap_api_meters_t   addresses;
     ngx_pcap_api_meters_t   users;

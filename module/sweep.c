@@ -205,6 +205,12 @@ ngx_pcap_api_sweep_worker(ngx_shm_zone_t *zone, ngx_uint_t slot,
                 sh->inflight[i] = 0;
             }
         }
+
+        for (i = 0; i < NGX_PCAP_API_MAX_SHARES; i++) {
+            if (sh->shares[i].pid == w->pid) {
+                sh->shares[i].pid = 0;
+            }
+        }
     }
 
     ngx_shmtx_unlock(&shpool->mutex);

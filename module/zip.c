@@ -26,53 +26,6 @@ ngx_conf_enum_t  ngx_pcap_api_zip_methods[] = {
 };
 
 
-/*
- * All downloads of this worker. Each holds a connection and has an archive's
- * memory, and a node's agent serves few at once: no user takes all of that.
- */
-static ngx_queue_t  ngx_pcap_api_zips;
-
-
-static ngx_int_t
-ngx_pcap_api_zip_admit(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
-{
-    ngx_int_t            n;
-    ngx_str_t           *user;
-    ngx_queue_t         *q;
-    ngx_pcap_api_zip_t  *other;
-
-    if (ngx_pcap_api_zips.next == NULL) {
-        ngx_queue_init(&ngx_pcap_api_zips);
-    }
-
-    user = &ctx->identity.id;
-    n = 0;
-
-    for (q = ngx_queue_head(&ngx_pcap_api_zips);
-         q != ngx_queue_sentinel(&ngx_pcap_api_zips);
-         q = ngx_queue_next(q))
-    {
-        other = ngx_queue_data(q, ngx_pcap_api_zip_t, queue);
-        n += other->user->len == user->len
-             && ngx_memcmp(other->user->data, user->data, user->len) == 0;
-    }
-
-    if (n >= ctx->conf->kube.downloads) {
-        ctx->retry_after = 1;
-
-        return ngx_pcap_api_refuse(ctx, NGX_HTTP_TOO_MANY_REQUESTS,
-                   "too many downloads of yours at once: "
-                   "\"pcap_api_kube_downloads\" allows %i",
-                   ctx->conf->kube.downloads);
-    }
-
-    z->user = user;
-    ngx_queue_insert_tail(&ngx_pcap_api_zips, &z->queue);
-
-    return NGX_OK;
-}
-
-
 /* --- what comes out of the writer --- */
 
 static int
@@ -205,6 +158,14 @@ ngx_pcap_api_zip_nothing(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
 {
     ngx_int_t  rc;
     ngx_str_t  nodes;
+
+    if (z->nbusy && z->nbusy == ctx->kube.missing.nelts) {
+        ctx->retry_after = 1;
+
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                   "the agents of its nodes have too much "
+                                   "to do");
+    }
 
     rc = ngx_pcap_api_zip_audit(ctx);
     if (rc != NGX_OK) {
@@ -349,6 +310,7 @@ ngx_pcap_api_zip_failed(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
     if (z->pull.status == 0 || z->pull.status == NGX_HTTP_TOO_MANY_REQUESTS) {
         z->node++;
         z->file = 0;
+        z->nbusy += z->pull.status != 0;
 
         return ngx_pcap_api_zip_miss(ctx, &node->node, NULL,
                                      z->pull.status
@@ -545,7 +507,6 @@ ngx_pcap_api_zip_work(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
 static ngx_int_t
 ngx_pcap_api_zip_init(ngx_pcap_api_ctx_t *ctx)
 {
-    ngx_int_t                  rc;
     ngx_uint_t                 i, n;
     ngx_pcap_api_zip_t        *z;
     ngx_pcap_api_kube_node_t  *node;
@@ -576,34 +537,53 @@ ngx_pcap_api_zip_init(ngx_pcap_api_ctx_t *ctx)
 
     z->name = "cut";
     z->began = ngx_current_msec;
-    rc = ngx_pcap_api_zip_admit(ctx, z);
+    ctx->zip = z;
+    ngx_pcap_api_rights_begin(ctx);
 
-    if (rc == NGX_OK) {
-        ctx->zip = z;
-    }
-
-    return rc;
+    return NGX_OK;
 }
 
 
-/* It has no time left: told, before anything has gone out, or cut. */
-static ngx_int_t
-ngx_pcap_api_zip_drained(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
+/* The right, and how long it may take, as those of a capture. */
+static void
+ngx_pcap_api_zip_watch(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
 {
-    if (ngx_pcap_api_drain_follower(ctx) == NGX_OK) {
+    uint64_t  max;
+
+    max = ctx->conf->limits.max_duration;
+    ngx_pcap_api_rights_watch(ctx);
+
+    if (max && !ctx->stopping && ngx_current_msec - z->began >= max) {
+        ctx->end = NGX_PCAP_API_END_MAX_DURATION;
+        ctx->stopping = 1;
+    }
+}
+
+
+/* It may not go on: told, before anything has gone out, or cut. */
+static ngx_int_t
+ngx_pcap_api_zip_over(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
+{
+    if (ngx_pcap_api_drain_follower(ctx) != NGX_OK) {
+        ctx->end = NGX_PCAP_API_END_DRAIN;
+
+    } else if (!ctx->stopping) {
         return NGX_OK;
     }
-
-    ctx->end = NGX_PCAP_API_END_DRAIN;
 
     if (z->begun) {
         return NGX_ERROR;
     }
 
+    if (ctx->end == NGX_PCAP_API_END_RIGHT) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN, "%s",
+                                   ngx_pcap_api_ends[ctx->end].text);
+    }
+
     ctx->retry_after = 1;
 
-    return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
-                               "this server is draining");
+    return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE, "%s",
+                               ngx_pcap_api_ends[ctx->end].text);
 }
 
 
@@ -622,9 +602,10 @@ ngx_pcap_api_zip_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     z = ctx->zip;
     ngx_pcap_api_reap(ctx);
+    ngx_pcap_api_zip_watch(ctx, z);
 
     for ( ;; ) {
-        rc = ngx_pcap_api_zip_drained(ctx, z);
+        rc = ngx_pcap_api_zip_over(ctx, z);
 
         if (rc == NGX_OK) {
             rc = ctx->blocked ? NGX_AGAIN : ngx_pcap_api_zip_work(ctx, z);
@@ -715,11 +696,6 @@ ngx_pcap_api_zip_free(ngx_pcap_api_ctx_t *ctx)
     ngx_pcap_api_pull_free(&z->pull);
     pcap_zip_free(z->writer);
     z->writer = NULL;
-
-    if (z->user != NULL) {
-        ngx_queue_remove(&z->queue);
-        z->user = NULL;
-    }
 }
 
 

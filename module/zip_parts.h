@@ -14,13 +14,12 @@
 
 
 struct ngx_pcap_api_zip_s {
-    ngx_queue_t                queue;        /* all of this worker */
-    ngx_str_t                 *user;         /* whose it is */
     pcap_zip_t                *writer;
     ngx_pcap_api_pull_t        pull;
     ngx_uint_t                 node;         /* that is at work, */
     ngx_uint_t                 file;         /* and its file */
     off_t                      got;          /* of that */
+    ngx_uint_t                 nbusy;        /* nodes with too much to do */
     ngx_uint_t                 line;         /* of MISSING.txt, the next */
     ngx_uint_t                 status;       /* that an agent gave last */
     const char                *status_text;

@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib";
 
 use PcapTest::Agent;
 use PcapTest::AgentClient;
+use PcapTest::Audit;
 use PcapTest::Kube;
 use PcapTest::Lab;
 
@@ -20,6 +21,8 @@ my $certs = PcapTest::Certs->new();
 my $kube = PcapTest::Kube->new(certs => $certs);
 my $token = $kube->token_file();
 my $folder = work_dir() . '/captures';
+my $key = audit_key(work_dir() . '/key');
+my $log = work_dir() . '/audit.log';
 my @names = map { "f$_.pcap" } 1 .. $FILES;
 
 chmod 0755, work_dir();
@@ -39,18 +42,31 @@ my $conf = 'pcap_api on; pcap_api_kube_files on;'
     . ' pcap_api_kube_node node-1 127.1.0.1:9494;'
     . ' pcap_api_kube_agents namespace=' . PcapTest::Kube::AGENTS
     . ' selector=app=pcap-agent;';
-my $lab = lab(certs => $certs, nginx => {
-    http => 'pcap_api_introspection_rate 1000 burst=10000;',
+my $lab = lab(certs => $certs, nginx => { workers => 2,
+    http => "pcap_api_audit $log key=$key;"
+        . ' pcap_api_introspection_rate 1000 burst=10000;',
     server => $kube->location('/_kube')
         . " location / { $conf pcap_api_kube_downloads $CLIENTS; }"
         . " location /few/ { $conf pcap_api_kube_downloads 2;"
+        . ' pcap_api_kube_zip store; }'
+        . " location /again/ { $conf pcap_api_reauth 1s;"
+        . ' pcap_api_kube_zip store; }'
+        . " location /short/ { $conf pcap_api_max_duration 2s;"
         . ' pcap_api_kube_zip store; }'
         . ' location = /metrics { pcap_api_metrics on; }' });
 my $nginx = $lab->{nginx};
 
 $kube->user($_, username => $_) for qw(ann bea);
-$kube->allow(users => [qw(ann bea)], verbs => ['get'],
-    resources => ['packetcaptures/files'], namespace => 'dev');
+
+
+sub grant
+{
+    $kube->allow(users => [qw(ann bea)], verbs => [qw(get delete)],
+        resources => ['packetcaptures/files'], namespace => 'dev');
+}
+
+
+grant();
 $kube->capture('dev', 'web', [ [ 'node-1', \@names, 'Finished' ] ]);
 
 
@@ -130,8 +146,13 @@ sub few
 }
 
 
+# whichever worker it comes to
 problem_is(few('ann'), 429, qr/"pcap_api_kube_downloads" allows 2/,
-    'more than a user may');
+    "more than a user may, $_") for 1 .. 6;
+problem_is($nginx->fetch("/few/$_->[1]", token => 'ann', method => $_->[0]),
+    429, qr/"pcap_api_kube_downloads"/, "$_->[0] $_->[1]: a share, too")
+    for [ GET => 'download/dev/web/files.pcapng' ],
+    [ DELETE => 'files/dev/web' ];
 status_is(few('bea'), 200, 'another one may');
 $hold[0]->vanish();
 ok(wait_for(10, sub { few('ann')->{status} == 200 }),
@@ -139,6 +160,44 @@ ok(wait_for(10, sub { few('ann')->{status} == 200 }),
 $hold[1]->vanish();
 ok(wait_for(10, sub { metrics()->{'downloads_total{status="cut"}'} == 2 }),
     'both that were left are counted');
+
+# --- over time --------------------------------------------------------------
+
+# How a download has ended that was cut for this reason.
+sub cut_by
+{
+    my ($why) = @_;
+
+    return grep { $_->{event} eq 'end' && $_->{status} eq 'cut'
+        && ($_->{end_reason} // '') eq $why } audit_lines($log);
+}
+
+
+sub reviews { return scalar(() = $kube->seen(qr/subjectaccess/)) }
+
+for my $case ([ 'again', 'right' ], [ 'short', 'pcap_api_max_duration' ]) {
+    my ($place, $why) = @$case;
+    my $c = $nginx->get("/$place/download/dev/hold/files.zip",
+        token => 'ann', rcvbuf => 4096, no_wait => 1);
+    my $asked = reviews();
+
+    $c->read_header(10);
+
+    if ($why eq 'right') {
+        ok(wait_for(10, sub { reviews() > $asked + 1 }),
+            'a right is asked for again');
+        is(scalar(cut_by($why)), 0, 'and while it is there nothing is cut');
+        $kube->rights_again();
+    }
+
+    ok(wait_for(20, sub { cut_by($why) }), "$place: it is cut, $why");
+    $c->read_end(20);
+    ok($c->{eof} && !$c->{complete}, "$place: the client gets no end");
+    grant();
+}
+
+like($nginx->log(), qr{download of dev/hold: its right is missing now},
+    'the log tells of the right');
 
 # --- files of another cluster -----------------------------------------------
 
@@ -208,16 +267,14 @@ is($c->trailer('x-pcap-files'), $FILES, 'and all files are there');
 push @slow, slow();
 $c = $nginx->fetch('/download/dev/web/files.zip', token => 'ann',
     seconds => 30);
-status_is($c, 204, 'an agent that stays busy gives nothing');
-is($c->header('x-pcap-missing'), 'node-1', 'its node is named');
+problem_is($c, 503, qr/have too much to do/, 'an agent that stays busy');
+is($c->header('retry-after'), 1, 'it may be otherwise in a moment');
 like($nginx->log(), qr/"node-1" is missing .*the agent has too much to do/,
     'and the log tells why');
 $_->reset_connection() for @slow;
 
 # --- what is removed --------------------------------------------------------
 
-$kube->allow(users => ['ann'], verbs => ['delete'],
-    resources => ['packetcaptures/files'], namespace => 'dev');
 unlink("$folder/dev/web/f2.pcap") or die "unlink: $!\n";
 status_is($nginx->fetch('/files/dev/web', token => 'ann', method => 'DELETE',
     seconds => 20), 200, 'the files are removed');
