@@ -157,6 +157,58 @@ ngx_pcap_api_kube_cert_end(X509 *cert)
 #endif
 
 
+#if (NGX_HTTP_SSL)
+
+static ngx_str_t *
+ngx_pcap_api_kube_cert_field(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].hash != 0 && h[i].key.len == name->len
+                && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
+            {
+                return &h[i].value;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * A browser shows its certificate to whoever asks, and any page in it can ask:
+ * what says that it comes from another site (Fetch Metadata; Origin, from
+ * browsers that do not know that) is not what its reader wanted.
+ */
+static ngx_uint_t
+ngx_pcap_api_kube_cert_foreign(ngx_http_request_t *r)
+{
+    ngx_str_t  *site;
+
+    static ngx_str_t  field = ngx_string("sec-fetch-site");
+    static ngx_str_t  origin = ngx_string("origin");
+
+    site = ngx_pcap_api_kube_cert_field(r, &field);
+
+    if (site == NULL) {
+        return ngx_pcap_api_kube_cert_field(r, &origin) != NULL;
+    }
+
+    return !(site->len == 4 && ngx_strncmp(site->data, "none", 4) == 0)
+           && !(site->len == 11
+                && ngx_strncmp(site->data, "same-origin", 11) == 0);
+}
+
+#endif
+
+
 ngx_int_t
 ngx_pcap_api_kube_take_cert(ngx_pcap_api_ctx_t *ctx)
 {
@@ -167,6 +219,12 @@ ngx_pcap_api_kube_take_cert(ngx_pcap_api_ctx_t *ctx)
 
     if (ctx->conf->kube.api == NULL || !ctx->conf->kube.client_cert) {
         return NGX_DECLINED;
+    }
+
+    if (ngx_pcap_api_kube_cert_foreign(ctx->request)) {
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN,
+                                   "a page of another site may not use its "
+                                   "reader's certificate");
     }
 
     rc = ngx_pcap_api_kube_cert_digest(ctx, &text);

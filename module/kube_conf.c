@@ -501,9 +501,11 @@ char *
 ngx_pcap_api_kube_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
 {
     const char                *why;
+    ngx_http_core_srv_conf_t  *cscf;
     ngx_pcap_api_kube_conf_t  *kube;
 
     kube = &conf->kube;
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
 
     if (kube->api == NULL) {
         why = kube->files ? "\"pcap_api_kube_files on\" needs "
@@ -526,6 +528,13 @@ ngx_pcap_api_kube_check(ngx_conf_t *cf, ngx_pcap_api_loc_conf_t *conf)
               : kube->files && kube->agents == NULL && kube->api->pods.len == 0
               ? "\"pcap_api_kube_files on\" needs \"pcap_api_kube_agents\" or "
                 "\"pcap_api_kube_node\""
+              : kube->client_cert && conf->peers.uri.len
+              ? "\"pcap_api_kube_client_cert on\" and \"pcap_api_peers\" "
+                "exclude each other: a certificate cannot be handed on"
+              : cscf->ignore_invalid_headers
+              ? "\"pcap_api_kube\" needs \"ignore_invalid_headers off\" in "
+                "its server: nginx would leave out a part of what "
+                "Impersonate-Extra-KEY says"
               : NULL;
     }
 

@@ -49,8 +49,8 @@ typedef struct ngx_pcap_api_zip_s  ngx_pcap_api_zip_t;
 /*
  * Asks the agent target for path through the location of pcap_api_agents, as
  * p, which is the caller's; path is copied. main runs when p has changed; of
- * what is no 200 there is the status alone. NGX_OK; NGX_ERROR, behind which p is
- * to be dropped.
+ * what is no 200 there is the status alone. NGX_OK; NGX_ERROR, behind which p
+ * is to be dropped.
  */
 ngx_int_t ngx_pcap_api_pull(ngx_pcap_api_ctx_t *ctx,
     ngx_pcap_api_target_t *target, ngx_str_t *path, ngx_pcap_api_pull_t *p);

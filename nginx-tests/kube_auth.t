@@ -47,7 +47,7 @@ my %way = (
 );
 my $lab = lab(certs => $certs, nginx => { http =>
     'pcap_api_introspection_rate 1000 burst=10000;', server =>
-    'ignore_invalid_headers off;' . $kube->location('/_kube')
+    $kube->location('/_kube')
     . join "\n", map { "location $_ { $api $way{$_} }" } sort keys %way });
 my ($nginx, $uaa) = @$lab{qw(nginx uaa)};
 
@@ -409,6 +409,17 @@ for my $what (qw(tokenreviews subjectaccessreviews packetcaptures)) {
     $kube->allow(users => ['ann'], verbs => [qw(get delete)],
         resources => ['packetcaptures/files'], namespace => 'dev');
 }
+
+for my $denied (JSON::PP::false, JSON::PP::true) {
+    $kube->tell('subjectaccessreviews', body => encode_json({
+        apiVersion => 'authorization.k8s.io/v1', kind => 'SubjectAccessReview',
+        status => { allowed => JSON::PP::true, denied => $denied } }));
+    answers('allowed' . ($denied ? ' and denied' : ''),
+        request('/files/dev/cap', %delete), 403,
+        $denied ? qr/not authorized/ : qr/determined/);
+}
+
+$kube->tell();
 
 my $began = time();
 

@@ -13,6 +13,7 @@ use JSON::PP;
 use PcapTest::Fake;
 use PcapTest::Kube;
 use PcapTest::Lab;
+use PcapTest::Nginx;
 
 my $certs = PcapTest::Certs->new();
 my $kube = PcapTest::Kube->new(certs => $certs);
@@ -63,6 +64,16 @@ my $lab = lab(certs => $certs, nginx => {
         . " $api pcap_api_kube_node node-0 127.1.0.1:9494;"
         . ' pcap_api_agent_ranges 127.1.0.0/28; }' });
 my $nginx = $lab->{nginx};
+
+# nginx lets everybody in here, whoever vouches for him
+my $lax = PcapTest::Nginx->new(certs => $certs, check => $api, port => 8450,
+    pcap => 'pcap_api_agent_ranges 127.1.0.0/28; pcap_api_kube_client_cert on;'
+        . ' pcap_api_kube_node node-0 127.1.0.1:9494;',
+    server => $kube->location('/_kube') . ' ssl_verify_client optional_no_ca;'
+        . ' ssl_client_certificate ' . $certs->file('client-ca.crt') . ';');
+
+$lax->start();
+
 my $account = PcapTest::Kube::ACCOUNT;
 
 $kube->user('bea', username => 'bea');
@@ -86,6 +97,50 @@ sub with
         %o);
 }
 
+
+# --- where it comes from ----------------------------------------------------
+
+for my $case ([ 200 ], [ 200, 'Sec-Fetch-Site: none' ],
+    [ 200, 'Sec-Fetch-Site: same-origin', 'Origin: https://pcap.example.com' ],
+    [ 403, 'Sec-Fetch-Site: cross-site' ], [ 403, 'Sec-Fetch-Site: same-site' ],
+    [ 403, 'Origin: https://evil.example.com' ], [ 403, 'Origin: null' ])
+{
+    my ($status, @fields) = @$case;
+    my $c = with('ann', '/v1/captures', headers => [ map { [ split /: / ] }
+        @fields ]);
+
+    status_is($c, $status, "from: @fields") or diag($c->{body});
+    like($c->{body}, qr/page of another site/, 'and why') if $status == 403;
+}
+
+status_is($nginx->fetch('/v1/captures', token => 'bea', headers =>
+    [ [ Origin => 'https://evil.example.com' ] ]), 200,
+    'a token is nothing that a browser adds');
+
+for my $case ([ 200, 'ann' ], [ 401, 'stranger' ]) {
+    my ($status, $name) = @$case;
+
+    status_is($lax->fetch('/v1/captures', cert => $certs->file($name),
+        token => undef), $status, "whoever may come in: $name");
+}
+
+# --- what does not go together ----------------------------------------------
+
+for my $case ([ qr/"ignore_invalid_headers off"/, '',
+    $kube->location('/_kube') =~ s/ignore_invalid_headers off;//r ],
+    [ qr/"pcap_api_peers" exclude each other/, 'pcap_api_kube_client_cert on;'
+        . ' pcap_api_peers /_peer; pcap_api_environment lab;',
+        $kube->location('/_kube') ],
+    [ undef, 'pcap_api_kube_client_cert on;', $kube->location('/_kube') ])
+{
+    my ($like, $pcap, $server) = @$case;
+    my ($good, $text) = PcapTest::Nginx->new(certs => $certs, check => $api,
+        pcap => "pcap_api_agent_ranges 127.1.0.0/28; $pcap", server => $server,
+        )->test_config();
+
+    ok($like ? !$good && $text =~ $like : $good, 'configuration: '
+        . ($like || 'a good one')) or diag($text);
+}
 
 # --- who it is --------------------------------------------------------------
 

@@ -12,8 +12,10 @@ use JSON::PP;
 use PcapTest::Agent;
 use PcapTest::AgentClient;
 use PcapTest::Audit;
+use PcapTest::Fake;
 use PcapTest::Kube;
 use PcapTest::Lab;
+use Time::HiRes qw(time);
 
 my $PCAP = pack 'VvvVVVV', 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1;
 my $certs = PcapTest::Certs->new();
@@ -30,6 +32,8 @@ utf8::encode(my $umlaut = $names[2]);
 my %agent = map { $_ => PcapTest::Agent->new(certs => $certs, addr =>
     "127.1.0.$_", conf => { user => 'nobody', files_folder => $folder{$_} })
     } 1, 2;
+my $fake = PcapTest::Fake->new(certs => $certs, port => 9495, script =>
+    \&misbehave);
 my $key = audit_key(work_dir() . '/key');
 my $audit = work_dir() . '/audit.log';
 my $lab = lab(certs => $certs, nginx => {
@@ -40,7 +44,8 @@ my $lab = lab(certs => $certs, nginx => {
         . " pcap_api_kube /_kube forward=/_kube_forward token=$token;"
         . ' pcap_api_kube_agents namespace=tigera-packetcapture'
         . ' selector=app=agent;'
-        . ' pcap_api_kube_node node-1 127.1.0.1:9494; }' });
+        . ' pcap_api_kube_node node-1 127.1.0.1:9494;'
+        . ' pcap_api_kube_node fake 127.1.0.9:9495; }' });
 my $nginx = $lab->{nginx};
 
 $kube->user('ann', username => 'ann');
@@ -48,6 +53,24 @@ $kube->allow(users => ['ann'], verbs => ['delete'],
     resources => ['packetcaptures/files']);
 $kube->pod('tigera-packetcapture', 'agent-2', node => 'node-2', ip =>
     '127.1.0.2', labels => { app => 'agent' });
+
+
+# An agent by the name of the file that it is to remove.
+sub misbehave
+{
+    my ($c) = @_;
+
+    my ($status) = $c->{path} =~ m{/status-(\d+)\.pcap$};
+
+    return $c->refuse("$status No", '{"detail":"files: dev/cap/x/y: none"}')
+        if $status;
+    return $c->cut() if $c->{path} =~ /cut/;
+
+    # a body of which nothing comes to an end
+    $c->head('200 OK', 'Content-Length: 100000'), $c->send_raw('x' x 9000)
+        if $c->{path} =~ /body/;
+    $c->hang();
+}
 
 
 # The capture "cap" with its files on both nodes.
@@ -238,6 +261,27 @@ is(named('cap'), '3 3', 'all names stay');
 $agent{2}->start();
 is(remove('cap')->{status}, 200, 'when it is back');
 is(left('cap') . named('cap'), '0 0', 'all is removed');
+
+# --- agents that say something else ------------------------------------------
+
+for my $case ([ 'status-200.pcap', qr/refuses/ ],
+    [ 'status-403.pcap', qr/refuses/ ], [ 'status-404.pcap', qr/refuses/ ],
+    [ 'status-500.pcap', qr/refuses/ ], [ 'body.pcap', qr/refuses/ ],
+    [ 'cut.pcap', qr/no connection/ ], [ 'silent.pcap', qr/does not answer/ ])
+{
+    my ($file, $like) = @$case;
+    my $began = time();
+
+    $kube->capture('dev', 'odd', [ [ 'fake', [$file], 'Finished' ] ]);
+    problem_is(remove('odd'), 502, qr/node "fake" .*$like/, $file);
+    is(scalar(@{ $kube->{control}{clusters}{cluster}{captures}{'dev/odd'}
+        {status}{files}[0]{fileNames} }), 1, "$file: its name stays");
+    cmp_ok(time() - $began, '<', limit($file =~ /silent/ ? 8 : 4),
+        "$file: in time");
+}
+
+$kube->capture('dev', 'odd', [ [ 'fake', ['status-410.pcap'], 'Finished' ] ]);
+is(remove('odd')->{status}, 200, 'one that has gone already');
 
 # --- another cluster's node of that name is another node ---------------------
 

@@ -42,13 +42,16 @@ my $nodes = join '', map { "pcap_api_kube_node node-$_ "
 my $conf = 'pcap_api on; pcap_api_agents /_pcap_agent;'
     . ' pcap_api_agent_ranges 127.0.0.0/8; pcap_api_kube_files on;'
     . " $nodes pcap_api_kube /_kube token=" . $kube->token_file() . ';';
+my $lax = PcapTest::Nginx->new(certs => $certs, agent =>
+    { proxy_ssl_verify => 'off' })->agent_location();
 my $lab = lab(certs => $certs, nginx => {
     agent => { proxy_connect_timeout => '2s', proxy_read_timeout => '2s' },
     http => "pcap_api_audit $log key=$key; pcap_api_drain_timeout 3s;",
     pcap => 'pcap_api_client_stall ' . limit(2) . 's;', server =>
     'pcap_api_client_stall ' . limit(2) . 's;' . $kube->location('/_kube')
     . "location / { $conf } location /store/ { $conf pcap_api_kube_zip store;"
-    . ' }' });
+    . " } location = /_lax { internal; $lax } location /lax/ { "
+    . ($conf =~ s{/_pcap_agent}{/_lax}r) . ' }' });
 my $nginx = $lab->{nginx};
 
 $kube->user('good', username => 'ann');
@@ -302,6 +305,11 @@ for my $version ('--http1.0', '--http2') {
     is("$c->{exit} $c->{status}", '0 200', "$version: 200") or diag($c->{err});
     holds($version, archive($version, $c), %data);
 }
+
+$c = download('good', way => '/lax');
+status_is($c, 204, 'agents that are not verified give nothing');
+like($nginx->log(), qr/this API does not verify its agents/,
+    'and the log tells why');
 
 # --- what cannot be had ------------------------------------------------------
 

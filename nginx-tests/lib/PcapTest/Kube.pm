@@ -354,7 +354,8 @@ sub location
 {
     my ($self, $uri, %o) = @_;
 
-    return $self->one_location($uri, $self->{port}, $self->host(),
+    return 'ignore_invalid_headers off;'
+        . $self->one_location($uri, $self->{port}, $self->host(),
             'ca.crt', %o)
         . ($self->{forward_port} ? $self->one_location("${uri}_forward",
             $self->{forward_port}, 'localhost', 'kube-forward-ca.crt',
