@@ -13,6 +13,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Digest::SHA qw(sha256_hex);
+use PcapTest::Agent;
 use PcapTest::Audit;
 use PcapTest::FileAgents;
 use PcapTest::Kube;
@@ -30,15 +31,21 @@ my $files = PcapTest::FileAgents->new(certs => $certs);
 my $fake = PcapTest::Fake->new(certs => $certs, port => 9495, script =>
     \&misbehave);
 my $key = audit_key(work_dir() . '/key');
+my $folder = work_dir() . '/captures';
 my $log = work_dir() . '/audit.log';
 
 chmod 0755, work_dir();
 chmod 0644, $kube->token_file();
+mkdir $folder;
+PcapTest::Agent->new(certs => $certs, addr => '127.1.0.7', port => 9496,
+    conf => { user => 'nobody', files_folder => $folder });
 
-# nodes 1 to 3 are good, of 4 nobody listens, from 5 on they do as files say
+# nodes 1 to 3 are good, of 4 nobody listens, 5 and 6 do as files say, 7 is a
+# real one
 my $nodes = join '', map { "pcap_api_kube_node node-$_ "
     . ($_ < 4 ? $files->addr($_) : $_ < 5 ? '127.1.0.4:9499'
-    : $fake->addr($_) . ':9495') . ' tls_name=pcap-agent;' } 1 .. 6;
+    : $_ < 7 ? $fake->addr($_) . ':9495' : '127.1.0.7:9496')
+    . ' tls_name=pcap-agent;' } 1 .. 7;
 my $conf = 'pcap_api on; pcap_api_agents /_pcap_agent;'
     . ' pcap_api_agent_ranges 127.0.0.0/8; pcap_api_kube_files on;'
     . " $nodes pcap_api_kube /_kube token=" . $kube->token_file() . ';';
@@ -512,14 +519,16 @@ sub piped
 
 
 # a file of holes, and bytes that do not pack at its ends
-my $large = $files->path(1, 'dev/large', 'large.pcap');
+my $large = "$folder/dev/large/large.pcap";
+
+must('mkdir', '-p', "$folder/dev/large", "$folder/dev/many");
 
 open my $fh, '>:raw', $large or die "$large: $!";
 print $fh map { chr rand 256 } 1 .. 1_000_000;
 seek $fh, $mib * 1048576, 0;
 print $fh 'its end';
 close $fh or die "$large: $!";
-capture('large', [ 'node-1', ['large.pcap'] ]);
+capture('large', [ 'node-7', ['large.pcap'] ]);
 
 my $sum = Digest::SHA->new(256)->addfile($large)->hexdigest();
 
@@ -534,8 +543,8 @@ for my $way ('', '/store') {
 
 my @many = map { sprintf 'f%05d.pcap', $_ } 1 .. $many;
 
-$files->put(2, 'dev/many', $_, "$_ " x 100) for @many;
-capture('many', [ 'node-2', \@many ]);
+spew("$folder/dev/many/$_", "$_ " x 100) for @many;
+capture('many', [ 'node-7', \@many ]);
 
 my ($got) = piped("$many files", '/download/dev/many/files.zip',
     60 + $many / 20);
