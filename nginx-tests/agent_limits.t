@@ -246,4 +246,16 @@ ok(wait_for(5, sub { children($agent->{pid}) == 0 }), 'all are through');
 is(metrics()->{connections_turned_away_total}, $before + 1,
     'one was turned away');
 
+# Four have 10 s for a request, then four of those that wait have their turn,
+# and the others have waited as long.
+@silent = map { silent() } 1 .. 4;
+ok(wait_for(5, sub { children($agent->{pid}) == 4 }), 'four again');
+@more = map { silent() } 1 .. 8;
+ok(wait_for(15, sub { (grep { closed($_, 0) } @more) >= 4 }),
+    'nobody waits for ever');
+close $_->{sock} for @silent, @more;
+ok(wait_for(5, sub { children($agent->{pid}) == 0 }), 'all are through');
+cmp_ok(metrics()->{connections_turned_away_total}, '>=', 4,
+    'and they are counted');
+
 finish();
