@@ -175,6 +175,23 @@ sub cut_by
 
 sub reviews { return scalar(() = $kube->seen(qr/subjectaccess/)) }
 
+$kube->user('fwd', username => 'fwd');
+$kube->allow(group => '', users => ['fwd'], verbs => ['impersonate'],
+    resources => ['users'], names => ['bea']);
+
+my $for_bea = $nginx->get('/again/download/dev/hold/files.zip', token => 'fwd',
+    headers => [ [ 'Impersonate-User' => 'bea' ] ], rcvbuf => 4096,
+    no_wait => 1);
+
+$for_bea->read_header(10);
+
+my $before_bea = reviews();
+
+ok(wait_for(15, sub { reviews() > $before_bea + 5 }),
+    'who is named by a forwarder: his right is asked for again');
+is(scalar(cut_by('right')), 0, 'and found');
+$for_bea->vanish();
+
 for my $case ([ 'again', 'right' ], [ 'short', 'pcap_api_max_duration' ]) {
     my ($place, $why) = @$case;
     my $c = $nginx->get("/$place/download/dev/hold/files.zip",
