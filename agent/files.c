@@ -320,7 +320,7 @@ files_do_open(const files_child_t *c, const files_question_t *q,
 
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(fd);
-        errno = ENOENT;
+        errno = EISDIR;
         return -1;
     }
 

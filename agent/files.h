@@ -49,9 +49,9 @@ void files_stop(files_t *f);
 
 /*
  * The questions; each waits for its answer. Of the answers that are
- * descriptors the caller is the owner. Errors are -1 with errno: ENOENT
- * (also for what is no regular file, or behind a link), EACCES, EIO (the
- * child is gone) and what open(2) and unlink(2) have.
+ * descriptors the caller is the owner. Errors are -1 with errno: ENOENT (there
+ * is nothing of that name), EISDIR (what there is is no regular file), EACCES,
+ * EIO (the child is gone) and what open(2) and unlink(2) have.
  *
  * files_folder() comes first, and once: the others are about that folder. ns,
  * name and file have passed files_wrong().

@@ -123,7 +123,9 @@ merged_first(merged_t *m, const char *name, problem_t *why)
 
     fd = files_open(m->sv->files, name, &info);
 
-    if (fd == -1 && errno == ENOENT) {
+    /* what is no regular file, or gone since, is not there */
+
+    if (fd == -1 && (errno == ENOENT || errno == EISDIR)) {
         return 0;
     }
 
