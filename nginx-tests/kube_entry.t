@@ -347,7 +347,9 @@ refused('no API server', { KUBERNETES_SERVICE_HOST => undef },
 refused('the address of a Service', { PORT => 'tcp://10.0.0.1:443' },
     qr/enableServiceLinks: false/);
 refused('an unknown variable', { OIDC_AUTH_ISUER => 'x' },
-    qr/${P}OIDC_AUTH_ISUER: there is no such variable/);
+    qr/${P}OIDC_AUTH_ISUER: there is no such variable, .* OIDC_AUTH_ISSUER,/);
+refused('one part of many', { AGENTS_RANGES => join ',', ('10.0.0.0/8') x 9,
+    '10.0.0' }, qr/${P}AGENTS_RANGES: "10\.0\.0" is not of networks/);
 refused('both of the two', { %OIDC, DEX_ENABLED => 1 },
     qr/${P}DEX_ENABLED and ${P}OIDC_AUTH_ENABLED are both True/);
 refused("no $_", { %OIDC, $_ => '' },
