@@ -167,23 +167,34 @@ chmod 0644, "$folder{1}/dev/big/big.pcap";
 files_are_there('cap');
 
 
+sub refused
+{
+    return scalar(() = slurp($agent{1}{log}) =~ /refused with 429/g);
+}
+
+
+# It has a place of the agent: that of somebody who has just gone is free a
+# moment later.
 sub slow
 {
-    my $s = PcapTest::AgentClient->new($agent{1}, rcvbuf => 4096);
+    return wait_for(10, sub {
+        my $s = PcapTest::AgentClient->new($agent{1}, rcvbuf => 4096);
 
-    $s->get('/v1/files/dev/big/big.pcap');
-    $s->read_until(10, sub { $_[0]{head} });
-
-    return $s;
+        $s->get('/v1/files/dev/big/big.pcap');
+        $s->read_until(10, sub { $_[0]{head} });
+        return $s if $s->{head} =~ m{^HTTP/1\.1 200 };
+        $s->reset_connection();
+        return undef;
+    }) || die "no place of the agent is free\n";
 }
 
 
 my @slow = map { slow() } 1 .. 16;
+my $refused = refused();
 
 $c = $nginx->get('/files/dev/cap', method => 'DELETE', token => 'ann',
     no_wait => 1);
-ok(wait_for(10, sub { (() = slurp($agent{1}{log}) =~ /refused with 429/g) > 1
-    }), 'it is asked again');
+ok(wait_for(10, sub { refused() > $refused + 1 }), 'it is asked again');
 (shift @slow)->reset_connection();
 $c->read_header(20);
 $c->read_end(20);
