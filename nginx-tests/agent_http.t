@@ -260,15 +260,6 @@ wait_for(5, sub { !$agent->connections() });
 is($status, 429, 'rings over buffer_bytes_total');
 like($doc->{detail}, qr/buffer_bytes_total/, 'and why');
 
-# the fifth connection from one address without a request
-my @idle = map { $C->new($agent, plain => 1) } 1 .. 4;
-wait_for(5, sub { $agent->connections() == 4 });
-my $fifth = eval { $C->new($agent) };
-ok(!$fifth || $fifth->{error}, 'a fifth unknown connection is closed');
-$_->{sock}->close() for @idle;
-wait_for(5, sub { !$agent->connections() });
-is(($C->fetch($agent, '/v1/status'))[0], 200, 'and then there is room');
-
 
 # --- what it refuses to start with ---------------------------------------
 
