@@ -573,7 +573,9 @@ ngx_pcap_api_agent_settle(ngx_pcap_api_agent_t *a)
         return;
     }
 
-    if (a->sr == NULL && a->in == NULL && !a->carry_busy) {
+    if ((a->sr == NULL || a->unfit || a->unverified) && a->in == NULL
+        && !a->carry_busy)
+    {
         ngx_pcap_api_agent_end(a);
         return;
     }

@@ -425,10 +425,12 @@ ngx_pcap_api_agent_header(ngx_http_request_t *sr, ngx_pcap_api_agent_t *a)
 
 #if (NGX_HTTP_SSL)
 
-    if (a->status == NGX_HTTP_OK && !sr->upstream->conf->ssl_verify) {
+    if (a->status == NGX_HTTP_OK
+        && (!sr->upstream->ssl || !sr->upstream->conf->ssl_verify))
+    {
         ngx_log_error(NGX_LOG_ERR, sr->connection->log, 0,
-                      "\"proxy_ssl_verify on\" is missing in \"%V\": "
-                      "nobody knows who the agent %V is",
+                      "https or \"proxy_ssl_verify on\" is missing in "
+                      "\"%V\": nobody knows who the agent %V is",
                       &a->ctx->conf->agents, &a->target->instance);
         a->status = NGX_HTTP_BAD_GATEWAY;
         a->unverified = 1;
@@ -437,6 +439,10 @@ ngx_pcap_api_agent_header(ngx_http_request_t *sr, ngx_pcap_api_agent_t *a)
 #endif
 
     ngx_pcap_api_agent_answered(a);
+
+    if (a->unfit || a->unverified) {       /* it may never end */
+        ngx_pcap_api_agent_mark(a);
+    }
 
     return NGX_OK;
 }
@@ -670,7 +676,7 @@ ngx_pcap_api_agent_moved(ngx_pcap_api_agent_t *a, json_t *interfaces)
     ctx = a->ctx;
 
     if (a->status != NGX_HTTP_NOT_FOUND || a->target->args.len == 0
-        || interfaces != NULL)
+        || interfaces != NULL || ctx->kube.what == NGX_PCAP_API_KUBE_MERGED)
     {
         return 0;
     }

@@ -9,20 +9,30 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use IO::Socket::INET;
+use IO::Socket::SSL;
 use JSON::PP;
 use PcapTest::Lab;
 use PcapTest::Pcapng qw(shb idb epb isb);
 
 
-# An agent without TLS, for speed: each answer is a whole small capture.
+my $certs = PcapTest::Certs->new();
+
+# An agent without processes, for speed: each answer is a whole small capture.
+my $context = IO::Socket::SSL::SSL_Context->new(SSL_server => 1,
+    SSL_cert_file => $certs->file('agent.crt'),
+    SSL_key_file => $certs->file('agent.key'), SSL_ca_file =>
+    $certs->file('ca.crt'), SSL_verify_mode => SSL_VERIFY_PEER);
 my $listen = IO::Socket::INET->new(Listen => 128, ReuseAddr => 1,
     LocalAddr => '127.3.0.1', LocalPort => 9495) or die "listen: $!";
 my $quick = fork_child('quick', sub {
     while (my $s = $listen->accept()) {
         my $text = '';
 
+        IO::Socket::SSL->start_SSL($s, SSL_server => 1, SSL_reuse_ctx =>
+            $context) or next;
+
         while ($text !~ /\r\n\r\n/) {
-            sysread $s, $text, 4096, length $text or last;
+            $s->sysread($text, 4096, length $text) or last;
         }
 
         my $t = now_ns();
@@ -32,20 +42,18 @@ my $quick = fork_child('quick', sub {
             . isb(0, $t + 1, endtime => $t, filteraccept => 1, osdrop => 0,
             usrdeliv => 1);
 
-        syswrite $s, "HTTP/1.1 200 OK\r\nContent-Type: application/x-pcapng"
+        $s->syswrite("HTTP/1.1 200 OK\r\nContent-Type: application/x-pcapng"
             . "\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-            . sprintf("%x\r\n", length $body) . $body . "\r\n0\r\n\r\n";
-        close $s;
+            . sprintf("%x\r\n", length $body) . $body . "\r\n0\r\n\r\n");
+        $s->close();
     }
 }, keep => [$listen]);
 
 close $listen;
 at_end(sub { stop_child($quick, 'TERM', 2) });
 
-my $certs = PcapTest::Certs->new();
 my $lab = lab(certs => $certs, groups => [ [ 'demo', 'web/0',
-    '127.3.0.1:9495' ] ], nginx => { agent => { proxy_pass =>
-    'http://$pcap_agent_addr$pcap_agent_uri' }, conns => 4096 });
+    '127.3.0.1:9495', 'pcap-agent' ] ], nginx => { conns => 4096 });
 my $nginx = $lab->{nginx};
 
 
