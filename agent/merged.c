@@ -373,7 +373,8 @@ merged_last(merged_t *m)
     out.pos = m->stream.extra;
     out.end = m->stream.extra + sizeof(m->stream.extra);
     (void) merged_isbs(m, m->last_if, n, m->promised,
-                       m->wrong ? PCAPX_END_FILES : PCAPX_END_UNSAID, &out);
+                       m->wrong || m->nfound < m->sv->req->nfiles
+                       ? PCAPX_END_FILES : PCAPX_END_UNSAID, &out);
 
     m->stream.extra_len = (size_t) (out.pos - m->stream.extra);
     m->last_if += n;
@@ -469,9 +470,9 @@ merged_report(const merged_t *m)
         written += m->ifs[i].written;
     }
 
-    log_info(m->sv->log, "files: %s/%s, merged: %u of %u not to their end, "
-             "%u interfaces, read %llu, sent %llu, %s", m->sv->req->ns,
-             m->sv->req->name, m->wrong, m->nfiles, m->nifs,
-             (unsigned long long) seen, (unsigned long long) written,
-             m->over ? "complete" : "cut");
+    log_info(m->sv->log, "files: %s/%s, merged: %u (asked for: %u), "
+             "%u not to their end, %u interfaces, read %llu, sent %llu, %s",
+             m->sv->req->ns, m->sv->req->name, m->nfound, m->sv->req->nfiles,
+             m->wrong, m->nifs, (unsigned long long) seen,
+             (unsigned long long) written, m->over ? "complete" : "cut");
 }

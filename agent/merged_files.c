@@ -16,6 +16,7 @@
 
 /* Between two looks at the connection and the clock. */
 #define MERGED_BATCH  4096
+#define MERGED_LOOKS  64           /* the same before there are packets */
 
 
 static int merged_first(merged_t *m, const char *name, problem_t *why);
@@ -61,6 +62,12 @@ merged_look(merged_t *m, int folder, problem_t *why)
     }
 
     for (i = 0; i < m->names.n; i++) {
+        if (i % MERGED_LOOKS == 0
+            && (serve_wait(m->sv, 0, 0) != 0 || m->sv->finished))
+        {
+            return -1;
+        }
+
         if (files_is_pcap(m->names.names[i])
             && merged_first(m, m->names.names[i], why) != 0)
         {
@@ -133,6 +140,7 @@ merged_first(merged_t *m, const char *name, problem_t *why)
         return merged_bad(m, name, strerror(errno), why);
     }
 
+    m->nfound++;
     f = &m->files[m->nfiles];
     rc = source_open(&s, fd, info.bytes) == 0 ? source_next(&s) : -1;
 

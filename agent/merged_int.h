@@ -49,6 +49,7 @@ typedef struct {
     unsigned         nopen;        /* descriptors */
     unsigned         nparked;
     unsigned         wrong;        /* files that were not read to their end */
+    uint32_t         nfound;       /* with or without packets */
     void            *merge_mem;
     pcapx_merge_t    merge;
     order_t          order;
@@ -69,7 +70,7 @@ typedef struct {
 
 /*
  * Looks at all files, finds out about interfaces and which file is the first.
- * Returns 0, or 1 with *why filled.
+ * Returns 0, 1 with *why filled, or -1 when the peer has gone.
  */
 int merged_look(merged_t *m, int folder, problem_t *why);
 

@@ -43,6 +43,8 @@ static int request_set_promiscuous(request_t *req, const pcapx_pair_t *pair,
     char *err);
 static int request_set_heartbeat(request_t *req, const pcapx_pair_t *pair,
     char *err);
+static int request_set_files(request_t *req, const pcapx_pair_t *pair,
+    char *err);
 static int request_set_id(request_t *req, const pcapx_pair_t *pair,
     char *err);
 static int request_set_exclude(request_t *req, const pcapx_pair_t *pair,
@@ -68,7 +70,7 @@ static const char *request_printable(const char *s, size_t len, char *dst,
     size_t max);
 
 
-#define REQUEST_NOPTIONS  14
+#define REQUEST_NOPTIONS  15
 
 #define ON(kind)     (1u << (kind))
 #define ON_CAPTURE   ON(REQUEST_CAPTURE)
@@ -82,6 +84,7 @@ static const request_option_t  request_table[REQUEST_NOPTIONS] = {
     { "format", request_set_format, 1, ON_CAPTURE | ON_FOLDER },
     { "promiscuous", request_set_promiscuous, 1, ON_CAPTURE },
     { "heartbeat_ms", request_set_heartbeat, 1, ON_CAPTURE | ON_FOLDER },
+    { "files", request_set_files, 1, ON_FOLDER },
     { "id", request_set_id, 1, ON_CAPTURE | ON_FILES },
     { "exclude", request_set_exclude, PCAPX_MAX_EXCLUDES, ON_CAPTURE },
     { "exclude_peer", request_set_peer, PCAPX_MAX_EXCLUDES, ON_CAPTURE },
@@ -157,9 +160,9 @@ request_parse(char *buf, size_t len, request_t *req, problem_t *why)
         return -1;
     }
 
-    if (req->kind == REQUEST_FILES && req->heartbeat_ms) {
-        return problem_set(why, 400, "heartbeat_ms: it is for "
-                           "format=pcapng only");
+    if (req->kind == REQUEST_FILES && (req->heartbeat_ms || req->nfiles)) {
+        return problem_set(why, 400, "%s: it is for format=pcapng only",
+                           req->nfiles ? "files" : "heartbeat_ms");
     }
 
     if (req->heartbeat_ms == 0) {
@@ -513,6 +516,23 @@ request_set_heartbeat(request_t *req, const pcapx_pair_t *pair, char *err)
 
     if (rc == PCAPX_OK) {
         req->heartbeat_ms = (uint32_t) n;
+    }
+
+    return rc;
+}
+
+
+static int
+request_set_files(request_t *req, const pcapx_pair_t *pair, char *err)
+{
+    int       rc;
+    uint64_t  n;
+
+    rc = pcapx_parse_number("files", pair->value, pair->value_len, 1,
+                            UINT32_MAX, &n, err);
+
+    if (rc == PCAPX_OK) {
+        req->nfiles = (uint32_t) n;
     }
 
     return rc;

@@ -36,6 +36,7 @@ typedef struct {
     char            id[33];            /* "" when none was given */
     uint32_t        snaplen;
     uint32_t        heartbeat_ms;
+    uint32_t        nfiles;            /* that there should be, 0: unknown */
     int             pcapng;
     int             promiscuous;
     endpoint_t      excludes[PCAPX_MAX_EXCLUDES];

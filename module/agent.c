@@ -682,6 +682,7 @@ ngx_pcap_api_agent_said(ngx_pcap_api_agent_t *a)
         break;
 
     case PCAPX_END_FILES:
+        a->ctx->failed_some = 1;
         ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_UNKNOWN,
                              "not all files could be read, the agent's log "
                              "names them");

@@ -71,6 +71,7 @@ typedef struct {
     ngx_str_t                  node;
     ngx_str_t                 *files;        /* checked names, no "/" */
     ngx_uint_t                 nfiles;
+    ngx_uint_t                 named;        /* the same with wrong names */
     ngx_pcap_api_target_t      target;       /* addr, tls_name; unavailable */
 } ngx_pcap_api_kube_node_t;
 

@@ -109,6 +109,8 @@ ngx_pcap_api_kube_read_names(ngx_pcap_api_ctx_t *ctx,
             return ngx_pcap_api_kube_garbage(ctx);
         }
 
+        node->named += json_object_get(seen, (char *) s.data) == NULL;
+
         if (!ngx_pcap_api_kube_file_fits(&s)) {
             rc = ngx_pcap_api_kube_misses(ctx, &node->node, &s,
                                           "this can be no name of a file");

@@ -122,6 +122,30 @@ ngx_pcap_api_kube_merged_lost(ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* Its agent tells when it has fewer files than the capture names. */
+static ngx_int_t
+ngx_pcap_api_kube_merged_node(ngx_pcap_api_ctx_t *ctx,
+    ngx_pcap_api_kube_node_t *node)
+{
+    ngx_str_t  *args;
+
+    args = &node->target.args;
+    args->data = ngx_pnalloc(ctx->request->pool,
+                             sizeof("&files=") + NGX_INT_T_LEN);
+    if (args->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    args->len = ngx_sprintf(args->data, "&files=%ui", node->named)
+                - args->data;
+    node->target.group = ctx->group;
+    node->target.instance = node->node;
+    ngx_pcap_api_agent_add(ctx, &node->target);
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_pcap_api_kube_merged_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 {
@@ -132,7 +156,7 @@ ngx_pcap_api_kube_merged_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     node = ctx->kube.nodes.elts;
 
-    if (ctx->kube.nodes.nelts == 0) {
+    if (ctx->kube.nodes.nelts == 0 && ctx->kube.missing.nelts == 0) {
         return ngx_pcap_api_answer(ctx, NGX_HTTP_NO_CONTENT, NULL);
     }
 
@@ -152,9 +176,9 @@ ngx_pcap_api_kube_merged_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
     }
 
     for (i = 0; i < ctx->kube.nodes.nelts; i++) {
-        node[i].target.group = ctx->group;
-        node[i].target.instance = node[i].node;
-        ngx_pcap_api_agent_add(ctx, &node[i].target);
+        if (ngx_pcap_api_kube_merged_node(ctx, &node[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     return ngx_pcap_api_kube_merged_lost(ctx);

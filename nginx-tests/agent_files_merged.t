@@ -195,7 +195,7 @@ is_deeply([ map { [ @$_[1, 2, 3] ] } grep { $_->[3] == 1500 }
     @{ $f->{packets} } ], [ [ T0 + 77, 41, 1500 ] ],
     'kinds: time, captured and original length');
 ok(wait_for(5, sub { slurp($agent->{log})
-    =~ /(?:cd){16}: files: prod\/kinds, merged: 0 of / }),
+    =~ /(?:cd){16}: files: prod\/kinds, merged: \d+ \(asked for: 0\), 0 / }),
     'kinds: the log has it') or diag(slurp($agent->{log}));
 
 
@@ -221,6 +221,17 @@ is((grep { $_->{name} eq 'garbage_e' } @{ $f->{ifaces} })[0]{description},
 ok(wait_for(5, sub { 4 == (() = slurp($agent->{log})
     =~ /cannot be read to its end: /g) }),
     'broken: the log says which and why');
+
+# those that somebody else knows of
+for my $case ([ 6, 'files: not all could be read' ], [ 5 ], [ 4 ]) {
+    my ($n, $end) = @$case;
+
+    folder_of("of-$n", map { ("e${_}_e.pcap" => pcap({}, every($_, 0, 1000,
+        3))) } 1 .. 5);
+    $f = judge(merged("of-$n", query => "files=$n"), "5 files of $n",
+        end => $end);
+    is(scalar @{ $f->{packets} }, 15, "5 files of $n: all packets");
+}
 
 folder_of('none', 'notes.txt' => 'x', 'x.pcap' => '');
 my $c = merged('none');

@@ -140,6 +140,23 @@ $file = PcapTest::Pcapng::parse($c->{body});
 is(scalar @{ $file->{packets} }, 15, 'has all of them');
 ok($c->{complete}, 'and an end');
 
+# files that the status names and that no agent has
+for my $case ([ 'lost', 'a.pcap', 'b.pcap' ], [ 'wrong', 'a.pcap', '../b' ]) {
+    my ($name, @files) = @$case;
+
+    pcap(1, $name, 'a.pcap', [ 1, 2 ]);
+    $kube->capture('dev', $name, [ [ 'node-1', \@files, 'Finished' ] ]);
+    $c = fetch($name);
+    is($c->trailer('x-pcap-status'), 'partial', "$name: not all");
+    is($c->trailer('x-pcap-packets'), 2, "$name: all of what is there");
+    like($c->{body}, qr/UNKNOWN node-1: not all files could be read/,
+        "$name: and the file says so");
+}
+
+$kube->capture('dev', 'nowhere', [ [ '../node', ['a.pcap'], 'Finished' ] ]);
+problem_is(fetch('nowhere'), 502, qr/can be no name of a node/,
+    'nodes that can be none');
+
 $agent{2}->stop();
 $c = fetch('cap');
 status_is($c, 200, 'an agent that is down');

@@ -159,6 +159,11 @@ files(void)
              REQUEST_FILES, ""), "a folder, with an id");
     ok(taken(GET("prod/web?heartbeat_ms=5&format=pcapng"), REQUEST_MERGED,
              ""), "merged");
+    ok(taken(GET("prod/web?format=pcapng&files=4294967295"), REQUEST_MERGED,
+             "") && refused(GET("prod/web?files=2"), 400)
+       && refused(GET("prod/web?format=pcapng&files=0"), 400)
+       && refused(GET("prod/web?format=pcapng&files=4294967296"), 400)
+       && refused(GET("prod/web/x?files=1"), 400), "how many it should be");
     ok(taken(GET("prod/web/a.pcap"), REQUEST_FILE, "a.pcap"), "a file");
     ok(taken(DEL("prod/web/a.pcap"), REQUEST_REMOVE, "a.pcap"),
        "its removal");
