@@ -15,6 +15,9 @@
 #define NGX_PCAP_API_ZIP_WEIGHT   16       /* turns: deflating takes 0.7 ms */
 #define NGX_PCAP_API_ZIP_BATCH    32768    /* goes out at once */
 
+/* What an agent gives at least in two proxy_read_timeout. */
+#define NGX_PCAP_API_ZIP_PACE     65536
+
 /* Of memory for the directory: 80 bytes and the path each. */
 #define NGX_PCAP_API_ZIP_FILES    100000
 
@@ -248,6 +251,7 @@ ngx_pcap_api_zip_next(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
 
     if (node->target.unavailable != NULL) {
         z->node++;
+        z->file = 0;
         return ngx_pcap_api_zip_miss(ctx, &node->node, NULL,
                                      node->target.unavailable);
     }
@@ -264,6 +268,8 @@ ngx_pcap_api_zip_next(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
 
     z->pulling = 1;
     z->got = 0;
+    z->pace_at = ngx_current_msec;
+    z->pace_got = 0;
 
     return ngx_pcap_api_pull_file(ctx, &node->target, file, &z->pull)
            == NGX_OK ? NGX_AGAIN : NGX_ERROR;
@@ -395,6 +401,36 @@ ngx_pcap_api_zip_ended(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
 
 
 /*
+ * It waits for the agent. One that gives a byte now and then is never silent
+ * for long enough, and keeps all that comes behind it out of the archive.
+ */
+static ngx_int_t
+ngx_pcap_api_zip_wait(ngx_pcap_api_zip_t *z, ngx_pcap_api_kube_node_t *node)
+{
+    ngx_http_upstream_t  *u;
+
+    static const char  slow[] = "its agent is too slow";
+
+    u = z->pull.sr ? z->pull.sr->upstream : NULL;
+
+    if (z->got - z->pace_got >= NGX_PCAP_API_ZIP_PACE || u == NULL) {
+        z->pace_at = ngx_current_msec;
+        z->pace_got = z->got;
+        return NGX_AGAIN;
+    }
+
+    if (ngx_current_msec - z->pace_at < 2 * u->conf->read_timeout) {
+        return NGX_AGAIN;
+    }
+
+    z->pull.unfit = slow;
+    node->target.unavailable = slow;
+
+    return NGX_OK;
+}
+
+
+/*
  * The file that is under way: NGX_OK: some of it, or it is over; NGX_AGAIN;
  * NGX_ERROR; or a refusal.
  */
@@ -428,7 +464,7 @@ ngx_pcap_api_zip_file(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
          ? NGX_DONE : ngx_pcap_api_pull_next(p, &data, &len);
 
     if (rc == NGX_AGAIN) {
-        return NGX_AGAIN;
+        return ngx_pcap_api_zip_wait(z, node);
     }
 
     z->retry.on = 0;
@@ -470,6 +506,11 @@ static ngx_int_t
 ngx_pcap_api_zip_work(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
 {
     ngx_int_t  rc;
+
+    if (ctx->blocked) {
+        z->pace_at = ngx_current_msec;     /* the agent waits, too */
+        return NGX_AGAIN;
+    }
 
     if (z->pulling) {
         return ngx_pcap_api_zip_file(ctx, z);
@@ -537,6 +578,8 @@ ngx_pcap_api_zip_init(ngx_pcap_api_ctx_t *ctx)
 
     z->name = "cut";
     z->began = ngx_current_msec;
+    ngx_pcap_api_count(NGX_PCAP_API_C_DOWNLOAD_MISSING,
+                       ctx->kube.missing.nelts);
     ctx->zip = z;
     ngx_pcap_api_rights_begin(ctx);
 
@@ -608,7 +651,7 @@ ngx_pcap_api_zip_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
         rc = ngx_pcap_api_zip_over(ctx, z);
 
         if (rc == NGX_OK) {
-            rc = ctx->blocked ? NGX_AGAIN : ngx_pcap_api_zip_work(ctx, z);
+            rc = ngx_pcap_api_zip_work(ctx, z);
         }
 
         if (rc == NGX_DONE && !z->begun) {
@@ -670,7 +713,8 @@ ngx_pcap_api_zip_end(ngx_pcap_api_ctx_t *ctx)
                        + (!ctx->finished ? NGX_PCAP_API_DOWNLOAD_CUT
                           : ctx->kube.missing.nelts
                           ? NGX_PCAP_API_DOWNLOAD_PARTIAL
-                          : NGX_PCAP_API_DOWNLOAD_COMPLETE), 1);
+                          : NGX_PCAP_API_DOWNLOAD_COMPLETE),
+                       z->begun || ctx->finished);
     ngx_pcap_api_kube_forwarder_name(ctx, &forwarder);
 
     ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,

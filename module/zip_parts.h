@@ -18,7 +18,9 @@ struct ngx_pcap_api_zip_s {
     ngx_pcap_api_pull_t        pull;
     ngx_uint_t                 node;         /* that is at work, */
     ngx_uint_t                 file;         /* and its file */
-    off_t                      got;          /* of that */
+    off_t                      got;          /* of that, */
+    off_t                      pace_got;     /* and how much of it then */
+    ngx_msec_t                 pace_at;
     ngx_uint_t                 nbusy;        /* nodes with too much to do */
     ngx_uint_t                 line;         /* of MISSING.txt, the next */
     ngx_uint_t                 status;       /* that an agent gave last */

@@ -77,6 +77,18 @@ sub misbehave
     return $c->refuse("$n No", '{"detail":"no"}') if $name eq 'status';
     return $c->hang() if $name eq 'silent';
 
+    # each byte begins the time anew that nginx gives it
+    if ($name eq 'drips') {
+        $c->head('200 OK', @type, "Content-Length: $n");
+
+        for my $try (1 .. 60) {
+            $c->send_raw('d');
+            select undef, undef, undef, 0.5;
+        }
+
+        return $c->close();
+    }
+
     if ($name eq 'chunked') {
         $c->head('200 OK', @type, 'Transfer-Encoding: chunked');
         $c->chunk('abc');
@@ -357,6 +369,21 @@ alone('part');
 is_deeply([ @{ end_of($c) }{qw(status files missing bytes)} ], [ 'partial', 5,
     9, 3 + 4 + 60000 + 7000 + 2000 ], 'part: audit');
 is((grep { / 200 0 / } $files->asked()) + 0, 0, 'no file in vain');
+
+# an agent that would keep what stands behind it out of it for hours
+capture('drips', [ 'node-5', [ qw(drips-100000.pcap after.pcap) ] ],
+    [ 'node-3', ['last.pcap'] ]);
+$files->put(3, 'dev/drips', 'last.pcap', 'last');
+$c = download('drips');
+$in = archive('drips', $c);
+
+my $drops = delete $in->{'node-5/drips-100000.pcap'};
+
+is($drops->{sum}, sha256_hex('d' x $drops->{size}), 'drips: what has come');
+holds('drips', $in, 'node-3/last.pcap' => 'last');
+missing('drips', $c, $in,
+    [ 'node-5', 'drips-100000.pcap', 'it ended early, its begin is here' ],
+    [ 'node-5', '*', 'its agent is too slow' ]);
 
 for my $way ('', '/store') {
     my $name = "nothing$way";
