@@ -83,6 +83,16 @@ ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
         return NGX_AGAIN;
     }
 
+    if (p->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        ngx_pcap_api_pull_drop(p);
+        ctx->retry_after = 1;
+
+        return ngx_pcap_api_refuse(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                   "files on node \"%V\" are not removed: "
+                                   "its agent has too much to do",
+                                   &node->node);
+    }
+
     why = p->status == 0
           ? p->sr != NULL || p->timed_out
             ? "it does not answer"

@@ -135,13 +135,15 @@ ngx_pcap_api_pull_again(ngx_pcap_api_pull_t *p, ngx_pcap_api_retry_t *retry)
     }
 
     if (!retry->on) {
-        retry->until = ngx_current_msec
-                       + (p->status ? p->ctx->conf->start_timeout
-                                    : NGX_PCAP_API_PULL_CONNECT);
+        retry->since = ngx_current_msec;
+        retry->busy = 0;
     }
 
+    retry->busy |= p->status != 0;
     retry->at = ngx_current_msec + NGX_PCAP_API_PULL_RETRY;
-    retry->on = (ngx_msec_int_t) (retry->until - retry->at) > 0;
+    retry->on = retry->at - retry->since
+                < (retry->busy ? p->ctx->conf->start_timeout
+                               : NGX_PCAP_API_PULL_CONNECT);
 
     return retry->on;
 }

@@ -35,8 +35,9 @@ struct ngx_pcap_api_pull_s {
 
 typedef struct {
     ngx_msec_t                 at;           /* when it is asked for again */
-    ngx_msec_t                 until;        /* and until when at most */
+    ngx_msec_t                 since;        /* of the first time */
     unsigned                   on:1;
+    unsigned                   busy:1;       /* it has answered since */
 } ngx_pcap_api_retry_t;
 
 /* An archive that goes out. */

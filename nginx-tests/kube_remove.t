@@ -200,6 +200,13 @@ $c->read_header(20);
 $c->read_end(20);
 is($c->{status}, 200, 'and removes then') or diag($c->{body});
 is(left('cap'), '', 'all files');
+files_are_there('cap');
+push @slow, slow();
+$c = remove('cap');
+problem_is($c, 503, qr/are not removed: its agent has too much to do/,
+    'busy until pcap_api_start_timeout is over');
+is($c->header('retry-after'), 1, 'to be tried again');
+isnt(left('cap'), '', 'nothing is removed');
 $_->reset_connection() for @slow;
 
 # --- somebody else writes, too -----------------------------------------------
