@@ -221,15 +221,15 @@ ngx_pcap_api_kube_take_cert(ngx_pcap_api_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
+    rc = ngx_pcap_api_kube_cert_digest(ctx, &text);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     if (ngx_pcap_api_kube_cert_foreign(ctx->request)) {
         return ngx_pcap_api_refuse(ctx, NGX_HTTP_FORBIDDEN,
                                    "a page of another site may not use its "
                                    "reader's certificate");
-    }
-
-    rc = ngx_pcap_api_kube_cert_digest(ctx, &text);
-    if (rc != NGX_OK) {
-        return rc;
     }
 
     ctx->kube.cert = 1;

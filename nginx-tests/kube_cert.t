@@ -113,6 +113,9 @@ for my $case ([ 200 ], [ 200, 'Sec-Fetch-Site: none' ],
     like($c->{body}, qr/page of another site/, 'and why') if $status == 403;
 }
 
+problem_is($nginx->fetch('/v1/captures', token => undef, headers =>
+    [ [ Origin => 'https://evil.example.com' ] ]), 401, undef,
+    'without any of them there is no identity');
 status_is($nginx->fetch('/v1/captures', token => 'bea', headers =>
     [ [ Origin => 'https://evil.example.com' ] ]), 200,
     'a token is nothing that a browser adds');
