@@ -43,12 +43,13 @@ my $conf = 'pcap_api on; pcap_api_kube_files on;'
     . ' pcap_api_kube_agents namespace=' . PcapTest::Kube::AGENTS
     . ' selector=app=pcap-agent;';
 my $lab = lab(certs => $certs, nginx => { workers => 2,
+    listen => 'reuseport', allow => [ qr/\[alert\].*exited on signal 9/ ],
     http => "pcap_api_audit $log key=$key;"
         . ' pcap_api_introspection_rate 1000 burst=10000;',
     server => $kube->location('/_kube')
         . " location / { $conf pcap_api_kube_downloads $CLIENTS; }"
         . " location /few/ { $conf pcap_api_kube_downloads 2;"
-        . ' pcap_api_kube_zip store; }'
+        . ' pcap_api_kube_zip store; add_header X-Pid $pid always; }'
         . " location /again/ { $conf pcap_api_reauth 1s;"
         . ' pcap_api_kube_zip store; }'
         . " location /short/ { $conf pcap_api_max_duration 2s;"
@@ -138,21 +139,57 @@ must('mkdir', '-p', "$folder/dev/hold");
 must('truncate', '-s', '300M', "$folder/dev/hold/big.pcap");
 $kube->capture('dev', 'hold', [ [ 'node-1', ['big.pcap'], 'Finished' ] ]);
 
-my @hold = map { $nginx->get('/few/download/dev/hold/files.zip',
-    token => 'ann', rcvbuf => 4096, no_wait => 1) } 1, 2;
-
-$_->read_header(10) for @hold;
-
-
 sub few
 {
     return $nginx->fetch('/few/download/dev/web/files.zip', token => $_[0]);
 }
 
 
+# Two that last, one by each worker.
+sub hold
+{
+    my %by;
+
+    for my $try (1 .. 40) {
+        my $c = $nginx->get('/few/download/dev/hold/files.zip',
+            token => 'ann', rcvbuf => 4096, no_wait => 1);
+
+        $c->read_header(10);
+
+        my $pid = $c->header('x-pid');
+
+        if ($by{$pid}) {
+            $c->vanish();
+            wait_for(10, sub { few('ann')->{status} == 200 });
+            next;
+        }
+
+        $by{$pid} = $c;
+        last if keys %by == 2;
+    }
+
+    return %by;
+}
+
+
+my %hold = hold();
+my @hold = values %hold;
+my $cut = metrics()->{'downloads_total{status="cut"}'};
+
 # whichever worker it comes to
-problem_is(few('ann'), 429, qr/"pcap_api_kube_downloads" allows 2/,
-    "more than a user may, $_") for 1 .. 6;
+for my $pid (keys %hold) {
+    my $c;
+
+    for my $try (1 .. 40) {
+        $c = few('ann');
+        last if $c->header('x-pid') == $pid;
+    }
+
+    is($c->header('x-pid'), $pid, 'one of two workers');
+    problem_is($c, 429, qr/"pcap_api_kube_downloads" allows 2/,
+        'more than a user may');
+}
+
 problem_is($nginx->fetch("/few/$_->[1]", token => 'ann', method => $_->[0]),
     429, qr/"pcap_api_kube_downloads"/, "$_->[0] $_->[1]: a share, too")
     for [ GET => 'download/dev/web/files.pcapng' ],
@@ -162,8 +199,22 @@ $hold[0]->vanish();
 ok(wait_for(10, sub { few('ann')->{status} == 200 }),
     'as he may when one has ended');
 $hold[1]->vanish();
-ok(wait_for(10, sub { metrics()->{'downloads_total{status="cut"}'} == 2 }),
-    'both that were left are counted');
+ok(wait_for(10, sub { metrics()->{'downloads_total{status="cut"}'}
+    == $cut + 2 }), 'both that were left are counted');
+
+# what a worker held is free when it has died
+%hold = hold();
+
+my ($dies, $lives) = keys %hold;
+
+is(few('ann')->{status}, 429, 'two again');
+kill 'KILL', $dies;
+ok($hold{$dies}->gone(5), 'a worker is killed');
+ok(wait_for(10, sub { few('ann')->{status} == 200 }),
+    'the share of its download is free');
+ok(!$hold{$lives}->gone(0), 'the other one goes on');
+$hold{$lives}->vanish();
+ok(wait_for(10, sub { $nginx->workers() == 2 }), 'two workers again');
 
 # --- over time --------------------------------------------------------------
 
