@@ -156,15 +156,15 @@ ngx_pcap_api_kube_merged_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 
     node = ctx->kube.nodes.elts;
 
-    if (ctx->kube.nodes.nelts == 0 && ctx->kube.missing.nelts == 0) {
-        return ngx_pcap_api_answer(ctx, NGX_HTTP_NO_CONTENT, NULL);
-    }
-
     n = ctx->kube.nodes.nelts;
     m = ctx->kube.missing.elts;
 
     for (i = 0; i < ctx->kube.missing.nelts; i++) {
         n += ngx_pcap_api_kube_is_lost(ctx, &m[i]);
+    }
+
+    if (n == 0) {
+        return ngx_pcap_api_answer(ctx, NGX_HTTP_NO_CONTENT, NULL);
     }
 
     ctx->max_ifaces = ngx_min(NGX_PCAP_API_KUBE_IFACES,
