@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "capture.h"
 #include "control.h"
 #include "get.h"
 #include "later.h"
@@ -17,6 +18,8 @@
 
 
 #define LATER_POLL_MS    2000
+#define LATER_BEGIN_MS   10000       /* agents have 5 s to start */
+#define LATER_STEP_MS    250
 #define LATER_ASK_ABOVE  5           /* as ask.c */
 #define LATER_MAX_TEXT   512
 
@@ -485,21 +488,31 @@ later_judge(later_t *l, const json_t *doc)
 }
 
 
+/* Asks for its document: as later_document(). The caller frees *q. */
+static json_t *
+later_get(later_t *l, api_request_t *q, CURLcode *rc)
+{
+    char         path[API_MAX_PATH];
+    conf_wait_t  wait = { tick_turn, &l->tick };
+
+    snprintf(path, sizeof(path), "/v1/captures/%s", l->id);
+    *rc = api_request_init(q, &l->api, "GET", path, NULL) == 0
+          ? api_run(q, &wait) : CURLE_OUT_OF_MEMORY;
+
+    return *rc == CURLE_OK && q->reply.status == 200
+           ? later_document(&q->reply) : NULL;
+}
+
+
 static cli_exit_t
 later_look(later_t *l)
 {
-    char           path[API_MAX_PATH];
     json_t        *doc;
     CURLcode       rc;
     cli_exit_t     code;
-    conf_wait_t    wait = { tick_turn, &l->tick };
     api_request_t  q = { 0 };
 
-    snprintf(path, sizeof(path), "/v1/captures/%s", l->id);
-    rc = api_request_init(&q, &l->api, "GET", path, NULL) == 0
-         ? api_run(&q, &wait) : CURLE_OUT_OF_MEMORY;
-    doc = rc == CURLE_OK && q.reply.status == 200
-          ? later_document(&q.reply) : NULL;
+    doc = later_get(l, &q, &rc);
 
     if (tick_stopped(&l->tick)) {
         code = CLI_FAILED;
@@ -516,6 +529,48 @@ later_look(later_t *l)
 
     json_decref(doc);
     api_request_free(&q);
+
+    return code;
+}
+
+
+/*
+ * Whether it could begin at all: the API says yes before agents have seen the
+ * filter. What cannot be found out soon is no failure; --wait finds it anyway.
+ */
+static cli_exit_t
+later_begin(later_t *l)
+{
+    int            waiting;
+    json_t        *doc;
+    CURLcode       rc;
+    uint64_t       end;
+    cli_exit_t     code;
+    api_request_t  q;
+
+    if (opt_count(l->opt, OPT_WAIT) || tick_open(&l->tick, l->api.conf) != 0) {
+        return CLI_OK;
+    }
+
+    code = CLI_OK;
+    end = capture_now() + LATER_BEGIN_MS / conf_time_scale();
+
+    do {
+        memset(&q, 0, sizeof(q));
+        doc = later_get(l, &q, &rc);
+        waiting = later_is(json_object_get(doc, "stored"), "state", "waiting");
+
+        if (doc != NULL && later_state(doc) == LATER_NONE) {
+            code = later_judge(l, doc);
+        }
+
+        json_decref(doc);
+        api_request_free(&q);
+
+    } while (waiting && capture_now() < end
+             && tick_sleep(&l->tick, LATER_STEP_MS / conf_time_scale()) == 0);
+
+    tick_close(&l->tick);
 
     return code;
 }
@@ -578,6 +633,27 @@ later_can_write(const later_t *l)
 }
 
 
+/* It has begun. */
+static cli_exit_t
+later_end(later_t *l, const json_t *doc)
+{
+    cli_exit_t  code;
+
+    if (!later_confirmed(l, doc)) {
+        return control_stop_one(&l->api, l->id, 0);
+    }
+
+    if (!opt_count(l->opt, OPT_WAIT)) {
+        return CLI_OK;
+    }
+
+    code = tick_open(&l->tick, l->api.conf) == 0 ? later_wait(l) : CLI_FAILED;
+    tick_close(&l->tick);
+
+    return code;
+}
+
+
 cli_exit_t
 later_run(const opt_t *opt, const conf_t *conf, msg_t *msg)
 {
@@ -597,14 +673,12 @@ later_run(const opt_t *opt, const conf_t *conf, msg_t *msg)
     }
 
     later_print(&l, doc);
-    later_tell(&l, doc);
 
-    if (!later_confirmed(&l, doc)) {
-        code = control_stop_one(&l.api, l.id, 0);
+    code = later_begin(&l);
 
-    } else if (opt_count(opt, OPT_WAIT)) {
-        code = tick_open(&l.tick, conf) == 0 ? later_wait(&l) : CLI_FAILED;
-        tick_close(&l.tick);
+    if (code == CLI_OK) {
+        later_tell(&l, doc);
+        code = later_end(&l, doc);
     }
 
     json_decref(doc);

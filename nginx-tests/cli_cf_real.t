@@ -1,6 +1,6 @@
 # pcap-cli cf against the real API: the app by its name at one Cloud
 # Controller, its instances by the module at the same (two stand-ins),
-# fake agents on the cells; which instances, what is refused.
+# fake agents on the cells; which instances, what is refused; to storage.
 
 use strict;
 use warnings;
@@ -11,11 +11,14 @@ use lib "$FindBin::Bin/lib";
 use PcapTest::CfLab;
 use PcapTest::CfStandIn;
 use PcapTest::Cli;
+use PcapTest::StoreLab;
 
 
-my $lab = cf_lab(script => sub {
+my $store = store_for();
+my $lab = cf_lab(nginx => { store => $store }, script => sub {
     my ($c) = @_;
 
+    return $c->usual(20) if ($c->{args}{filter}[0] || '') eq 'udp';
     $c->begin();
     $c->traffic(3);
     $c->end();
@@ -66,6 +69,13 @@ is($run->{code}, 0, 'exit code') or diag($run->{stderr});
 
 is(capture('dev', '--index', '9'), '', 'no such instance');
 is($run->{code}, 1, 'exit code');
+
+is(capture('dev', '--store', '--wait', '--max-packets', 9, '-f', 'udp'),
+    'shop/0 shop/1 shop/2', 'to storage, and fetched');
+is($run->{code}, 0, 'exit code') or diag($run->{stderr});
+is(capture('dev', '--store', '--wait', '--max-packets', 9, '-f', 'udp',
+    '--index', 1), 'shop/1', 'one instance');
+is($run->{code}, 0, 'exit code') or diag($run->{stderr});
 
 is(capture('auditor'), '', 'an auditor');
 is($run->{code}, 4, 'is not allowed') or diag($run->{stderr});

@@ -145,6 +145,20 @@ for my $case ([ 400, 1 ], [ 401, 4 ], [ 403, 4 ], [ 404, 1 ], [ 405, 1 ],
     like($run->{stderr}, qr/\(HTTP $status\): as asked: $status$/m, 'told');
 }
 
+for my $case ([ 'waiting', 'running', 0, 2 ], [ 'waiting', 'failed', 1, 2 ],
+    [ 'failed', 'stored', 1, 1 ], [ 503, 'failed', 0, 1 ])
+{
+    my ($first, $then, $code, $looks) = @$case;
+
+    has(states => [ $first, $then ]);
+    $run = cli($api, [ @ask ]);
+    is("$run->{code} $run->{stdout}", "$code $ID\n", "$first, then $then");
+    like($run->{stderr}, $code ? qr/^pcap-cli: .*no file: it is failed$/
+        : qr/^capturing 2 instances/, 'told');
+    is(scalar $api->events('look'), $looks, "$looks looks");
+}
+
+has();
 $run = cli($api, [ 'static', 'liar', '--store', '--duration', '1s' ]);
 is("$run->{code} $run->{stdout}", '1 ', 'an id that is none');
 

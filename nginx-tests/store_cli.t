@@ -15,7 +15,13 @@ use PcapTest::StoreLab;
 
 my $store = store_for(errors => qr/by signal 9/);
 my $lab = lab(fakes => 2, nginx => { store => $store },
-    script => sub { $_[0]->usual(20, size => 300) });
+    script => sub {
+    my ($c) = @_;
+
+    return $c->refuse(400, '{"detail":"filter: syntax error"}')
+        if ($c->{args}{filter}[0] || '') eq 'nonsense';
+    $c->usual(20, size => 300);
+});
 my ($nginx, $certs) = @$lab{qw(nginx certs)};
 my %api = (url => 'https://localhost:8443', certs => $certs);
 my $router = PcapTest::Router->new(cut => 1.5);
@@ -61,6 +67,13 @@ $got = run(@ask, '2s', '--max-packets', 5, '--wait', '-o', 'y');
 is($got->{code}, 0, '--wait') or diag($got->{stderr});
 is(join(' ', cli_files($got)), 'y', 'and its file');
 is(run(@ask, '2s', '--retention', '30d')->{code}, 1, 'kept too long');
+
+# all that an agent refuses is known before it ends
+$r = run(@ask, '30s', '-f', 'nonsense');
+is($r->{code}, 1, 'a wrong filter') or diag($r->{stderr});
+like($r->{stderr}, qr/^pcap-cli: .*no file: .*filter: syntax error/,
+    'a wrong filter: it says so');
+unlike($r->{stderr}, qr/^capturing/m, 'a wrong filter: and nothing else');
 
 # something is missing
 $r = run(@ask, '30s', '-q');
