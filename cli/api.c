@@ -565,6 +565,11 @@ api_error(const api_request_t *q, CURLcode rc)
 const char *
 api_hint(const api_request_t *q, CURLcode rc)
 {
+    if (rc == CURLE_SSL_CACERT_BADFILE) {
+        return "; it has to be a file with certificates (PEM) that can be"
+               " read";
+    }
+
     /* Another name is no matter of the CA. */
     if (rc != CURLE_PEER_FAILED_VERIFICATION
         || strstr(q->err, "subject name") != NULL)

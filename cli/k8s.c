@@ -237,8 +237,20 @@ k8s_set_namespace(k8s_t *k)
 static cli_exit_t
 k8s_no_config(const k8s_t *k)
 {
-    msg_error(k->msg, "there is no kubeconfig: set KUBECONFIG, give"
-              " --kubeconfig FILE, or a token by --token-file or PCAP_TOKEN");
+    const char  *s;
+
+    s = opt_value(k->opt, OPT_KUBECONFIG);
+    s = s != NULL ? s : k8s_variable("KUBECONFIG");
+
+    if (s != NULL) {
+        msg_error(k->msg, "there is no kubeconfig %.150s, or nothing in it",
+                  s);
+
+    } else {
+        msg_error(k->msg, "there is no kubeconfig: set KUBECONFIG, give"
+                  " --kubeconfig FILE, or a token by --token-file or"
+                  " PCAP_TOKEN");
+    }
 
     return CLI_USAGE;
 }

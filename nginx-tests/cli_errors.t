@@ -219,6 +219,8 @@ must('umount', '/etc/ssl/certs');
 
 $run = cli($api, [ 'static', 'demo', '--ca-cert', '/none' ]);
 is($run->{code}, 1, 'no such CA file');
+like($run->{stderr}, qr{/none; it has to be a file with certificates},
+    'no such CA file: it says so');
 
 $run = cli({ url => 'https://localhost:1', certs => $certs },
     [ 'static', 'demo', '--json' ]);
