@@ -27,6 +27,8 @@ use Time::HiRes qw(time);
 use Bosh;
 use BoshJobs;
 
+need_packages();
+
 
 sub cli_capture
 {

@@ -36,6 +36,8 @@ use Test::More;
 use Bosh;
 use BoshJobs;
 
+need_packages();
+
 my @auth = ('-H', 'Authorization: bearer good');
 my $folder = "$V/store/pcap-api/captures";
 my $socket = "$V/data/pcap-api/api.sock";

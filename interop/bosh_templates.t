@@ -18,6 +18,8 @@ use Test::More;
 use Bosh;
 use BoshJobs;
 
+need_packages();
+
 my ($nginx, $agent) = ("$V/packages/pcap-nginx/sbin/nginx",
                        "$V/packages/pcap-agent/bin/pcap-agent");
 

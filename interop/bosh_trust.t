@@ -21,6 +21,8 @@ use Test::More;
 
 use Bosh;
 
+need_packages();
+
 my $program = build() . '/packages/pcap-cli/bin/pcap-cli';
 die "no packages: run interop/bosh_build.t\n" if !-x $program;
 

@@ -15,7 +15,7 @@ use JSON::PP ();
 use Test::More ();
 
 our @EXPORT = qw(root build bosh_cli real_bosh run_words yaml_of render
-    merge_into);
+    merge_into no_packages need_packages);
 
 # The version that the issue names, and the one that this was written for.
 my $BOSH_CLI = 'github.com/cloudfoundry/bosh-cli/v7@v7.10.6';
@@ -37,6 +37,29 @@ sub build
 {
     make_path("$ROOT/build/interop");
     return "$ROOT/build/interop";
+}
+
+
+# An archive that they are compiled from cannot be had. '': it can.
+sub no_packages
+{
+    my ($why) = @_;
+
+    my $file = build() . '/no-packages';
+
+    unlink $file;
+    return if $why eq '';
+    open my $fh, '>', $file or die "$file: $!\n";
+    print $fh $why;
+    close $fh or die "$file: $!\n";
+}
+
+
+# For a test that bosh_build.t has compiled them for.
+sub need_packages
+{
+    open my $fh, '<', build() . '/no-packages' or return;
+    Test::More::plan(skip_all => 'no compiled packages: ' . <$fh>);
 }
 
 
