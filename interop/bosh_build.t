@@ -39,7 +39,7 @@ sub lines_of
 sub prepare
 {
     my ($text, $status) = run_words("$R/scripts/prepare");
-    my $missing = $status == 75 ? ($text =~ /.*^fetch-blob: ([^\n]*)/ms)[0] : '';
+    my ($missing) = $status == 75 ? $text =~ /.*^fetch-blob: ([^\n]*)/ms : '';
 
     no_packages($missing);
     return $missing if $missing;
