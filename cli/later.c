@@ -534,6 +534,18 @@ later_look(later_t *l)
 }
 
 
+/* Ctrl-C, while it waits. */
+static void
+later_leave(const later_t *l)
+{
+    char  login[128];
+
+    msg_error(l->msg, "not waiting any more: the capture goes on; `pcap-cli"
+              " get %s%s` fetches it when it has ended, `pcap-cli stop`"
+              " ends it", l->id, later_login(login, sizeof(login), l->opt));
+}
+
+
 /*
  * Whether it could begin at all: the API says yes before agents have seen the
  * filter. What cannot be found out soon is no failure; --wait finds it anyway.
@@ -570,6 +582,11 @@ later_begin(later_t *l)
     } while (waiting && capture_now() < end
              && tick_sleep(&l->tick, LATER_STEP_MS / conf_time_scale()) == 0);
 
+    if (tick_stopped(&l->tick)) {
+        later_leave(l);
+        code = CLI_FAILED;
+    }
+
     tick_close(&l->tick);
 
     return code;
@@ -579,7 +596,6 @@ later_begin(later_t *l)
 static cli_exit_t
 later_wait(later_t *l)
 {
-    char        login[128];
     cli_exit_t  code, got;
 
     do {
@@ -592,10 +608,7 @@ later_wait(later_t *l)
     }
 
     if (tick_stopped(&l->tick)) {
-        msg_error(l->msg, "not waiting any more: the capture goes on; `pcap-cli"
-                  " get %s%s` fetches it when it has ended, `pcap-cli stop`"
-                  " ends it", l->id,
-                  later_login(login, sizeof(login), l->opt));
+        later_leave(l);
     }
 
     return code;
@@ -633,15 +646,19 @@ later_can_write(const later_t *l)
 }
 
 
-/* It has begun. */
+/* The user wants it. */
 static cli_exit_t
-later_end(later_t *l, const json_t *doc)
+later_follow(later_t *l, const json_t *doc)
 {
     cli_exit_t  code;
 
-    if (!later_confirmed(l, doc)) {
-        return control_stop_one(&l->api, l->id, 0);
+    code = later_begin(l);
+
+    if (code != CLI_OK) {
+        return code;
     }
+
+    later_tell(l, doc);
 
     if (!opt_count(l->opt, OPT_WAIT)) {
         return CLI_OK;
@@ -674,13 +691,8 @@ later_run(const opt_t *opt, const conf_t *conf, msg_t *msg)
 
     later_print(&l, doc);
 
-    code = later_begin(&l);
-
-    if (code == CLI_OK) {
-        later_tell(&l, doc);
-        code = later_end(&l, doc);
-    }
-
+    code = later_confirmed(&l, doc) ? later_follow(&l, doc)
+                                    : control_stop_one(&l.api, l.id, 0);
     json_decref(doc);
 
     return code;

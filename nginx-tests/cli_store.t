@@ -158,6 +158,18 @@ for my $case ([ 'waiting', 'running', 0, 2 ], [ 'waiting', 'failed', 1, 2 ],
     is(scalar $api->events('look'), $looks, "$looks looks");
 }
 
+# Ctrl-C before it has begun
+has(states => [ 'waiting' ]);
+
+my $early = cli_start($api, \@ask);
+
+ok($api->wait_event(10, 'look'), 'it looks');
+kill 'INT', $early->{pid};
+$run = cli_end($early);
+is("$run->{code} $run->{stdout}", "1 $ID\n", 'Ctrl-C');
+like($run->{stderr}, qr/^pcap-cli: not waiting .*`pcap-cli get $ID`/, 'told');
+is(scalar $api->events('delete'), 0, 'it goes on');
+
 has();
 $run = cli($api, [ 'static', 'liar', '--store', '--duration', '1s' ]);
 is("$run->{code} $run->{stdout}", '1 ', 'an id that is none');
