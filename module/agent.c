@@ -609,11 +609,6 @@ ngx_pcap_api_agent_audit(ngx_pcap_api_agent_t *a)
     ngx_log_error(NGX_LOG_WARN, a->ctx->request->connection->log, 0,
                   "pcap agent %V at %V: its last report does not fit what it "
                   "sent", &a->target->instance, &a->target->addr);
-
-    if (a->ctx->header_sent) {
-        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_UNKNOWN,
-                             "its last report does not fit what it sent");
-    }
 }
 
 
@@ -648,11 +643,29 @@ ngx_pcap_api_agent_end(ngx_pcap_api_agent_t *a)
 
     a->left = !a->ctx->stopping && !a->ctx->limit_hit;
 
-    if (a->ctx->header_sent && a->left) {
-        ngx_pcap_api_agent_said(a);
+    if (a->left && a->scan.end == PCAPX_END_FILES) {
+        a->ctx->failed_some = 1;
+    }
+
+    if (a->ctx->header_sent) {
+        ngx_pcap_api_agent_tell(a);
     }
 
     ngx_pcap_api_post(a->ctx);
+}
+
+
+void
+ngx_pcap_api_agent_tell(ngx_pcap_api_agent_t *a)
+{
+    if (a->uncounted) {
+        ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_UNKNOWN,
+                             "its last report does not fit what it sent");
+    }
+
+    if (a->left) {
+        ngx_pcap_api_agent_said(a);
+    }
 }
 
 
@@ -682,7 +695,6 @@ ngx_pcap_api_agent_said(ngx_pcap_api_agent_t *a)
         break;
 
     case PCAPX_END_FILES:
-        a->ctx->failed_some = 1;
         ngx_pcap_api_message(a->ctx, a, NGX_PCAP_API_MSG_UNKNOWN,
                              "not all files could be read, the agent's log "
                              "names them");

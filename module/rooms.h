@@ -645,6 +645,8 @@ void ngx_pcap_api_feed_dirty(ngx_pcap_api_ctx_t *ctx);
 ngx_int_t ngx_pcap_api_agent_next(ngx_pcap_api_agent_t *a);
 /* Tells the merge, gives buffers back, notices the end; after a change. */
 void ngx_pcap_api_agent_settle(ngx_pcap_api_agent_t *a);
+/* Puts into the file how one ended that has ended well. */
+void ngx_pcap_api_agent_tell(ngx_pcap_api_agent_t *a);
 /* The client has taken the carry, or it was copied. */
 void ngx_pcap_api_agent_carry_free(ngx_pcap_api_agent_t *a);
 /* Takes the reports out of what is here and throws the records away. */

@@ -121,8 +121,9 @@ ngx_pcap_api_stream_phase(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
 }
 
 
+/* What is known of the agents, some of which may have ended already. */
 static void
-ngx_pcap_api_tell_skew(ngx_pcap_api_ctx_t *ctx)
+ngx_pcap_api_tell_agents(ngx_pcap_api_ctx_t *ctx)
 {
     int64_t                off;
     ngx_uint_t             i;
@@ -141,6 +142,10 @@ ngx_pcap_api_tell_skew(ngx_pcap_api_ctx_t *ctx)
         if (off > NGX_PCAP_API_SKEW_TOLD || off < -NGX_PCAP_API_SKEW_TOLD) {
             ngx_pcap_api_message(ctx, a, NGX_PCAP_API_MSG_CLOCK_SKEW,
                                  "its clock is %L ms off", off);
+        }
+
+        if (a->state == NGX_PCAP_API_AGENT_CLOSED) {
+            ngx_pcap_api_agent_tell(a);
         }
     }
 }
@@ -172,7 +177,7 @@ ngx_pcap_api_start_stream(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx)
                             + (ngx_msec_t) ctx->opts.duration_ms;
     }
 
-    ngx_pcap_api_tell_skew(ctx);
+    ngx_pcap_api_tell_agents(ctx);
     ngx_pcap_api_policy_tell(ctx);
     ngx_pcap_api_row_run(ctx);
     ngx_pcap_api_pace_join(ctx);

@@ -153,6 +153,18 @@ for my $case ([ 'lost', 'a.pcap', 'b.pcap' ], [ 'wrong', 'a.pcap', '../b' ]) {
         "$name: and the file says so");
 }
 
+# its agent, which has no packet, may have ended before the other one answers
+there('idle', [ 1, 'a.pcap', [] ], [ 2, 'c.pcap', [ 1, 2 ] ]);
+$kube->capture('dev', 'idle', [ [ 'node-1', [qw(a.pcap b.pcap)], 'Finished' ],
+    [ 'node-2', ['c.pcap'], 'Finished' ] ]);
+
+for my $n (1 .. 8) {
+    $c = fetch('idle');
+    is($c->trailer('x-pcap-status'), 'partial', "no packets, not all: $n");
+    like($c->{body}, qr/UNKNOWN node-1: not all files could be read/,
+        "and the file says so: $n");
+}
+
 $kube->capture('dev', 'nowhere', [ [ '../node', ['a.pcap'], 'Finished' ] ]);
 problem_is(fetch('nowhere'), 502, qr/can be no name of a node/,
     'nodes that can be none');
