@@ -83,7 +83,7 @@ ngx_pcap_api_kube_removed(ngx_pcap_api_ctx_t *ctx,
         return NGX_AGAIN;
     }
 
-    if (p->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+    if (p->status == NGX_HTTP_TOO_MANY_REQUESTS && p->unfit == NULL) {
         ngx_pcap_api_pull_drop(p);
         ctx->retry_after = 1;
 

@@ -425,8 +425,8 @@ ngx_pcap_api_agent_header(ngx_http_request_t *sr, ngx_pcap_api_agent_t *a)
 
 #if (NGX_HTTP_SSL)
 
-    if (a->status == NGX_HTTP_OK
-        && (!sr->upstream->ssl || !sr->upstream->conf->ssl_verify))
+    if (sr->upstream == NULL || !sr->upstream->ssl
+        || !sr->upstream->conf->ssl_verify)
     {
         ngx_log_error(NGX_LOG_ERR, sr->connection->log, 0,
                       "https or \"proxy_ssl_verify on\" is missing in "

@@ -127,7 +127,7 @@ ngx_pcap_api_pull_file(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_target_t *target,
 ngx_uint_t
 ngx_pcap_api_pull_again(ngx_pcap_api_pull_t *p, ngx_pcap_api_retry_t *retry)
 {
-    if (p->timed_out || (p->status == 0 && p->sr != NULL)
+    if (p->timed_out || p->unfit || (p->status == 0 && p->sr != NULL)
         || (p->status != 0 && p->status != NGX_HTTP_TOO_MANY_REQUESTS))
     {
         retry->on = 0;
