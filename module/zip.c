@@ -15,8 +15,14 @@
 #define NGX_PCAP_API_ZIP_WEIGHT   16       /* turns: deflating takes 0.7 ms */
 #define NGX_PCAP_API_ZIP_BATCH    32768    /* goes out at once */
 
-/* What an agent gives at least in two proxy_read_timeout. */
+/*
+ * A node is given up when its agent has let the archive wait for so many
+ * proxy_read_timeout. So many bytes of a file make up for all that it did, and
+ * one that is over for so many ms.
+ */
+#define NGX_PCAP_API_ZIP_WAITS    3
 #define NGX_PCAP_API_ZIP_PACE     65536
+#define NGX_PCAP_API_ZIP_GRACE    2000
 
 /* Of memory for the directory: 80 bytes and the path each. */
 #define NGX_PCAP_API_ZIP_FILES    100000
@@ -222,6 +228,73 @@ ngx_pcap_api_zip_finish(ngx_http_request_t *r, ngx_pcap_api_ctx_t *ctx,
 
 /* --- one file --- */
 
+static void
+ngx_pcap_api_zip_node(ngx_pcap_api_zip_t *z)
+{
+    z->node++;
+    z->file = 0;
+    z->waited = 0;
+}
+
+
+static ngx_uint_t
+ngx_pcap_api_zip_is_slow(ngx_pcap_api_zip_t *z, ngx_pcap_api_kube_node_t *node)
+{
+    if (z->waited == 0
+        || z->waited < NGX_PCAP_API_ZIP_WAITS * z->patience)
+    {
+        return 0;
+    }
+
+    node->target.unavailable = "its agent is too slow";
+
+    return 1;
+}
+
+
+/*
+ * It waits for the agent. One that gives a byte now and then is never silent
+ * for long enough, and keeps all that comes behind it out of the archive.
+ */
+static void
+ngx_pcap_api_zip_wait(ngx_pcap_api_zip_t *z)
+{
+    ngx_http_upstream_t  *u;
+
+    u = z->pull.sr ? z->pull.sr->upstream : NULL;
+
+    if (u != NULL) {
+        z->patience = u->conf->read_timeout;
+        z->waits_since = ngx_current_msec;
+        z->waits = 1;
+    }
+}
+
+
+/* It does so no more. More than the agent may take is our own doing. */
+static void
+ngx_pcap_api_zip_waited(ngx_pcap_api_zip_t *z)
+{
+    if (z->waits) {
+        z->waited += ngx_min(ngx_current_msec - z->waits_since, z->patience);
+        z->waits = 0;
+    }
+
+    if (z->got - z->pace_got >= NGX_PCAP_API_ZIP_PACE) {
+        z->waited = 0;
+        z->pace_got = z->got;
+    }
+}
+
+
+static void
+ngx_pcap_api_zip_over_one(ngx_pcap_api_zip_t *z)
+{
+    z->file++;
+    z->waited -= ngx_min(z->waited, NGX_PCAP_API_ZIP_GRACE);
+}
+
+
 /*
  * The next file is asked for: NGX_AGAIN; NGX_OK: one was left out; NGX_DONE:
  * there is no more.
@@ -244,14 +317,14 @@ ngx_pcap_api_zip_next(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
     node += z->node;
 
     if (z->file == node->nfiles) {
-        z->node++;
-        z->file = 0;
+        ngx_pcap_api_zip_node(z);
         return NGX_OK;
     }
 
-    if (node->target.unavailable != NULL) {
-        z->node++;
-        z->file = 0;
+    if (ngx_pcap_api_zip_is_slow(z, node)
+        || node->target.unavailable != NULL)
+    {
+        ngx_pcap_api_zip_node(z);
         return ngx_pcap_api_zip_miss(ctx, &node->node, NULL,
                                      node->target.unavailable);
     }
@@ -268,7 +341,6 @@ ngx_pcap_api_zip_next(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
 
     z->pulling = 1;
     z->got = 0;
-    z->pace_at = ngx_current_msec;
     z->pace_got = 0;
 
     return ngx_pcap_api_pull_file(ctx, &node->target, file, &z->pull)
@@ -307,15 +379,18 @@ static ngx_int_t
 ngx_pcap_api_zip_failed(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
     ngx_pcap_api_kube_node_t *node)
 {
+    ngx_str_t   *file;
     const char  *why;
 
     if (ngx_pcap_api_pull_again(&z->pull, &z->retry)) {
         return NGX_OK;
     }
 
-    if (z->pull.status == 0 || z->pull.status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        z->node++;
-        z->file = 0;
+    if (z->pull.status == 0
+        || (z->pull.status == NGX_HTTP_TOO_MANY_REQUESTS
+            && z->pull.unfit == NULL))
+    {
+        ngx_pcap_api_zip_node(z);
         z->nbusy += z->pull.status != 0;
 
         return ngx_pcap_api_zip_miss(ctx, &node->node, NULL,
@@ -329,9 +404,10 @@ ngx_pcap_api_zip_failed(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
 
     why = z->pull.unfit ? z->pull.unfit
           : ngx_pcap_api_zip_status(ctx, z, z->pull.status);
+    file = &node->files[z->file];
+    ngx_pcap_api_zip_over_one(z);
 
-    return ngx_pcap_api_zip_miss(ctx, &node->node, &node->files[z->file++],
-                                 why);
+    return ngx_pcap_api_zip_miss(ctx, &node->node, file, why);
 }
 
 
@@ -368,7 +444,8 @@ ngx_pcap_api_zip_ended(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
 {
     ngx_str_t  *file;
 
-    file = &node->files[z->file++];
+    file = &node->files[z->file];
+    ngx_pcap_api_zip_over_one(z);
 
     if (!z->in_entry) {
         return ngx_pcap_api_zip_miss(ctx, &node->node, file,
@@ -401,36 +478,6 @@ ngx_pcap_api_zip_ended(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
 
 
 /*
- * It waits for the agent. One that gives a byte now and then is never silent
- * for long enough, and keeps all that comes behind it out of the archive.
- */
-static ngx_int_t
-ngx_pcap_api_zip_wait(ngx_pcap_api_zip_t *z, ngx_pcap_api_kube_node_t *node)
-{
-    ngx_http_upstream_t  *u;
-
-    static const char  slow[] = "its agent is too slow";
-
-    u = z->pull.sr ? z->pull.sr->upstream : NULL;
-
-    if (z->got - z->pace_got >= NGX_PCAP_API_ZIP_PACE || u == NULL) {
-        z->pace_at = ngx_current_msec;
-        z->pace_got = z->got;
-        return NGX_AGAIN;
-    }
-
-    if (ngx_current_msec - z->pace_at < 2 * u->conf->read_timeout) {
-        return NGX_AGAIN;
-    }
-
-    z->pull.unfit = slow;
-    node->target.unavailable = slow;
-
-    return NGX_OK;
-}
-
-
-/*
  * The file that is under way: NGX_OK: some of it, or it is over; NGX_AGAIN;
  * NGX_ERROR; or a refusal.
  */
@@ -450,6 +497,7 @@ ngx_pcap_api_zip_file(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
     len = 0;
 
     if (p->status == 0 && p->sr != NULL) {
+        ngx_pcap_api_zip_wait(z);
         return NGX_AGAIN;
     }
 
@@ -463,8 +511,14 @@ ngx_pcap_api_zip_file(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
     rc = p->unfit || z->got == p->size
          ? NGX_DONE : ngx_pcap_api_pull_next(p, &data, &len);
 
+    if (rc == NGX_AGAIN && !ngx_pcap_api_zip_is_slow(z, node)) {
+        ngx_pcap_api_zip_wait(z);
+        return NGX_AGAIN;
+    }
+
     if (rc == NGX_AGAIN) {
-        return ngx_pcap_api_zip_wait(z, node);
+        p->unfit = node->target.unavailable;
+        return NGX_OK;
     }
 
     z->retry.on = 0;
@@ -508,9 +562,11 @@ ngx_pcap_api_zip_work(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z)
     ngx_int_t  rc;
 
     if (ctx->blocked) {
-        z->pace_at = ngx_current_msec;     /* the agent waits, too */
+        z->waits = 0;                      /* the agent waits, too */
         return NGX_AGAIN;
     }
+
+    ngx_pcap_api_zip_waited(z);
 
     if (z->pulling) {
         return ngx_pcap_api_zip_file(ctx, z);

@@ -19,8 +19,10 @@ struct ngx_pcap_api_zip_s {
     ngx_uint_t                 node;         /* that is at work, */
     ngx_uint_t                 file;         /* and its file */
     off_t                      got;          /* of that, */
-    off_t                      pace_got;     /* and how much of it then */
-    ngx_msec_t                 pace_at;
+    off_t                      pace_got;     /* and when waited was 0 */
+    ngx_msec_t                 waited;       /* for this node's agent */
+    ngx_msec_t                 waits_since;
+    ngx_msec_t                 patience;     /* proxy_read_timeout */
     ngx_uint_t                 nbusy;        /* nodes with too much to do */
     ngx_uint_t                 line;         /* of MISSING.txt, the next */
     ngx_uint_t                 status;       /* that an agent gave last */
@@ -31,6 +33,7 @@ struct ngx_pcap_api_zip_s {
     uint64_t                   files;
     uint64_t                   bytes;
     unsigned                   pulling:1;
+    unsigned                   waits:1;      /* for the agent, since then */
     unsigned                   in_entry:1;
     unsigned                   begun:1;      /* the header has gone out */
     unsigned                   telling:1;    /* MISSING.txt */

@@ -89,6 +89,18 @@ sub misbehave
         return $c->close();
     }
 
+    # as late as nginx allows, and small
+    if ($name eq 'late') {
+        select undef, undef, undef, 1.5;
+        $c->head('200 OK', @type, "Content-Length: $n");
+        select undef, undef, undef, 1.5;
+        $c->send_raw('l');
+        select undef, undef, undef, 1;
+        $c->send_raw('l' x ($n - 1));
+
+        return $c->close();
+    }
+
     if ($name eq 'chunked') {
         $c->head('200 OK', @type, 'Transfer-Encoding: chunked');
         $c->chunk('abc');
@@ -384,6 +396,21 @@ holds('drips', $in, 'node-3/last.pcap' => 'last');
 missing('drips', $c, $in,
     [ 'node-5', 'drips-100000.pcap', 'it ended early, its begin is here' ],
     [ 'node-5', '*', 'its agent is too slow' ]);
+
+# one that is slow, and the same with each of many
+capture('late', [ 'node-5', ['late-60000.pcap'] ],
+    [ 'node-6', [ map { "late-$_.pcap" } 2 .. 9 ] ],
+    [ 'node-3', ['last.pcap'] ]);
+$files->put(3, 'dev/late', 'last.pcap', 'last');
+$c = download('late');
+$in = archive('late', $c);
+is($in->{'node-5/late-60000.pcap'}{size}, 60000, 'late: one is there');
+is($in->{'node-3/last.pcap'}{size}, 4, 'late: other nodes are, too');
+is($in->{'node-6/late-2.pcap'}{size}, 2, 'late: of many the first');
+ok(!$in->{'node-6/late-9.pcap'}, 'late: not the last');
+like($in->{'MISSING.txt'}{text}, qr/^node-6\t\*\tits agent is too slow\n\z/m,
+    'late: why');
+unlike($in->{'MISSING.txt'}{text}, qr/node-5/, 'late: only them');
 
 for my $way ('', '/store') {
     my $name = "nothing$way";
