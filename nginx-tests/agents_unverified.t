@@ -51,7 +51,8 @@ for my $conf ([ 'proxy_ssl_verify off', { proxy_ssl_verify => 'off' } ],
             "$name$query");
     }
 
-    like(substr($nginx->log(), $before), qr/proxy_ssl_verify on" is missing .* nobody knows who/,
+    like(substr($nginx->log(), $before),
+        qr/proxy_ssl_verify on" is missing .* nobody knows who/,
         "$name: it is logged");
 }
 
