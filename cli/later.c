@@ -560,7 +560,12 @@ later_begin(later_t *l)
     cli_exit_t     code;
     api_request_t  q;
 
-    if (opt_count(l->opt, OPT_WAIT) || tick_open(&l->tick, l->api.conf) != 0) {
+    if (opt_count(l->opt, OPT_WAIT)) {
+        return CLI_OK;
+    }
+
+    if (tick_open(&l->tick, l->api.conf) != 0) {
+        tick_close(&l->tick);
         return CLI_OK;
     }
 

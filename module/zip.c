@@ -237,6 +237,10 @@ ngx_pcap_api_zip_node(ngx_pcap_api_zip_t *z)
 }
 
 
+/*
+ * An agent that gives a byte now and then is never silent for long enough, and
+ * keeps all that comes behind it out of the archive.
+ */
 static ngx_uint_t
 ngx_pcap_api_zip_is_slow(ngx_pcap_api_zip_t *z, ngx_pcap_api_kube_node_t *node)
 {
@@ -252,10 +256,7 @@ ngx_pcap_api_zip_is_slow(ngx_pcap_api_zip_t *z, ngx_pcap_api_kube_node_t *node)
 }
 
 
-/*
- * It waits for the agent. One that gives a byte now and then is never silent
- * for long enough, and keeps all that comes behind it out of the archive.
- */
+/* The archive waits for the agent. */
 static void
 ngx_pcap_api_zip_wait(ngx_pcap_api_zip_t *z)
 {
@@ -271,7 +272,7 @@ ngx_pcap_api_zip_wait(ngx_pcap_api_zip_t *z)
 }
 
 
-/* It does so no more. More than the agent may take is our own doing. */
+/* It does so no more. More than nginx allows the agent is our own doing. */
 static void
 ngx_pcap_api_zip_waited(ngx_pcap_api_zip_t *z)
 {
@@ -288,7 +289,7 @@ ngx_pcap_api_zip_waited(ngx_pcap_api_zip_t *z)
 
 
 static void
-ngx_pcap_api_zip_over_one(ngx_pcap_api_zip_t *z)
+ngx_pcap_api_zip_file_over(ngx_pcap_api_zip_t *z)
 {
     z->file++;
     z->waited -= ngx_min(z->waited, NGX_PCAP_API_ZIP_GRACE);
@@ -405,7 +406,7 @@ ngx_pcap_api_zip_failed(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
     why = z->pull.unfit ? z->pull.unfit
           : ngx_pcap_api_zip_status(ctx, z, z->pull.status);
     file = &node->files[z->file];
-    ngx_pcap_api_zip_over_one(z);
+    ngx_pcap_api_zip_file_over(z);
 
     return ngx_pcap_api_zip_miss(ctx, &node->node, file, why);
 }
@@ -445,7 +446,7 @@ ngx_pcap_api_zip_ended(ngx_pcap_api_ctx_t *ctx, ngx_pcap_api_zip_t *z,
     ngx_str_t  *file;
 
     file = &node->files[z->file];
-    ngx_pcap_api_zip_over_one(z);
+    ngx_pcap_api_zip_file_over(z);
 
     if (!z->in_entry) {
         return ngx_pcap_api_zip_miss(ctx, &node->node, file,
